@@ -1,0 +1,1 @@
+"""The engine room: plan, evidence, judgement, seal and verification. Nothing here talks to a device."""

@@ -1,0 +1,1 @@
+"""The instruments, one folder each. An instrument never knows the limit it will be compared with."""

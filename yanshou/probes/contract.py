@@ -1,0 +1,146 @@
+"""The contract that every instrument fulfils, and the way to find one by name.
+
+A probe is a folder `probes/<name>/` with
+  spec.py       `Params` (frozen pydantic model, extra="forbid"), `SPEC: ProbeSpec`, `estimate(params, samples) -> Estimate`
+  capture.py    `capture(params, run) -> None`            impure: touches the world, only records
+  analyse.py    `analyse(evidence, params, seed) -> Measurement`   pure: the same bytes give the same measurement, forever
+  reference.py  `POINTS` (true values) and `standard(true_value, run) -> ContextManager[Params]`, a standard that writes
+                what it truly did to the stream `truth.json`: {"true": float, "unit": str, "n": int, "basis": str}
+and a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
+Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from yanshou.harness.evidence import EvidenceSink, RunEvidence
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """What a probe is, without running it.
+
+    `version` changes whenever `analyse` may give another measurement for the same bytes.
+    `unit` is the unit of a calibration point; `tolerance` the largest |indicated - true| that still counts as calibrated.
+    """
+
+    name: str
+    version: str
+    title: str
+    kind: Kind
+    unit: str
+    tolerance: float
+    document: str
+    equipment: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take: `seconds` on the clock (0 when a person sets the pace) and `samples` it will yield."""
+
+    seconds: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Live news from a capture: `done` of `planned`, `lost` so far and the values since the last news, in probe units."""
+
+    done: int
+    planned: int
+    lost: int = 0
+    values: Sequence[float] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """What a capture may use: where to record, the run's seed, the case folder for relative inputs, a listener."""
+
+    sink: EvidenceSink
+    seed: int
+    folder: Path
+    subject: str | None = None
+    progress: Callable[[Progress], None] = lambda _news: None
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe found by name; each part is imported when it is first asked for."""
+
+    name: str
+
+    def _module(self, part: str) -> Any:
+        return importlib.import_module(f"yanshou.probes.{self.name}.{part}")
+
+    @property
+    def spec(self) -> ProbeSpec:
+        """Its self-description."""
+        spec: ProbeSpec = self._module("spec").SPEC
+        return spec
+
+    def params(self, values: dict[str, Any]) -> BaseModel:
+        """`values` as the probe's parameters. Raises pydantic.ValidationError."""
+        model: type[BaseModel] = self._module("spec").Params
+        return model.model_validate(values)
+
+    def params_type(self) -> type[BaseModel]:
+        """The pydantic model of its parameters."""
+        model: type[BaseModel] = self._module("spec").Params
+        return model
+
+    def estimate(self, params: BaseModel, samples: int | None) -> Estimate:
+        """What a run with `params` will take; `samples` is the number the decision rule asks for."""
+        estimate: Estimate = self._module("spec").estimate(params, samples)
+        return estimate
+
+    def capture(self, params: BaseModel, run: RunContext) -> None:
+        """Record one run. Raises ProbeError when it cannot measure."""
+        self._module("capture").capture(params, run)
+
+    def analyse(self, evidence: RunEvidence, params: BaseModel, seed: int) -> Measurement:
+        """Evidence -> measurement, pure."""
+        measurement: Measurement = self._module("analyse").analyse(evidence, params, seed)
+        return measurement
+
+    def points(self) -> tuple[float, ...]:
+        """True values at which the probe is calibrated, in `spec.unit`."""
+        points: tuple[float, ...] = self._module("reference").POINTS
+        return points
+
+    def standard(self, true_value: float, run: RunContext) -> AbstractContextManager[BaseModel]:
+        """A running standard of `true_value`, yielding the parameters that make `capture` look at it."""
+        context: AbstractContextManager[BaseModel] = self._module("reference").standard(true_value, run)
+        return context
+
+
+def probe_names() -> tuple[str, ...]:
+    """Every probe folder, sorted."""
+    import yanshou.probes as room
+
+    return tuple(sorted(m.name for m in pkgutil.iter_modules(room.__path__) if m.ispkg))
+
+
+def indicated(measurement: Measurement, unit: str) -> float:
+    """The one number that a calibration compares with the true value: median, net count, or number of 是."""
+    if isinstance(measurement, Count):
+        return float(measurement.net)
+    if isinstance(measurement, Checklist):
+        return float(measurement.number(Answer.YES))
+    import numpy as np
+
+    from yanshou.harness.units import convert
+
+    return float(np.median(measurement.values)) * float(convert(1, measurement.unit, unit))
