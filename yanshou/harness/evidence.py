@@ -43,6 +43,11 @@ def utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 as hex."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def digest_file(path: Path, size: int | None = None) -> str:
     """SHA-256 of the first `size` bytes of a file (all by default), streamed."""
     h = hashlib.sha256()

@@ -1,14 +1,21 @@
 """The public list (榜单) as data: ten scenarios, their indicators, and how sure the wording is.
 
 It is for knowing what the list says, literally or by restoration. It must never hold a commitment, a measurement or a verdict.
-Data: yanshou/scenarios/<list folder>/s??_*.yaml, reference_lists.yaml, list.yaml, notice.txt.
+Data: yanshou/scenarios/<list folder>/s??_*.yaml, reference_lists.yaml, list.yaml, notice.txt. YAML 1.2, read strictly: a key
+that nobody asks for, a duplicate, a missing one or an OCR fragment that is not in the notice refuses the whole list.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib import resources
+from pathlib import Path
 
-from yanshou.harness.model import Kind, Limit
+from yanshou.harness.model import Json, Kind, Limit, Op, Problem, UserError
+from yanshou.harness.strict_yaml import YamlMap, decode, read_bytes
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Indicator:
     `source` is "literal" or "inferred" (then `inferred_part` says which part); `judge_undefined` is False where an open
     question forbids any verdict (口径未定). `fatal_alone` is False for wording too unsure to fail a case by itself.
     `group` is None for AND, else the id of its any-group. `probe` is the default instrument, `statistic` the default
-    statistic of a measured indicator or None when only the commitment can say.
+    statistic of a measured indicator or None when only the commitment can say. `method` holds the ways to verify, main one
+    first ("a" probe on a live interface, "b" counted from records, "c" inspected or witnessed).
     """
 
     id: str
@@ -45,6 +53,8 @@ class Indicator:
     fatal_alone: bool
     probe: str
     statistic: str | None
+    method: tuple[str, ...] = ()
+    confidence: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ class Group:
     logic: str
     members: tuple[str, ...]
     ocr: str
+    source: str = "literal"
 
 
 @dataclass(frozen=True)
@@ -66,15 +77,23 @@ class Qualitative:
     ocr: str
     source: str
     needs_self_target: bool
+    method: str = "c"
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Wording:
-    """A text of the notice: verbatim OCR fragment, restored text, and its standing."""
+    """A text of the notice: verbatim OCR fragment (`ocr_2`: a second one), restored text with 【】 around what was inferred,
+    and its standing. `confidence` ("high", "medium", "low"), `alternatives` and `note` say how sure an inferred one is.
+    """
 
     ocr: str | None
     restored: str
     source: str
+    ocr_2: str | None = None
+    confidence: str | None = None
+    alternatives: tuple[str, ...] = ()
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,17 +110,38 @@ class Scenario:
     groups: tuple[Group, ...]
     qualitative: tuple[Qualitative, ...]
     self_target_required: bool
+    guidance_wording: Wording = Wording(None, "", "literal")
+
+
+@dataclass(frozen=True)
+class ListRule:
+    """A rule of the notice about applications, deadlines or acceptance; `params` are its numbers."""
+
+    id: str
+    text: str
+    ocr: str
+    params: Mapping[str, Json]
 
 
 @dataclass(frozen=True)
 class PublicList:
-    """The list with its digest over every data file it was read from."""
+    """The list with its digest over every data file it was read from.
+
+    `sha256` is what `sha256sum * | sha256sum` prints in the list folder (in the C locale, which fixes the order).
+    `references`: the reference lists by name, which are not part of the list itself.
+    """
 
     id: str
     title: str
     sha256: str
     needs_official_confirmation: bool
     scenarios: tuple[Scenario, ...]
+    issuer: str = ""
+    year: int = 0
+    version: int = 0
+    original_found: bool = False
+    rules: tuple[ListRule, ...] = ()
+    references: Mapping[str, Json] = field(default_factory=dict)
 
     def scenario(self, number: int) -> Scenario:
         """Scenario by number. Raises KeyError."""
@@ -119,6 +159,165 @@ class PublicList:
         raise KeyError(indicator_id)
 
 
+NOTICE = "notice.txt"
+LIST = "list.yaml"
+REFERENCES = "reference_lists.yaml"
+SOURCES = ("literal", "inferred")
+CONFIDENCES = ("high", "medium", "low")
+METHODS = ("a", "b", "c")
+
+
+@cache
 def load_list(list_id: str = "wuhan-2024") -> PublicList:
-    """Read and check a list's data. Raises UserError naming file and line."""
-    raise NotImplementedError
+    """The list with this id. Raises UserError naming file and line."""
+    root = Path(str(resources.files("yanshou.scenarios")))
+    folders = {path.parent.name.replace("_", "-"): path.parent for path in root.glob(f"*/{LIST}")}
+    if list_id not in folders:
+        raise UserError(Problem("L-ID", f"没有榜单 {list_id}", f"可用的榜单：{'、'.join(sorted(folders))}"))
+    return read_list(folders[list_id])
+
+
+def read_list(folder: Path) -> PublicList:
+    """Read and check the list in `folder`. Raises UserError naming file and line."""
+    names = {NOTICE, LIST, REFERENCES} | {path.name for path in folder.glob("*.yaml")}
+    contents = {name: read_bytes(folder / name) for name in sorted(names)}
+    digests = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
+    notice = decode(folder / NOTICE, contents.pop(NOTICE))
+    roots = {name: YamlMap.parse(folder / name, data) for name, data in contents.items()}
+    for m in roots.values():
+        _check_fragments(m, notice)
+    references = roots.pop(REFERENCES).plain()
+    head = roots.pop(LIST)
+    scenarios = (m.read(_scenario) for m in roots.values())
+    in_order = tuple(sorted(scenarios, key=lambda s: s.number))
+    sha256 = hashlib.sha256(digests.encode()).hexdigest()
+    return head.read(partial(_public_list, sha256=sha256, scenarios=in_order, references=references))
+
+
+def _check_fragments(root: YamlMap, notice: str) -> None:
+    for m in root.nested():
+        for key in m.lines:
+            if key.startswith("ocr") and m.text(key, "") not in notice:
+                m.refuse(key, f"{key} 不是通知原文的逐字片段", "L-OCR", f"对照 {NOTICE} 改正")
+
+
+def _public_list(
+    m: YamlMap, sha256: str, scenarios: tuple[Scenario, ...], references: Mapping[str, Json]
+) -> PublicList:
+    count = m.integer("scenario_count")
+    if [s.number for s in scenarios] != list(range(1, count + 1)):
+        m.refuse("scenario_count", f"应有编号 1 至 {count} 的场景文件各一个，实有 {[s.number for s in scenarios]}")
+    return PublicList(
+        id=m.text("id"),
+        title=m.text("title"),
+        sha256=sha256,
+        needs_official_confirmation=m.flag("needs_official_confirmation"),
+        scenarios=scenarios,
+        issuer=m.text("issuer"),
+        year=m.integer("year"),
+        version=m.integer("version"),
+        original_found=m.flag("original_found"),
+        rules=m.all("rules", lambda r: ListRule(r.text("id"), r.text("text"), r.text("ocr"), r.table("params"))),
+        references=references,
+    )
+
+
+def _scenario(m: YamlMap) -> Scenario:
+    number = m.integer("number")
+    if not m.file.name.startswith(f"s{number:02d}_"):
+        m.refuse("number", f"场景编号 {number} 与文件名不符")
+    indicators = m.all("indicators", partial(_indicator, number=number))
+    groups = m.all("groups", partial(_group, number=number, indicators=indicators))
+    for indicator in indicators:
+        if indicator.group not in (None, *(g.id for g in groups)):
+            m.refuse("indicators", f"{indicator.id} 所属的组 {indicator.group} 不存在")
+    guidance, guidance_wording = m.one("guidance", _guidance)
+    return Scenario(
+        number=number,
+        name=m.one("name", _wording),
+        domain=m.one("domain", _wording),
+        field=m.one("field", _wording),
+        task=m.one("task", _wording),
+        guidance=guidance,
+        indicators=indicators,
+        groups=groups,
+        qualitative=m.all("qualitative", partial(_qualitative, number=number)),
+        self_target_required=m.flag("self_target_required", False),
+        guidance_wording=guidance_wording,
+    )
+
+
+def _wording(m: YamlMap, restored: str | None = None) -> Wording:
+    return Wording(
+        ocr=m.text("ocr", "") or None,
+        restored=restored or m.text("restored"),
+        source=m.choice("source", SOURCES),
+        ocr_2=m.text("ocr_2", "") or None,
+        confidence=m.choice("confidence", CONFIDENCES, "") or None,
+        alternatives=m.texts("alternatives"),
+        note=m.text("note", ""),
+    )
+
+
+def _guidance(m: YamlMap) -> tuple[tuple[str, ...], Wording]:
+    names = m.texts("restored")
+    return names, _wording(m, "、".join(names))
+
+
+def _indicator(m: YamlMap, number: int) -> Indicator:
+    group = m.text("group")
+    indicator = Indicator(
+        id=m.text("id", pattern=rf"S{number:02d}-I\d\d"),
+        scenario=number,
+        name=m.text("name"),
+        kind=Kind(m.choice("kind", Kind)),
+        limit=_limit(m),
+        group=None if group == "all" else group,
+        source=m.choice("source", SOURCES),
+        ocr=m.text("ocr"),
+        literal_part=m.text("literal_part", ""),
+        inferred_part=m.text("inferred_part", ""),
+        must_define=m.all("must_define", lambda q: MustDefine(q.text("key"), q.text("ask")), "key"),
+        default_reading=m.text("default_reading", ""),
+        judge_undefined=m.flag("judge_undefined", True),
+        fatal_alone=m.flag("fatal_alone", True),
+        probe=m.text("probe"),
+        statistic=m.text("statistic", "") or None,
+        method=m.texts("method", METHODS),
+        confidence=m.choice("confidence", CONFIDENCES, "") or None,
+    )
+    if (indicator.source == "inferred") != bool(indicator.inferred_part):
+        m.refuse("source", f"{indicator.id} 须且仅须在 inferred 时写明 inferred_part")
+    return indicator
+
+
+def _limit(m: YamlMap) -> Limit:
+    limit = Limit(Op(m.choice("comparator", Op)), m.exact("threshold"), m.text("unit"))
+    if not (limit.value is True) == (limit.op is Op.EQ) == (limit.unit == "bool"):
+        m.refuse("threshold", 'threshold: true、comparator: "==" 与 unit: bool 只能同时使用')
+    return limit
+
+
+def _group(m: YamlMap, number: int, indicators: Iterable[Indicator]) -> Group:
+    group = Group(
+        id=m.text("id", pattern=rf"S{number:02d}-G\d"),
+        logic=m.choice("logic", ("any",)),
+        members=m.texts("members"),
+        ocr=m.text("ocr"),
+        source=m.choice("source", SOURCES),
+    )
+    if sorted(group.members) != sorted(i.id for i in indicators if i.group == group.id):
+        m.refuse("members", f"{group.id} 的成员与各指标的 group 不一致")
+    return group
+
+
+def _qualitative(m: YamlMap, number: int) -> Qualitative:
+    return Qualitative(
+        id=m.text("id", pattern=rf"S{number:02d}-Q\d\d"),
+        text=m.text("text"),
+        ocr=m.text("ocr"),
+        source=m.choice("source", SOURCES),
+        needs_self_target=m.flag("needs_self_target", False),
+        method=m.choice("method", METHODS),
+        note=m.text("note", ""),
+    )

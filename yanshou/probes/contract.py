@@ -6,7 +6,8 @@ A probe is a folder `probes/<name>/` with
   analyse.py    `analyse(evidence, params, seed) -> Measurement`   pure: the same bytes give the same measurement, forever
   reference.py  `POINTS` (true values) and `standard(true_value, run) -> ContextManager[Params]`, a standard that writes
                 what it truly did to the stream `truth.json`: {"true": float, "unit": str, "n": int, "basis": str}
-and a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
+A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run.
+And a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
 Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
 """
 
@@ -17,10 +18,11 @@ import pkgutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement
+from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement, Problem, UserError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -106,6 +108,11 @@ class Probe:
         estimate: Estimate = self._module("spec").estimate(params, samples)
         return estimate
 
+    def forms(self, params: BaseModel) -> dict[str, str]:
+        """Forms that people fill in before a run: relative path -> blank text. Most probes have none."""
+        forms = getattr(self._module("spec"), "forms", None)
+        return dict(forms(params)) if forms else {}
+
     def capture(self, params: BaseModel, run: RunContext) -> None:
         """Record one run. Raises ProbeError when it cannot measure."""
         self._module("capture").capture(params, run)
@@ -131,6 +138,16 @@ def probe_names() -> tuple[str, ...]:
     import yanshou.probes as room
 
     return tuple(sorted(m.name for m in pkgutil.iter_modules(room.__path__) if m.ispkg))
+
+
+def find_probe(name: str) -> Probe:
+    """A probe by name. Raises UserError with the nearest name."""
+    names = probe_names()
+    if name not in names:
+        near = get_close_matches(name, names, 1)
+        remedy = f"是不是 {near[0]}?" if near else f"可用:{'、'.join(names)}"
+        raise UserError(Problem("P-PROBE", f"没有名为 {name} 的仪器", remedy))
+    return Probe(name)
 
 
 def indicated(measurement: Measurement, unit: str) -> float:

@@ -1,0 +1,46 @@
+# The two commands of this project: `make demo` and `make test`. A fresh machine needs python3 and make only.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint bench lock system clean
+
+demo: $(VENV)/.installed
+	$(BIN)/yanshou demo
+
+test: system $(VENV)/.tested lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tested
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.tested
+	$(BIN)/python -m tests.benchmarks
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+$(VENV)/.tested: requirements-test.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	touch $@
+
+# What the tests drive for real and pip cannot bring: network namespaces, a PDF reader, a browser, an independent signer.
+system:
+	sh tests/install_system.sh
+
+# Hashed requirements without addresses; needs uv.
+lock:
+	uv export --quiet --no-emit-project --no-dev --all-extras --no-annotate --no-header -o requirements.lock
+	uv export --quiet --no-emit-project --only-dev --no-annotate --no-header -o requirements-test.lock
+	rm -f uv.lock
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,343 @@
+"""Every judging rule has a fixture that must pass it and one that must fail it."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yanshou.harness.judge import (
+    Attempt,
+    Criterion,
+    InstrumentError,
+    any_of,
+    decide,
+    judge_attempts,
+    judge_run,
+    required_subjects,
+    satisfies,
+    stricter,
+    worst,
+)
+from yanshou.harness.model import (
+    Answer,
+    Audit,
+    Checklist,
+    Count,
+    InspectedItem,
+    Kind,
+    Limit,
+    Op,
+    RunStatus,
+    Samples,
+    Severity,
+    Validity,
+    Verdict,
+)
+
+LE2 = Limit(Op.LE, Decimal(2), "ms")
+GE100 = Limit(Op.GE, Decimal(100), "台(套)")
+GE5 = Limit(Op.GE, Decimal(5), "个")
+TRUE = Limit(Op.EQ, True, "bool")
+P, I, F = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL
+
+
+def criterion(limit: Limit = LE2, **changes) -> Criterion:
+    values = {
+        "indicator": "S10-I03", "kind": Kind.MEASURED, "limit": limit, "statistic": "p99", "direction": "round_trip",
+        "undefined": (), "confidence": 0.95, "attempts": 1,
+    }  # fmt: skip
+    return Criterion(**{**values, **changes})
+
+
+def samples(n: int = 1000, low: float = 1.0, outside: int = 0, lost: int = 0, high: float = 5.0) -> Samples:
+    values = np.full(n, low * 1e6)
+    values[: outside + lost] = high * 1e6
+    values[:lost] = math.inf
+    rng = np.random.default_rng(1)
+    return Samples("ns", rng.permutation(values), np.arange(n) * 0.01, "round_trip", ("one_way",))
+
+
+def judge(measurement, limit: Limit = LE2, error: InstrumentError | None = None, **changes):
+    return judge_run(criterion(limit, **changes), measurement, 0.05, error)
+
+
+def codes(judged) -> set[str]:
+    return {r.code for r in judged.reasons}
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "upper", "verdict", "code"),
+    [
+        (1, 1, 2, P, None),
+        (1, 1, Fraction(2000001, 1000000), I, "conditional_pass"),
+        (2, 1, 3, I, "conditional_pass"),
+        (3, 2, 4, I, "conditional_fail"),
+        (3, Fraction(2000001, 1000000), 4, F, None),
+        (1, 1, None, I, "insufficient_samples"),
+        (3, 3, None, F, None),
+        (1, None, None, I, "insufficient_samples"),
+        (1, 1, math.inf, I, "conditional_pass"),
+    ],
+)
+def test_dr1_smaller_is_better(value, lower, upper, verdict, code) -> None:
+    found, reasons = decide(value, lower, upper, LE2)
+    assert (found, reasons[0].code if reasons else None) == (verdict, code)
+
+
+@pytest.mark.parametrize(
+    ("value", "lower", "upper", "verdict"),
+    [(100, 100, 100, P), (99, 99, 99, F), (105, 99, 110, I), (99, 90, 100, I), (99, 90, None, I), (120, None, 130, I)],
+)
+def test_dr1_larger_is_better(value, lower, upper, verdict) -> None:
+    assert decide(value, lower, upper, GE100)[0] is verdict
+
+
+@given(st.fractions(0, 4), st.fractions(0, 4), st.fractions(0, 4))
+def test_dr1_never_passes_outside_nor_fails_inside(a, b, c) -> None:
+    lower, value, upper = sorted((a, b, c))
+    verdict, _ = decide(value, lower, upper, LE2)
+    assert (verdict is P) == (upper <= 2)
+    assert (verdict is F) == (lower > 2)
+
+
+def test_equal_to_the_limit_is_inside_unless_strict() -> None:
+    assert satisfies(Fraction(2), LE2)
+    assert not satisfies(Fraction(2), Limit(Op.LT, Decimal(2), "ms"))
+    assert satisfies(Fraction(100), GE100)
+    assert not satisfies(Fraction(100), Limit(Op.GT, Decimal(100), "个"))
+
+
+def test_no_rounding_before_comparing() -> None:
+    assert not satisfies(Fraction(2) + Fraction(1, 10**12), LE2)
+    just_over = Samples("ns", np.full(400, 2_000_001.0), np.arange(400.0), "round_trip")
+    assert judge(just_over).verdict is F
+    assert judge(Samples("ns", np.full(400, 2_000_000.0), np.arange(400.0), "round_trip")).verdict is P
+
+
+def test_p99_needs_299_samples() -> None:
+    assert judge(samples(299)).verdict is P
+    short = judge(samples(298))
+    assert (short.verdict, short.upper) == (I, None)
+    assert "299" in short.reasons[0].text
+
+
+def test_exceedances_that_p99_tolerates() -> None:
+    """n = 1000: 4 outside still pass, 5 do not (Clopper-Pearson at 95 %)."""
+    assert judge(samples(1000, outside=4)).verdict is P
+    assert judge(samples(1000, outside=5)).verdict is I
+    assert judge(samples(1000, outside=30)).verdict is F
+
+
+def test_a_lost_packet_is_an_exceedance() -> None:
+    assert judge(samples(1000, lost=4)).verdict is P
+    assert judge(samples(1000, lost=5)).verdict is I
+    assert judge(samples(1000, lost=30)).verdict is F
+    assert judge(samples(1000, lost=30)).value == math.inf
+
+
+def test_simple_acceptance_is_printed_and_does_not_decide() -> None:
+    judged = judge(samples(1000, outside=9))
+    assert (judged.simple, judged.verdict) == (P, I)
+
+
+def test_undefined_reading_is_never_judged() -> None:
+    for changes in ({"undefined": ("direction",)}, {"statistic": None}):
+        for low in (0.1, 9.0):
+            judged = judge(samples(low=low), **changes)
+            assert judged.verdict is I
+            assert codes(judged) == {"undefined_reading"}
+            assert set(judged.readings) == {"p50", "p99", "p99.9", "max"}
+
+
+def test_one_way_commitment_passes_only_by_implication() -> None:
+    inside, outside = judge(samples(low=1.0), direction="one_way"), judge(samples(low=3.0), direction="one_way")
+    assert (inside.verdict, "implied" in codes(inside)) == (P, True)
+    assert (outside.verdict, "readings_disagree" in codes(outside)) == (I, True)
+
+
+def test_instrument_error_widens_what_is_undecided() -> None:
+    reads_high = InstrumentError(0.0, 100.0, "us")
+    reads_low = InstrumentError(-100.0, 0.0, "us")
+    assert judge(samples(low=2.05), error=None).verdict is F
+    assert judge(samples(low=2.05), error=reads_high).verdict is I
+    assert "instrument_margin" in codes(judge(samples(low=2.05), error=reads_high))
+    assert judge(samples(low=2.15), error=reads_high).verdict is F
+    assert judge(samples(low=1.95), error=reads_high).verdict is P
+    assert judge(samples(low=1.95), error=reads_low).verdict is I
+    assert judge(samples(low=1.85), error=reads_low).verdict is P
+
+
+def test_mean_and_max() -> None:
+    assert judge(samples(100, low=1.0), statistic="mean").verdict is P
+    assert judge(samples(100, low=3.0), statistic="mean").verdict is F
+    assert judge(samples(100, lost=1), statistic="mean").verdict is I
+    assert judge(samples(100, low=1.0), statistic="max").verdict is I
+    assert judge(samples(100, outside=1), statistic="max").verdict is F
+
+
+def test_serial_dependence_costs_samples() -> None:
+    """The same exceedances in one burst say less than spread out: the bound must give way."""
+    spread = np.full(2000, 1e6)
+    spread[100::143] = 5e6
+    burst = np.full(2000, 1e6)
+    burst[700:713] = 5e6
+    limit = Limit(Op.LE, Decimal(2), "ms")
+    times = np.arange(2000.0)
+    first = judge(Samples("ns", spread[:], times, "round_trip"), limit)
+    second = judge(Samples("ns", burst, times, "round_trip"), limit)
+    assert second.n_effective < first.n_effective
+    assert second.verdict is not P
+
+
+def test_unit_of_another_kind_is_invalid() -> None:
+    assert judge(Samples("cm", np.ones(500), np.arange(500.0), "x")).verdict is Verdict.INVALID
+    assert judge(Count("人次", 5, (), 5), GE100, kind=Kind.COUNTED).verdict is Verdict.INVALID
+
+
+def test_census_compares_exactly_and_says_what_it_is() -> None:
+    good, bad = (judge(Count("台(套)", 120, (), n), GE100, kind=Kind.COUNTED) for n in (100, 99))
+    assert (good.verdict, bad.verdict) == (P, F)
+    assert "census" in codes(good)
+
+
+def test_audit_decides_by_the_hypergeometric_bound() -> None:
+    def counted(population: int, drawn: int, good: int):
+        count = Count("台(套)", population, (), population, Audit(population, drawn, good))
+        return judge(count, GE100, kind=Kind.COUNTED)
+
+    assert counted(105, 41, 41).verdict is P
+    assert counted(105, 40, 40).verdict is I
+    assert counted(105, 41, 40).verdict is I
+    assert counted(105, 60, 40).verdict is F
+
+
+def items(*answers: Answer) -> Checklist:
+    return Checklist(
+        "个", tuple(InspectedItem(str(i), "t", "e", "o", a, "甲", "乙", ("0" * 64,)) for i, a in enumerate(answers))
+    )
+
+
+Y, N, E, O_ = Answer.YES, Answer.NO, Answer.EXPERT, Answer.OPEN
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict", "code"),
+    [
+        ((Y,) * 5, P, None),
+        ((Y,) * 6 + (N,), P, None),
+        ((Y,) * 4 + (N,), F, None),
+        ((Y,) * 4 + (E,), I, "expert_review"),
+        ((Y,) * 4 + (O_,), I, "incomplete_inspection"),
+        ((N,) * 3 + (O_,), F, None),
+    ],
+)
+def test_checklist_counts(answers, verdict, code) -> None:
+    judged = judge(items(*answers), GE5, kind=Kind.INSPECTED)
+    assert (judged.verdict, judged.reasons[0].code if judged.reasons else None) == (verdict, code)
+
+
+def test_yes_no_indicator() -> None:
+    assert judge(items(Y, Y), TRUE, kind=Kind.INSPECTED).verdict is P
+    assert judge(items(Y, N), TRUE, kind=Kind.INSPECTED).verdict is F
+    assert judge(items(Y, E), TRUE, kind=Kind.INSPECTED).verdict is I
+    assert judge(items(), TRUE, kind=Kind.INSPECTED).verdict is I
+
+
+def test_paper_never_becomes_a_measurement() -> None:
+    seven_b = Limit(Op.GE, Decimal(7), "B")
+    assert judge(items(*(Y,) * 9), seven_b).verdict is I
+    assert judge(items(Y, N), seven_b).verdict is F
+
+
+def attempt(run: int, measurement=None, status: RunStatus = RunStatus.COMPLETED, *validity: Validity) -> Attempt:
+    return Attempt(run, None, status, measurement, validity, None)
+
+
+def test_the_last_completed_attempt_decides() -> None:
+    bad, good = samples(low=3.0), samples()
+    two = criterion(attempts=2)
+    assert judge_attempts(two, None, [attempt(1, bad), attempt(2, good)]).verdict is P
+    assert judge_attempts(two, None, [attempt(1, good), attempt(2, bad)]).verdict is F
+
+
+def test_alpha_is_split_over_planned_attempts() -> None:
+    """4 of 1000 outside pass at 5 % but not at 5 % / 3."""
+    run = samples(1000, outside=4)
+    assert judge_attempts(criterion(attempts=1), None, [attempt(1, run)]).verdict is P
+    assert judge_attempts(criterion(attempts=3), None, [attempt(1, run)]).verdict is I
+
+
+def test_breaking_off_bad_runs_costs_alpha() -> None:
+    run = samples(1000, outside=4)
+    broken = [attempt(i, samples(100), RunStatus.ABORTED) for i in (1, 2)]
+    outcome = judge_attempts(criterion(), None, [*broken, attempt(3, run)])
+    assert outcome.verdict is I
+    assert "alpha_split" in {r.code for r in outcome.reasons}
+    unseen = [attempt(i, None, RunStatus.TRUNCATED) for i in (1, 2)]
+    assert judge_attempts(criterion(), None, [*unseen, attempt(3, run)]).verdict is P
+
+
+def test_more_completed_runs_than_planned_are_invalid() -> None:
+    outcome = judge_attempts(criterion(attempts=1), None, [attempt(1, samples(low=3.0)), attempt(2, samples())])
+    assert outcome.verdict is Verdict.INVALID
+    assert outcome.reasons[0].code == "attempts_exceeded"
+
+
+@pytest.mark.parametrize("status", [RunStatus.ABORTED, RunStatus.CRASHED, RunStatus.TRUNCATED])
+def test_how_a_run_ended_is_never_a_fail_nor_a_pass(status: RunStatus) -> None:
+    for low in (0.1, 9.0):
+        assert judge_attempts(criterion(), None, [attempt(1, samples(low=low), status)]).verdict is Verdict.NOT_RUN
+    assert judge_attempts(criterion(), None, []).verdict is Verdict.NOT_RUN
+
+
+def test_invalid_finding_voids_a_run_and_a_warning_does_not() -> None:
+    void = Validity("RTT-V01", Severity.INVALID, "x")
+    warn = Validity("RTT-V08", Severity.WARNING, "x")
+    assert judge_attempts(criterion(), None, [attempt(1, samples(), RunStatus.COMPLETED, void)]).verdict is Verdict.INVALID
+    assert judge_attempts(criterion(), None, [attempt(1, samples(low=9.0), RunStatus.COMPLETED, void)]).verdict is Verdict.INVALID
+    assert judge_attempts(criterion(), None, [attempt(1, samples(), RunStatus.COMPLETED, warn)]).verdict is P
+
+
+def test_combination_is_worst_of_planned_and_three_valued_or() -> None:
+    order = [P, I, Verdict.NOT_RUN, Verdict.INVALID, F]
+    for i, low in enumerate(order):
+        for high in order[i:]:
+            assert worst([low, high, low]) is high
+            assert any_of([high, low]) is low
+    assert worst([]) is Verdict.NOT_RUN
+    assert any_of([F, F]) is F
+    assert any_of([P, Verdict.NOT_RUN]) is P
+    assert any_of([F, Verdict.NOT_RUN]) is Verdict.NOT_RUN
+
+
+def test_subjects_all_or_a_number() -> None:
+    assert required_subjects([P, P, F], None) is F
+    assert required_subjects([P, P, F], 2) is P
+    assert required_subjects([P, F, F], 2) is F
+    assert required_subjects([P, Verdict.NOT_RUN, F], 2) is Verdict.NOT_RUN
+
+
+def test_stricter_limit() -> None:
+    one = Limit(Op.LE, Decimal("1500"), "us")
+    assert stricter(LE2, one) == one
+    assert stricter(one, LE2) == one
+    more = Limit(Op.GE, Decimal(120), "台(套)")
+    assert stricter(GE100, more) == more
+    assert stricter(LE2, Limit(Op.LT, Decimal(2), "ms")).op is Op.LT
+    for other in (Limit(Op.GE, Decimal(1), "ms"), Limit(Op.LE, Decimal(1), "cm")):
+        with pytest.raises(ValueError, match=r"."):
+            stricter(LE2, other)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_more_exceedances_never_help(k: int, more: int) -> None:
+    rank = {P: 0, I: 1, F: 2}
+    first, second = (judge(samples(1500, outside=x)).verdict for x in (k, k + more))
+    assert rank[first] <= rank[second]

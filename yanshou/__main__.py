@@ -1,0 +1,5 @@
+"""`python -m yanshou`."""
+
+from yanshou.cli import main
+
+main()

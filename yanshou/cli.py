@@ -1,0 +1,361 @@
+"""The command line: one verb per step of an acceptance, messages in Chinese, exit codes as a contract.
+
+It must never decide, compute or record anything itself: every verb calls one room and shows what it says. Heavy imports
+live inside the verbs, so that `yanshou --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from yanshou.harness.model import ExitCode, Json, Problem, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="yanshou",
+    help="验收:测量交付的系统,与承诺比较,写出可签署、可复核的报告。",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+key_app = typer.Typer(help="签名密钥。", no_args_is_help=True)
+app.add_typer(key_app, name="key")
+
+Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹;不写则从当前目录向上找 case.yaml")]
+AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
+
+
+def _out() -> Console:
+    from yanshou.show import console
+
+    return console()
+
+
+def _print_json(value: Json) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _case_folder(folder: Path | None) -> Path:
+    """The case folder named, or the nearest one upwards. Raises UserError."""
+    from yanshou.harness.case import find_case
+
+    return find_case(folder or Path.cwd()).parent
+
+
+def _leave(code: int) -> NoReturn:
+    raise typer.Exit(int(code))
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="版本、提交与源码摘要")] = False) -> None:
+    """Global options."""
+    if version:
+        from yanshou.harness.identity import tool_identity
+
+        tool = tool_identity()
+        dirty = "+改动" if tool.dirty else ""
+        typer.echo(f"yanshou {tool.version} {tool.commit or '非版本库'}{dirty} sha256:{tool.sha256}")
+        _leave(ExitCode.OK)
+
+
+@app.command("list")
+def list_(
+    scenario: Annotated[int | None, typer.Argument(help="场景序号 1–10")] = None, as_json: AsJson = False
+) -> None:
+    """看榜单:全部场景,或一个场景的指标、原文与恢复文字。"""
+    from yanshou.harness import listing_view
+    from yanshou.harness.listing import load_list
+
+    public_list = load_list()
+    if scenario is None:
+        if as_json:
+            _print_json([listing_view.to_json(s) for s in public_list.scenarios])
+        else:
+            _out().print(listing_view.overview(public_list))
+        return
+    try:
+        found = public_list.scenario(scenario)
+    except KeyError:
+        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10,见 yanshou list")) from None
+    if as_json:
+        _print_json(listing_view.to_json(found))
+    else:
+        _out().print(listing_view.detail(found))
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(help="新案卷文件夹")],
+    scenario: Annotated[int, typer.Option("--scenario", help="场景序号 1–10")],
+    mode: Annotated[str, typer.Option("--mode", help="acceptance | self-check | demo")] = "self-check",
+) -> None:
+    """新建案卷:写出带注释的 case.yaml,由人填写。"""
+    from yanshou.harness.case import new_case
+    from yanshou.harness.engine import params_help
+    from yanshou.harness.evidence import require_writable, write_atomic
+    from yanshou.harness.listing import load_list
+    from yanshou.harness.model import Mode
+
+    public_list = load_list()
+    if scenario not in {s.number for s in public_list.scenarios}:
+        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10,见 yanshou list"))
+    if mode not in list(Mode):
+        raise UserError(Problem("E-MODE", f"没有模式 {mode}", f"可用:{'、'.join(Mode)}"))
+    target = folder / "case.yaml"
+    if target.exists():
+        raise UserError(Problem("E-EXISTS", "已有案卷,不覆盖", "换一个文件夹", target))
+    text = new_case(public_list, scenario, mode, params_help())
+    folder.mkdir(parents=True, exist_ok=True)
+    require_writable(folder)
+    write_atomic(target, text.encode())
+    typer.echo(f"已写出 {target} → 填写后运行 yanshou check {folder}")
+
+
+@app.command()
+def check(folder: Folder = None, as_json: AsJson = False) -> None:
+    """检查案卷:规则 C01–C15,逐条给出文件、行号、错在哪、怎么办。"""
+    from yanshou.harness.case import check_case, load_case
+    from yanshou.harness.listing import load_list
+    from yanshou.show import problems
+
+    case = load_case(_case_folder(folder))
+    found = check_case(case, load_list(case.document.list))
+    errors = [p for p in found if p.severity == "error"]
+    if as_json:
+        _print_json({"file": str(case.path), "sha256": case.sha256, "problems": [p.to_json() for p in found]})
+    else:
+        out = _out()
+        problems(found, out)
+        warnings = sum(p.severity == "warning" for p in found)
+        out.print(f"{case.path}:{len(errors)} 处错误,{warnings} 处提醒", markup=False)
+    if errors:
+        _leave(ExitCode.USAGE)
+
+
+@app.command()
+def doctor(folder: Folder = None, as_json: AsJson = False) -> None:
+    """检查这台机器能不能测:时钟、权限、磁盘、字体、国密。"""
+    from yanshou.harness.doctor import examine
+
+    checks = examine(folder or Path.cwd())
+    if as_json:
+        _print_json([c.to_json() for c in checks])
+    else:
+        for c in checks:
+            typer.echo(f"{'✔ 可用' if c.ok else '✘ 注意'} {c.code} {c.text}" + ("" if c.ok else f" → {c.remedy}"))
+    if any(not c.ok and c.needed for c in checks):
+        _leave(ExitCode.UNDECIDED)
+
+
+@app.command()
+def calibrate(
+    probe: Annotated[str | None, typer.Argument(help="仪器名;不写则全部")] = None, as_json: AsJson = False
+) -> None:
+    """用已知真值的标准器校准仪器,给出示值误差。退出码 0 在允差内,1 超差。"""
+    from yanshou.harness.calibrate import calibrate_here
+    from yanshou.probes.contract import find_probe, probe_names
+
+    results = [calibrate_here(find_probe(name)) for name in ([probe] if probe else probe_names())]
+    if as_json:
+        _print_json(results[0].to_json() if probe else [r.to_json() for r in results])
+    else:
+        for r in results:
+            typer.echo(f"{r.probe}:{'在允差内' if r.within else '超差'}(允差 {r.tolerance:g} {r.unit})")
+            for p in r.points:
+                typer.echo(f"  真值 {p.true:.6g}  示值 {p.indicated:.6g}  误差 {p.error:+.4g} {r.unit}  n={p.n}")
+    if not all(r.within for r in results):
+        _leave(ExitCode.FAIL)
+
+
+@app.command()
+def plan(
+    folder: Folder = None,
+    freeze: Annotated[bool, typer.Option("--freeze", help="冻结计划(已冻结时登记为变更)")] = False,
+    author: Annotated[str | None, typer.Option("--author", help="变更人")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="变更理由")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """测试计划:方法、样本、时长、设备、待定口径。不加 --freeze 只看不写。"""
+    from yanshou.harness.engine import draft, freeze_case
+    from yanshou.harness.plan import open_points
+    from yanshou.show import equipment_lines, plan_table, problems
+
+    place = _case_folder(folder)
+    word = ""
+    if freeze:
+        shown, word = freeze_case(place, author, reason)
+    else:
+        shown = draft(place).plan
+    if as_json:
+        _print_json({**json.loads(shown.to_bytes()), "sha256": shown.sha256, "open": [p.to_json() for p in open_points(shown)]})
+        return
+    out = _out()
+    out.print(plan_table(shown))
+    problems(open_points(shown), out)
+    if shown.not_planned:
+        out.print(f"未纳入计划的榜单指标:{'、'.join(shown.not_planned)}", markup=False)
+    for line in equipment_lines(shown):
+        out.print(f"需要:{line}", markup=False)
+    said = {"frozen": "计划已冻结", "unchanged": "计划早已冻结,没有变化", "amended": f"变更已登记,计划第 {shown.revision} 版"}
+    if freeze:
+        out.print(f"{said[word]}:{place / 'plan.lock.json'} sha256:{shown.sha256}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def run(
+    folder: Folder = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="只测这些指标,可多次给出")] = None,
+    again: Annotated[bool, typer.Option("--again", help="对 --only 的指标再用掉计划内的一次")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """按冻结的计划测量;已完成的保留,被中断的另起一次。"""
+    from yanshou.harness.assess import exit_verdict
+    from yanshou.harness.engine import run_case
+    from yanshou.show import TerminalObserver, conclusion, console, result_table
+
+    place = _case_folder(folder)
+    out = console(stderr=as_json)
+    summary = run_case(place, TerminalObserver(out), only=only or (), again=again)
+    record = summary.record
+    if as_json:
+        _print_json(record)
+    else:
+        out.print(result_table(record))
+        out.print(conclusion(record))
+        out.print(f"记录:{place / 'record.json'} → 下一步 yanshou report {place}", markup=False, soft_wrap=True)
+    _leave(ExitCode.INTERNAL if summary.crashed else exit_verdict(record))
+
+
+@app.command()
+def status(folder: Folder = None, as_json: AsJson = False) -> None:
+    """案卷现状:计划、每一次运行、各指标判定。"""
+    from yanshou.harness.assess import assess, exit_verdict, load_state
+    from yanshou.show import conclusion, result_table, status_lines
+
+    state = load_state(_case_folder(folder))
+    record = assess(state)
+    if as_json:
+        _print_json({k: record[k] for k in ("mode", "verdict", "counts", "plan", "runs", "ledger")})
+    else:
+        out = _out()
+        for line in status_lines(state):
+            out.print(line, markup=False)
+        out.print(result_table(record))
+        out.print(conclusion(record))
+    _leave(exit_verdict(record))
+
+
+@app.command()
+def report(folder: Folder = None, as_json: AsJson = False) -> None:
+    """由记录写出报告:PDF、HTML、results.json、results.csv、junit.xml。"""
+    from yanshou.harness.assess import exit_verdict
+    from yanshou.harness.engine import write_record
+    from yanshou.reports.render import render
+
+    place = _case_folder(folder)
+    record = write_record(place)
+    files = render(record, place / "report")
+    if as_json:
+        _print_json({"verdict": record["verdict"], "files": {k: str(v) for k, v in files.items()}})
+    else:
+        for path in files.values():
+            typer.echo(str(path))
+    _leave(exit_verdict(record))
+
+
+@app.command()
+def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case") -> None:
+    """打印 JSON Schema(编辑器补全与校验用)。"""
+    if what == "case":
+        from yanshou.harness.case import case_schema
+
+        _print_json(case_schema())
+    elif what == "results":
+        from yanshou.reports.machine import results_schema
+
+        _print_json(results_schema())
+    else:
+        raise UserError(Problem("E-SCHEMA", f"没有 {what} 的 schema", "可用:case、results"))
+
+
+@app.command()
+def reflect(
+    bind: Annotated[str, typer.Option("--bind", help="监听地址")] = "0.0.0.0",
+    port: Annotated[int, typer.Option("--port", help="UDP 端口")] = 862,
+    delay: Annotated[float, typer.Option("--delay", help="模拟的路径时延,ms;只用于演练与校准")] = 0.0,
+) -> None:
+    """时延测量的远端:STAMP 反射器(RFC 8762)。Ctrl-C 结束。"""
+    from yanshou.probes.rtt.reflector import reflect as run_reflector
+
+    def ready(actual_port: int) -> None:
+        typer.echo(f"反射器在 {bind}:{actual_port} 就绪" + (f",模拟时延 {delay:g} ms" if delay else ""))
+        sys.stdout.flush()
+
+    run_reflector(bind, port, delay_s=delay / 1000, ready=ready)
+
+
+def _stop(found: UserError) -> int:
+    for problem in found.problems:
+        typer.echo(str(problem), err=True)
+    return int(found.exit_code)
+
+
+def _defect(error: BaseException) -> int:
+    """A defect of ours: one line for the user, the traceback in a file for us."""
+    import tempfile
+    import traceback
+
+    fd, name = tempfile.mkstemp(prefix="yanshou-", suffix=".txt", text=True)
+    with os.fdopen(fd, "w", encoding="utf-8") as f:
+        traceback.print_exception(error, file=f)
+    typer.echo(str(Problem("E-INTERNAL", f"内部错误 {type(error).__name__}: {error}", f"请把 {name} 交给开发者")), err=True)
+    return int(ExitCode.INTERNAL)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: every ending becomes an exit code of the contract and at most a few lines."""
+    from yanshou.harness.evidence import LedgerDamage, disk_problem
+
+    code: Any
+    try:
+        code = app(args=arguments, standalone_mode=False)
+    except UserError as error:
+        code = _stop(error)
+    except LedgerDamage as error:
+        code = _stop(UserError(Problem("V-L01", error.text, "从副本恢复台账", error.path, error.line), ExitCode.UNVERIFIED))
+    except (KeyboardInterrupt, typer.Abort):
+        typer.echo("已中断;已确认的数据都在,再次运行即可继续", err=True)
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        code = ExitCode.OK
+    except OSError as error:
+        code = _stop(UserError(disk_problem(error, Path(error.filename or ".")), ExitCode.INTERNAL))
+    except typer.Exit as error:
+        code = error.exit_code
+    except Exception as error:
+        code = _click_error(error) or _defect(error)
+    sys.exit(int(code or 0))
+
+
+def _click_error(error: Exception) -> int:
+    """Exit code of a usage error of the command line (already a good message in itself); 0 if it is something else."""
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return int(ExitCode.USAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    main()

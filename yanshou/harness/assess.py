@@ -1,0 +1,499 @@
+"""Assessment: a case folder's ledger and evidence -> its record. The same bytes give the same record, everywhere.
+
+It is what `run`, `report` and `verify` share, so that a verdict can be recomputed by anybody. It must never capture, talk to
+a device, read a clock or depend on the machine: times, tool and host come from the ledger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from yanshou.harness.calibrate import Calibration, read_calibration
+from yanshou.harness.case import Case, parse_case
+from yanshou.harness.evidence import canonical, read_ledger
+from yanshou.harness.judge import (
+    Attempt,
+    Exact,
+    InstrumentError,
+    Judged,
+    JudgedAttempt,
+    Outcome,
+    any_of,
+    judge_attempts,
+    required_subjects,
+    worst,
+)
+from yanshou.harness.model import (
+    Checklist,
+    Count,
+    Json,
+    Limit,
+    Measurement,
+    Mode,
+    Problem,
+    Reason,
+    RunStatus,
+    Severity,
+    UserError,
+    Validity,
+    Verdict,
+    plain_number,
+)
+from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, frozen_plan
+from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, damaged_streams, runs_of
+from yanshou.harness.statistics import empirical_cdf, time_series
+from yanshou.harness.units import convert
+from yanshou.probes.contract import Probe
+
+FORMAT = "yanshou/record/1"
+FILE = "record.json"
+FIGURE_POINTS = 400
+SIGNIFICANT = 12
+"""Digits kept of derived floats: the last bits of a transcendental function may differ between machines."""
+
+
+@dataclass
+class Analysed:
+    """Measurements and calibrations by run number, kept between assessments of one process."""
+
+    measurements: dict[int, tuple[Measurement | None, tuple[Validity, ...]]] = field(default_factory=dict)
+    calibrations: dict[int, Calibration | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaseState:
+    """A case folder as its ledger tells it."""
+
+    folder: Path
+    records: list[dict[str, Json]]
+    chain: list[str]
+    frozen: FrozenPlan
+    case: Case
+    runs: list[Run]
+
+    @property
+    def plan(self) -> Plan:
+        """The plan in force."""
+        return self.frozen.plan
+
+
+def load_state(folder: Path) -> CaseState:
+    """Read a case's ledger. Raises LedgerDamage, UserError where no plan was frozen."""
+    path = folder / "ledger.jsonl"
+    entries = list(read_ledger(path)) if path.exists() else []
+    records = [r for _, r in entries]
+    frozen = frozen_plan(records)
+    if frozen is None:
+        raise UserError(Problem("P-NONE", "还没有冻结的计划", f"先运行 yanshou plan {folder} --freeze", folder))
+    text = next(str(r["case_text"]) for r in reversed(records) if r["kind"] in ("plan", "amendment"))
+    return CaseState(folder, records, [h for h, _ in entries], frozen, parse_case(text, folder / "case.yaml"), runs_of(records))
+
+
+def measure(state: CaseState, run: Run, known: Analysed) -> tuple[Measurement | None, tuple[Validity, ...]]:
+    """Analyse one run. Evidence that is damaged or crashes its analysis gives no measurement and an INVALID finding."""
+    if run.number not in known.measurements:
+        known.measurements[run.number] = _measure(state, run)
+    return known.measurements[run.number]
+
+
+def _measure(state: CaseState, run: Run) -> tuple[Measurement | None, tuple[Validity, ...]]:
+    damage = list(damaged_streams(run, state.folder))
+    if damage:
+        return None, tuple(Validity(p.code, Severity.INVALID, p.text) for p in damage)
+    if not run.streams:
+        return None, ()
+    probe = Probe(str(run.meta["probe"]))
+    try:
+        params = probe.params(run.meta["params"])
+        measurement = probe.analyse(run.evidence(state.folder), params, int(run.meta["seed"]))
+    except Exception as error:  # whatever the evidence did to the analysis, the judgement is 无效, never a bare failure
+        if run.status is not RunStatus.COMPLETED:
+            return None, ()
+        text = f"证据无法分析:{type(error).__name__}: {error}"
+        return None, (Validity("not_analysable", Severity.INVALID, text),)
+    return measurement, measurement.validity
+
+
+def calibration_of(state: CaseState, run: Run, known: Analysed) -> Calibration | None:
+    """The last completed calibration of the run's probe and probe version before it."""
+    for other in reversed(state.runs):
+        same = (other.meta["probe"], other.meta["version"]) == (run.meta["probe"], run.meta["version"])
+        if other.number < run.number and other.purpose == CALIBRATION and same and other.status is RunStatus.COMPLETED:
+            if other.number not in known.calibrations:
+                known.calibrations[other.number] = _calibration(state, other)
+            return known.calibrations[other.number]
+    return None
+
+
+def _calibration(state: CaseState, run: Run) -> Calibration | None:
+    if any(damaged_streams(run, state.folder)):
+        return None
+    try:
+        return read_calibration(run, state.folder)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[Validity, ...]:
+    if calibration is None:
+        severity = Severity.INVALID if mode is Mode.ACCEPTANCE else Severity.WARNING
+        return (Validity("uncalibrated", severity, "测量之前没有用标准器校准过仪器"),)
+    if not calibration.within:
+        worst_error = max((abs(p.error) for p in calibration.points), default=math.nan)
+        text = f"仪器校准超差:最大示值误差 {worst_error:.4g} {calibration.unit},允许 {calibration.tolerance:g}"
+        return (Validity("calibration_failed", Severity.INVALID, text),)
+    return ()
+
+
+def attempts_of(state: CaseState, indicator: PlannedIndicator, subject: str | None, known: Analysed) -> list[tuple[Run, Attempt]]:
+    """Every closed run of an indicator and subject, as attempts in order."""
+    found = []
+    for run in state.runs:
+        mine = run.purpose == MEASUREMENT and run.indicator == indicator.id and run.meta["subject"] == subject
+        if not mine or run.status is None:
+            continue
+        measurement, validity = measure(state, run, known)
+        calibration = calibration_of(state, run, known)
+        error = None
+        if calibration and calibration.points:
+            errors = [p.error for p in calibration.points]
+            error = InstrumentError(min(errors), max(errors), calibration.unit)
+        validity += _calibration_validity(calibration, state.plan.mode)
+        found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error)))
+    return found
+
+
+def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
+    """The whole record of a case."""
+    known = known or Analysed()
+    plan = state.plan
+    findings: list[dict[str, Json]] = []
+    for indicator in plan.indicators:
+        findings.append(_finding(state, indicator, known))
+    verdicts = {f["indicator"]: Verdict(f["verdict"]) for f in findings}
+    groups = [
+        {**g, "verdict": any_of(verdicts[m] for m in g["members"]).value, "members": list(g["members"])}
+        for g in plan.groups
+    ]
+    grouped = {m for g in groups for m in g["members"]}
+    combined = [Verdict(g["verdict"]) for g in groups]
+    for i in plan.indicators:
+        if i.id not in grouped:
+            softened = verdicts[i.id] is Verdict.FAIL and not i.fatal_alone
+            combined.append(Verdict.INCONCLUSIVE if softened else verdicts[i.id])
+    verdict = worst(combined)
+    return {
+        "format": FORMAT,
+        "mode": plan.mode.value,
+        "marking": plan.mode.marking,
+        "verdict": verdict.value,
+        "verdict_word": verdict.word,
+        "counts": {v.value: sum(f["verdict"] == v.value for f in findings) for v in Verdict},
+        "case": _case_section(state),
+        "list": dict(plan.list),
+        "plan": {
+            "sha256": state.frozen.sha256,
+            "revision": plan.revision,
+            "frozen": plan.frozen,
+            "confidence": min((i.confidence for i in plan.indicators), default=None),
+            "tool": dict(plan.tool),
+            "signed_by": plan_signers(state),
+            "not_planned": list(plan.not_planned),
+        },
+        "amendments": [
+            {
+                "revision": a["plan"]["revision"],
+                **{k: a[k] for k in ("utc", "author", "reason", "weakening", "changes")},
+            }
+            for a in state.frozen.amendments
+        ],
+        "groups": groups,
+        "qualitative": [_qualitative(q, verdicts) for q in plan.qualitative],
+        "findings": findings,
+        "runs": [_run_section(r) for r in state.runs],
+        "environment": next((dict(r.meta["host"]) for r in reversed(state.runs)), {}),
+        "ledger": _ledger_section(state),
+    }
+
+
+def record_bytes(record: Mapping[str, Json]) -> bytes:
+    """record.json: RFC 8785 and a newline."""
+    return canonical(dict(record)) + b"\n"
+
+
+def plan_signers(state: CaseState) -> list[str]:
+    """Roles that sealed the plan in force before the first measurement run."""
+    opened = [r["seq"] for r in state.records if r["kind"] == "run_opened" and r["meta"]["purpose"] == MEASUREMENT]
+    first = min(opened, default=math.inf)
+    return sorted(
+        {
+            str(r["role"])
+            for r in state.records
+            if r["kind"] == "seal" and r["of"] == "plan" and r["sha256"] == state.frozen.sha256 and r["seq"] < first
+        }
+    )
+
+
+def _qualitative(requirement: Mapping[str, Json], verdicts: Mapping[str, Verdict]) -> dict[str, Json]:
+    """A requirement without a number: its own planned target if the project set one, else the experts."""
+    verdict = verdicts.get(requirement["id"], Verdict.INCONCLUSIVE)
+    text = "榜单没有数字,项目也没有自报量化目标,由专家评议"
+    reasons = [] if requirement["id"] in verdicts else [Reason("expert_review", text).to_json()]
+    return {**requirement, "verdict": verdict.value, "reasons": reasons}
+
+
+def _case_section(state: CaseState) -> dict[str, Json]:
+    document = state.case.document.model_dump(mode="json")
+    report = document["report"]
+    plan = state.plan
+    return {
+        "sha256": plan.case_sha256,
+        "scenario": plan.scenario,
+        "scenario_name": plan.scenario_name,
+        "scenario_source": plan.scenario_source,
+        "report_number": report["number"],
+        "edition": report["edition"],
+        **{k: document[k] for k in ("project", "evaluator", "client", "target", "acceptance")},
+    }
+
+
+def _ledger_section(state: CaseState) -> dict[str, Json]:
+    """Where the ledger stood after its last record that is not a seal: seals are added to a finished record."""
+    last = max((i for i, r in enumerate(state.records) if r["kind"] != "seal"), default=-1)
+    return {
+        "records": last + 1,
+        "head": state.chain[last],
+        "started": state.records[0]["utc"],
+        "ended": state.records[last]["utc"],
+    }
+
+
+def _run_section(run: Run) -> dict[str, Json]:
+    return {
+        "number": run.number,
+        "folder": run.folder_name,
+        "purpose": run.purpose,
+        "probe": run.meta["probe"],
+        "indicator": run.indicator,
+        "subject": run.meta.get("subject"),
+        "status": run.status.value if run.status else "open",
+        "status_reason": run.status_reason,
+        "started": run.started,
+        "ended": run.ended,
+        "bytes": run.size,
+        "unacknowledged": bool(run.tail),
+    }
+
+
+def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> dict[str, Json]:
+    """All subjects and attempts of one indicator, judged, as the record says it."""
+    by_run = {r.number: r for r in state.runs}
+    subjects: Sequence[str | None] = state.plan.subjects or (None,)
+    outcomes: list[Outcome] = []
+    for subject in subjects:
+        attempts = [a for _, a in attempts_of(state, indicator, subject, known)]
+        outcomes.append(judge_attempts(indicator.criterion(), subject, attempts))
+    verdict = required_subjects([o.verdict for o in outcomes], indicator.required_subjects)
+    # The subject that is shown on the indicator's line is one that has the indicator's verdict.
+    shown = next(o for o in outcomes if o.verdict is verdict)
+    deciding = shown.deciding
+    judged = deciding.judged if deciding else None
+    validity = deciding.attempt.validity if deciding else ()
+    calibration = calibration_of(state, by_run[deciding.attempt.run], known) if deciding else None
+    numbers = _numbers(judged, indicator.limit)
+    return {
+        "indicator": indicator.id,
+        "name": indicator.name,
+        "kind": indicator.kind.value,
+        "group": indicator.group,
+        "fatal_alone": indicator.fatal_alone,
+        "verdict": verdict.value,
+        "verdict_word": verdict.word,
+        "reasons": _reasons(indicator, outcomes, shown, verdict),
+        "statistic": judged.statistic if judged else indicator.statistic,
+        "unit": indicator.limit.unit,
+        **numbers,
+        "confidence": indicator.confidence,
+        "rule": indicator.decision,
+        "simple": judged.simple.value if judged else Verdict.NOT_RUN.value,
+        "limit": indicator.limit.to_json(),
+        "list_limit": indicator.list_limit.to_json() if indicator.list_limit else None,
+        "list_source": indicator.list_source,
+        "list_ocr": indicator.list_ocr,
+        "inferred_part": indicator.inferred_part,
+        "commitment_limit": indicator.commitment_limit.to_json() if indicator.commitment_limit else None,
+        "commitment_text": indicator.commitment_text,
+        "baseline": indicator.baseline,
+        "note": indicator.note,
+        "definition": {d.key: {"ask": d.ask, "answer": d.answer} for d in indicator.definition},
+        "missing_definition": list(indicator.undefined),
+        "default_reading": indicator.default_reading,
+        "readings": {k: _number(v) for k, v in judged.readings.items()} if judged else {},
+        "validity": [v.to_json() for v in validity],
+        "method": _method(indicator),
+        "calibration": calibration.to_json() if calibration else None,
+        "subjects": [{"subject": o.subject, "verdict": o.verdict.value} for o in outcomes if o.subject is not None],
+        "attempts": [
+            _attempt(by_run[j.attempt.run], j, order, indicator.limit)
+            for o in outcomes
+            for order, j in enumerate(o.attempts, 1)
+        ],
+        "figure": figure(deciding, indicator.limit) if deciding else None,
+    }
+
+
+def _reasons(
+    indicator: PlannedIndicator, outcomes: Sequence[Outcome], shown: Outcome, verdict: Verdict
+) -> list[dict[str, Json]]:
+    reasons = [r.to_json() for r in shown.reasons]
+    if len(outcomes) > 1:
+        passed = sum(o.verdict is Verdict.PASS for o in outcomes)
+        needed = indicator.required_subjects or len(outcomes)
+        reasons.insert(0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合,要求 {needed} 个").to_json())
+    if indicator.list_source == "inferred":
+        reasons.append(Reason("restored_wording", f"依据恢复文字:{indicator.inferred_part}").to_json())
+    if verdict is Verdict.FAIL and not indicator.fatal_alone:
+        text = "榜单此项文字不确定,单独不否决整个项目"
+        reasons.append(Reason("not_fatal_alone", text).to_json())
+    return reasons
+
+
+def _method(indicator: PlannedIndicator) -> dict[str, Json]:
+    instrument = indicator.instrument
+    return {
+        "probe": instrument.probe if instrument else None,
+        "version": instrument.version if instrument else None,
+        "title": instrument.title if instrument else None,
+        "document": instrument.document if instrument else None,
+        "params": dict(instrument.params) if instrument else {},
+        "seed": indicator.seed,
+        "samples_needed": indicator.samples_needed,
+        "attempts_allowed": indicator.attempts,
+    }
+
+
+def _number(value: Exact | None) -> float | int | None:
+    """A JSON number; None for what does not exist or is infinite (`infinite` names those)."""
+    if value is None or (isinstance(value, float) and math.isinf(value)):
+        return None
+    number = plain_number(Fraction(value)) if isinstance(value, Fraction) else plain_number(value)  # type: ignore[arg-type]
+    return float(f"{number:.{SIGNIFICANT}g}") if isinstance(number, float) else number
+
+
+def _infinite(value: Exact | None) -> bool:
+    return isinstance(value, float) and math.isinf(value)
+
+
+def _margin(judged: Judged, limit: Limit) -> Exact | None:
+    """Distance from the bound that decides to the limit; positive inside."""
+    if isinstance(limit.value, bool):
+        return None
+    safe = judged.upper if limit.op.smaller_is_better else judged.lower
+    if safe is None or _infinite(safe):
+        return None
+    return (1 if limit.op.smaller_is_better else -1) * (Fraction(limit.value) - Fraction(safe))
+
+
+def _numbers(judged: Judged | None, limit: Limit) -> dict[str, Json]:
+    if judged is None:
+        return {
+            **dict.fromkeys(("value", "lower", "upper", "margin", "alpha", "n", "n_effective")),
+            "infinite": [],
+            "guard": None,
+        }
+    numbers = {"value": judged.value, "lower": judged.lower, "upper": judged.upper}
+    return {
+        **{k: _number(v) for k, v in numbers.items()},
+        "infinite": [k for k, v in numbers.items() if _infinite(v)],
+        "margin": _number(_margin(judged, limit)),
+        "guard": {"under": _number(judged.guard[0]), "over": _number(judged.guard[1])},
+        "alpha": _number(judged.alpha),
+        "n": judged.n,
+        "n_effective": _number(judged.n_effective),
+    }
+
+
+def _attempt(run: Run, judged: JudgedAttempt, order: int, limit: Limit) -> dict[str, Json]:
+    attempt = judged.attempt
+    return {
+        "run": run.number,
+        "attempt": order,
+        "subject": run.meta["subject"],
+        "status": attempt.status.value,
+        "status_reason": run.status_reason,
+        "verdict": judged.verdict.value,
+        **_numbers(judged.judged, limit),
+        "reasons": [r.to_json() for r in judged.judged.reasons] if judged.judged else [],
+        "started": run.started,
+        "ended": run.ended,
+        "validity": [v.to_json() for v in attempt.validity],
+        "facts": _settle_floats(dict(attempt.measurement.facts)) if attempt.measurement else {},
+        "evidence": [
+            {"name": f"runs/{run.folder_name}/{name}", "bytes": s["bytes"], "sha256": s["sha256"]}
+            for name, s in sorted(run.streams.items())
+        ],
+        "figure": figure(judged, limit),
+    }
+
+
+def _settle_floats(value: Json) -> Json:
+    if isinstance(value, float):
+        return float(f"{value:.{SIGNIFICANT}g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {k: _settle_floats(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_settle_floats(v) for v in value]
+    return value
+
+
+def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
+    """What a report needs to draw an attempt, in the limit's unit: it draws, it does not compute."""
+    measurement = judged.attempt.measurement
+    if measurement is None:
+        return None
+    if isinstance(measurement, Checklist):
+        items = [{**i.__dict__, "answer": i.answer.value, "evidence": list(i.evidence)} for i in measurement.items]
+        return {"kind": "checklist", "items": items, "limit": limit.to_json()}
+    if isinstance(measurement, Count):
+        audit = measurement.audit
+        return {
+            "kind": "count",
+            "gross": measurement.gross,
+            "exclusions": [dict(e.__dict__) for e in measurement.exclusions],
+            "net": measurement.net,
+            "per_day": [list(day) for day in measurement.per_day],
+            "audit": dict(audit.__dict__) if audit else None,
+            "limit": limit.to_json(),
+        }
+    try:
+        factor = float(convert(1, measurement.unit, limit.unit))
+    except ValueError:
+        return None
+    done = judged.judged
+    return _settle_floats(
+        {
+            "kind": "samples",
+            "unit": limit.unit,
+            "ecdf": [[x * factor, p] for x, p in empirical_cdf(measurement.values, FIGURE_POINTS)],
+            "series": [
+                [t, mid * factor, top * factor]
+                for t, mid, top in time_series(measurement.times, measurement.values, FIGURE_POINTS)
+            ],
+            "lost": int(sum(math.isinf(x) for x in measurement.values)),
+            "statistic": done.statistic if done else None,
+            "point": _number(done.value) if done else None,
+            "lower": _number(done.lower) if done else None,
+            "upper": _number(done.upper) if done else None,
+            "limit": limit.to_json(),
+        }
+    )
+
+
+def exit_verdict(record: Mapping[str, Any]) -> int:
+    """Exit code of a record: 0 pass, 1 fail, 3 undecided."""
+    return {Verdict.PASS: 0, Verdict.FAIL: 1}.get(Verdict(record["verdict"]), 3)

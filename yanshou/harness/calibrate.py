@@ -1,0 +1,116 @@
+"""Calibration: a probe looks at a standard of known true value, and the error of indication is recorded.
+
+It is a run like any other (numbered, with raw evidence, replayable), so that a reviewer can recompute it. It must never
+correct a measurement: its errors only widen what the judge calls undecided, and a probe out of tolerance voids its runs.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from yanshou.harness.evidence import Ledger, RunWriter, canonical
+from yanshou.harness.host import host_facts
+from yanshou.harness.model import Json, RunStatus
+from yanshou.harness.runs import CALIBRATION, Run, runs_of
+from yanshou.probes.contract import Probe, Progress, RunContext, indicated
+
+
+@dataclass(frozen=True)
+class Point:
+    """One standard: true value, what the probe indicated, and how many values it saw; all in the calibration's unit."""
+
+    true: float
+    indicated: float
+    n: int
+
+    @property
+    def error(self) -> float:
+        """Error of indication."""
+        return self.indicated - self.true
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A probe's calibration. `within` needs at least one point and every error within the tolerance."""
+
+    probe: str
+    version: str
+    unit: str
+    tolerance: float
+    run: int
+    points: tuple[Point, ...]
+
+    @property
+    def within(self) -> bool:
+        """True when the probe may be used."""
+        return bool(self.points) and all(abs(p.error) <= self.tolerance for p in self.points)
+
+    def to_json(self) -> dict[str, Json]:
+        """The form of `calibrate --json` and of a record."""
+        return {
+            "probe": self.probe,
+            "version": self.version,
+            "unit": self.unit,
+            "tolerance": self.tolerance,
+            "within": self.within,
+            "run": self.run,
+            "points": [
+                {"true": p.true, "indicated": p.indicated, "error": p.error, "n": p.n} for p in self.points
+            ],
+        }
+
+
+def run_calibration(
+    ledger: Ledger, probe: Probe, host: dict[str, str], progress: Callable[[Progress], None] = lambda _news: None
+) -> int:
+    """Record one calibration run over all the probe's standards; its number. Raises ProbeError, UserError, OSError."""
+    spec, points = probe.spec, probe.points()
+    meta = {
+        "purpose": CALIBRATION,
+        "probe": spec.name,
+        "version": spec.version,
+        "unit": spec.unit,
+        "tolerance": spec.tolerance,
+        "points": list(points),
+        "host": host,
+    }
+    with RunWriter(ledger, f"calibrate-{spec.name}", meta) as run:
+        for index, true_value in enumerate(points):
+            context = RunContext(run.sink.sub(f"p{index}"), run.number * 1000 + index, ledger.folder, None, progress)
+            with probe.standard(true_value, context) as params:
+                described = {"seed": context.seed, "params": params.model_dump(mode="json")}
+                context.sink.stream("params.json").write(canonical(described) + b"\n")
+                probe.capture(params, context)
+        run.close(RunStatus.COMPLETED)
+    return run.number
+
+
+def calibrate_here(probe: Probe) -> Calibration:
+    """Calibrate outside any case, in a folder that is thrown away. Raises ProbeError, UserError."""
+    with tempfile.TemporaryDirectory(prefix="yanshou-") as name:
+        with Ledger(Path(name)) as ledger:
+            run_calibration(ledger, probe, host_facts())
+            (run,) = runs_of(ledger.records)
+        return read_calibration(run, Path(name))
+
+
+def read_calibration(run: Run, case_folder: Path) -> Calibration:
+    """Recompute a completed calibration run from its evidence. Raises KeyError or ValueError for unusable evidence."""
+    probe = Probe(str(run.meta["probe"]))
+    evidence = run.evidence(case_folder)
+    points = []
+    for index in range(len(run.meta["points"])):
+        part = evidence.sub(f"p{index}")
+        with part.open("params.json") as f:
+            used = json.load(f)
+        with part.open("truth.json") as f:
+            truth = json.load(f)
+        measurement = probe.analyse(part, probe.params(used["params"]), used["seed"])
+        points.append(Point(float(truth["true"]), indicated(measurement, run.meta["unit"]), int(truth["n"])))
+    return Calibration(
+        probe.name, run.meta["version"], run.meta["unit"], float(run.meta["tolerance"]), run.number, tuple(points)
+    )

@@ -1,0 +1,399 @@
+"""Judging: measurement + criterion -> verdict, by rules fixed before anything was measured.
+
+It is for the one place where a number becomes 符合 or 不符合; self-check, formal run, verification and report all come here.
+It must never do I/O, round before comparing, or give a verdict from a point estimate alone.
+
+Rule DR-1 (non-binary, one-sided bounds at 1 - alpha; ILAC-G8:09/2019 section 4): for `<=`, with limit L, upper bound UB and
+lower bound LB: pass UB <= L, fail LB > L, else undecided (conditional_pass where the point is inside, conditional_fail
+where it is outside); mirrored for `>=`. DR-0 (simple acceptance by the point) is computed beside it for information only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TypeAlias
+
+from yanshou.harness.model import (
+    Answer,
+    Checklist,
+    Count,
+    Kind,
+    Limit,
+    Measurement,
+    Op,
+    Reason,
+    RunStatus,
+    Samples,
+    Severity,
+    Validity,
+    Verdict,
+)
+from yanshou.harness.statistics import (
+    Bounds,
+    audit_lower,
+    audit_upper,
+    max_bounds,
+    mean_bounds,
+    min_samples,
+    percentile_code,
+    quantile_bounds,
+    split_alpha,
+)
+from yanshou.harness.units import UnitError, convert, dimension
+
+Exact: TypeAlias = Fraction | float
+"""An exact number, or float infinity."""
+
+READINGS = ("p50", "p99", "p99.9", "max")
+"""Statistics printed beside every measured indicator, whatever the committed one is."""
+
+EPSILON = 1e-12
+"""Two alphas closer than this are the same: it absorbs the last bits of 1 - 0.95."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """What one indicator is held to. `statistic` None or a non-empty `undefined` forbids any verdict (口径未定).
+
+    `direction` is what the commitment means ("round_trip", "one_way") or None where the indicator knows no direction.
+    """
+
+    indicator: str
+    kind: Kind
+    limit: Limit
+    statistic: str | None
+    direction: str | None
+    undefined: tuple[str, ...]
+    confidence: float
+    attempts: int
+
+
+@dataclass(frozen=True)
+class InstrumentError:
+    """Range of the calibrated error of indication (indicated - true), in `unit`."""
+
+    lowest: float
+    highest: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One run judged. Numbers are exact, in the limit's unit; `guard` is (under-reading, over-reading) >= 0 allowed for."""
+
+    verdict: Verdict
+    simple: Verdict
+    reasons: tuple[Reason, ...]
+    statistic: str | None
+    value: Exact | None
+    lower: Exact | None
+    upper: Exact | None
+    n: int
+    n_effective: float
+    alpha: float
+    guard: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    readings: Mapping[str, Exact] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One started run of an indicator, in order. `measurement` is None where nothing could be analysed."""
+
+    run: int
+    subject: str | None
+    status: RunStatus
+    measurement: Measurement | None
+    validity: tuple[Validity, ...]
+    error: InstrumentError | None
+
+    @property
+    def looked(self) -> bool:
+        """True when somebody could have seen numbers from it: such a run spends part of alpha, finished or not."""
+        if self.measurement is None:
+            return False
+        if isinstance(self.measurement, Samples):
+            return self.measurement.values.size > 0
+        return True
+
+
+def satisfies(value: Exact, limit: Limit) -> bool:
+    """Exact comparison of a number in the limit's unit."""
+    bound = Fraction(limit.value)
+    return {
+        Op.LE: value <= bound,
+        Op.GE: value >= bound,
+        Op.LT: value < bound,
+        Op.GT: value > bound,
+        Op.EQ: value == bound,
+    }[limit.op]
+
+
+def stricter(a: Limit, b: Limit) -> Limit:
+    """The harder of two limits of the same direction. Raises UnitError across dimensions, ValueError across directions."""
+    if isinstance(a.value, bool) or isinstance(b.value, bool):
+        if a != b:
+            raise ValueError(f"{a} / {b}")
+        return a
+    if a.op.smaller_is_better != b.op.smaller_is_better:
+        raise ValueError(f"{a} / {b}")
+    left, right = Fraction(a.value), convert(b.value, b.unit, a.unit)
+    if left == right:
+        return a if a.op in (Op.LT, Op.GT) else b
+    return a if (left < right) == a.op.smaller_is_better else b
+
+
+def decide(value: Exact, lower: Exact | None, upper: Exact | None, limit: Limit) -> tuple[Verdict, tuple[Reason, ...]]:
+    """Rule DR-1 on numbers in the limit's unit. A bound that does not exist is None."""
+    safe, doubtful = (upper, lower) if limit.op.smaller_is_better else (lower, upper)
+    if safe is not None and satisfies(safe, limit):
+        return Verdict.PASS, ()
+    if doubtful is not None and not satisfies(doubtful, limit):
+        return Verdict.FAIL, ()
+    if safe is None:
+        return Verdict.INCONCLUSIVE, (Reason("insufficient_samples", "样本不足以给出置信界"),)
+    if satisfies(value, limit):
+        return Verdict.INCONCLUSIVE, (Reason("conditional_pass", "有条件符合:点估计在限值内,置信界在限值外"),)
+    return Verdict.INCONCLUSIVE, (Reason("conditional_fail", "有条件不符合:点估计在限值外,置信界未越过限值"),)
+
+
+def judge_run(criterion: Criterion, measurement: Measurement, alpha: float, error: InstrumentError | None) -> Judged:
+    """Judge one measurement at one-sided level `alpha`. Pure."""
+    if isinstance(measurement, Checklist):
+        return _judge_checklist(criterion, measurement, alpha)
+    if dimension(measurement.unit) != dimension(criterion.limit.unit):
+        text = f"仪器给出的单位是“{measurement.unit}”,限值的单位是“{criterion.limit.unit}”,不能比较"
+        return _blank(Verdict.INVALID, Reason("unit_mismatch", text), alpha)
+    if isinstance(measurement, Count):
+        return _judge_count(criterion, measurement, alpha)
+    return _judge_samples(criterion, measurement, alpha, error)
+
+
+def _blank(verdict: Verdict, reason: Reason, alpha: float) -> Judged:
+    return Judged(verdict, verdict, (reason,), None, None, None, None, 0, 0.0, alpha)
+
+
+def _simple(value: Exact, limit: Limit) -> Verdict:
+    return Verdict.PASS if satisfies(value, limit) else Verdict.FAIL
+
+
+def statistic_bounds(samples: Samples, statistic: str, alpha: float) -> Bounds:
+    """Point and bounds of a named statistic, in the samples' own unit. Raises KeyError for an unknown one."""
+    p = percentile_code(statistic)
+    if p is not None:
+        return quantile_bounds(samples.values, p, alpha)
+    return {"mean": mean_bounds, "max": max_bounds}[statistic](samples.values, alpha)
+
+
+def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: InstrumentError | None) -> Judged:
+    limit = criterion.limit
+    factor = convert(1, samples.unit, limit.unit)
+
+    def exact(number: float | None) -> Exact | None:
+        if number is None:
+            return None
+        return number if math.isinf(number) else Fraction(number) * factor
+
+    n = int(samples.values.size)
+    if n == 0:
+        return _blank(Verdict.INCONCLUSIVE, Reason("insufficient_samples", "没有样本"), alpha)
+    readings = {
+        code: value
+        for code in READINGS
+        if (value := exact(statistic_bounds(samples, code, alpha).point)) is not None
+    }
+    if criterion.undefined or criterion.statistic is None:
+        missing = "、".join(criterion.undefined) or "statistic"
+        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {missing},不予判定;各读数并列给出")
+        return Judged(
+            Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, (reason,), None, None, None, None, n, float(n), alpha,
+            readings=readings,
+        )  # fmt: skip
+    bounds = statistic_bounds(samples, criterion.statistic, alpha)
+    value, lower, upper = exact(bounds.point), exact(bounds.lower), exact(bounds.upper)
+    assert value is not None
+    under, over = _guard(error, limit.unit)
+    # The instrument may have read too low by `under` and too high by `over`: each bound gives way on its own side.
+    guarded_upper = None if upper is None else upper + under
+    guarded_lower = None if lower is None else lower - over
+    verdict, reasons = decide(value, guarded_lower, guarded_upper, limit)
+    if verdict is Verdict.INCONCLUSIVE and decide(value, lower, upper, limit)[0] is not Verdict.INCONCLUSIVE:
+        reasons += (Reason("instrument_margin", "越过限值的部分小于仪器的示值误差,不足以判定"),)
+    if reasons and reasons[0].code == "insufficient_samples":
+        reasons = (Reason("insufficient_samples", _why_no_bound(criterion.statistic, bounds, alpha)),)
+    if criterion.direction not in (None, samples.measurand):
+        verdict, reasons = _other_reading(verdict, reasons, criterion.direction, samples)
+    return Judged(
+        verdict, _simple(value, limit), reasons, criterion.statistic, value, lower, upper,
+        n, bounds.n_effective, alpha, (under, over), readings,
+    )  # fmt: skip
+
+
+def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
+    p = percentile_code(statistic)
+    if p is None:
+        return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失,平均值不存在"
+    need = min_samples(p, alpha)
+    return f"有效样本 {math.floor(bounds.n_effective)} 个,{statistic.upper()} 的 {1 - alpha:.2%} 置信界至少要 {need} 个"
+
+
+def _guard(error: InstrumentError | None, unit: str) -> tuple[Fraction, Fraction]:
+    if error is None:
+        return Fraction(0), Fraction(0)
+    factor = convert(1, error.unit, unit)
+    return max(Fraction(0), -Fraction(error.lowest) * factor), max(Fraction(0), Fraction(error.highest) * factor)
+
+
+def _other_reading(
+    verdict: Verdict, reasons: tuple[Reason, ...], direction: str | None, samples: Samples
+) -> tuple[Verdict, tuple[Reason, ...]]:
+    """The commitment means another quantity than the instrument measured: only what is implied may be concluded."""
+    if direction in samples.bounds and verdict is Verdict.PASS:
+        return verdict, (*reasons, Reason("implied", "往返时延已在限值内,任一方向的单向时延必在限值内"))
+    text = "仪器测得的是往返时延,承诺的是单向时延:往返未在限值内时不能推出单向,需两端时钟同步后另测"
+    return Verdict.INCONCLUSIVE, (*reasons, Reason("readings_disagree", text))
+
+
+def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
+    limit = criterion.limit
+    factor = convert(1, count.unit, limit.unit)
+    reasons: tuple[Reason, ...]
+    if criterion.undefined:
+        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
+        judged = _blank(Verdict.INCONCLUSIVE, reason, alpha)
+        return Judged(
+            **{**judged.__dict__, "n": count.gross, "n_effective": float(count.gross), "value": count.net * factor}
+        )
+    if count.audit is None:
+        value = lower = upper = count.net * factor
+        reasons = (Reason("census", "对提交的记录全数计数,没有抽样误差;记录是否真实未经抽样复核"),)
+        n = count.gross
+    else:
+        audit = count.audit
+        value = Fraction(audit.population * audit.good, audit.drawn) * factor
+        lower = audit_lower(audit.population, audit.drawn, audit.good, alpha) * factor
+        upper = audit_upper(audit.population, audit.drawn, audit.good, alpha) * factor
+        reasons = (Reason("audited", f"抽样复核 {audit.drawn} 条,属实 {audit.good} 条;真实数量的下界为超几何精确界"),)
+        n = audit.drawn
+    verdict, why = decide(value, lower, upper, limit)
+    return Judged(
+        verdict, _simple(value, limit), why + reasons, "count", value, lower, upper, n, float(n), alpha
+    )  # fmt: skip
+
+
+def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -> Judged:
+    """People answered; the bounds are what the open answers could still become. Paper never becomes a measurement."""
+    limit = criterion.limit
+    yes = checklist.number(Answer.YES)
+    no = checklist.number(Answer.NO)
+    unsettled = checklist.number(Answer.PARTIAL, Answer.EXPERT, Answer.OPEN)
+    n = len(checklist.items)
+    waits_for_people = Reason(
+        *(
+            ("expert_review", f"{unsettled} 项待专家评议或补查")
+            if checklist.number(Answer.EXPERT, Answer.PARTIAL)
+            else ("incomplete_inspection", f"{unsettled} 项未查")
+        )
+    )
+    if criterion.undefined:
+        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
+        return _blank(Verdict.INCONCLUSIVE, reason, alpha)
+    counts_items = not isinstance(limit.value, bool) and criterion.kind is not Kind.MEASURED
+    if not counts_items:
+        if no:
+            verdict, reasons = Verdict.FAIL, (Reason("item_refused", f"{no} 项查验为“否”"),)
+        elif unsettled or not yes:
+            verdict, reasons = Verdict.INCONCLUSIVE, (waits_for_people,)
+        elif criterion.kind is Kind.MEASURED:
+            verdict = Verdict.INCONCLUSIVE
+            reasons = (Reason("expert_review", "应测量的指标只有书面查验,数值不作判定,交专家评议"),)
+        else:
+            verdict, reasons = Verdict.PASS, ()
+        return Judged(verdict, verdict, reasons, "items", Fraction(yes), None, None, n, float(n), alpha)
+    value, lower, upper = Fraction(yes), Fraction(yes), Fraction(yes + unsettled)
+    verdict, reasons = decide(value, lower, upper, limit)
+    if verdict is Verdict.INCONCLUSIVE:
+        reasons = (waits_for_people,)
+    return Judged(verdict, _simple(value, limit), reasons, "items", value, lower, upper, n, float(n), alpha)
+
+
+@dataclass(frozen=True)
+class JudgedAttempt:
+    """An attempt with its judgement; `judged` is None where there was nothing to judge."""
+
+    attempt: Attempt
+    judged: Judged | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An indicator (of one subject) over all its attempts: the last completed one decides."""
+
+    subject: str | None
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
+    attempts: tuple[JudgedAttempt, ...]
+    deciding: JudgedAttempt | None
+
+
+def judge_attempts(criterion: Criterion, subject: str | None, attempts: Sequence[Attempt]) -> Outcome:
+    """Judge all attempts of one indicator and subject.
+
+    alpha is split over the attempts that the plan allows, or over those at which somebody looked if these are more
+    (Bonferroni): testing until it passes buys nothing, and neither does breaking off runs that look bad.
+    """
+    looks = max(criterion.attempts, sum(a.looked for a in attempts), 1)
+    alpha = split_alpha(1 - criterion.confidence, looks)
+    judged = tuple(_judge_attempt(criterion, a, alpha) for a in attempts)
+    completed = [j for j in judged if j.attempt.status is RunStatus.COMPLETED]
+    if not completed:
+        text = "计划内的测量没有完成过一次" if attempts else "没有测量"
+        return Outcome(subject, Verdict.NOT_RUN, (Reason("not_run", text),), judged, None)
+    last = completed[-1]
+    reasons: list[Reason] = []
+    if last.verdict is Verdict.INVALID and last.judged is None:
+        reasons.append(Reason("not_analysable", "证据无法分析"))
+    reasons += [
+        Reason(v.code, v.text) for v in last.attempt.validity if v.severity is Severity.INVALID
+    ]  # what voids a run comes first
+    if last.judged is not None:
+        reasons += last.judged.reasons
+    if len(completed) > criterion.attempts:
+        reasons.insert(0, Reason("attempts_exceeded", f"计划允许 {criterion.attempts} 次,实际完成 {len(completed)} 次"))
+        return Outcome(subject, Verdict.INVALID, tuple(reasons), judged, last)
+    if looks > criterion.attempts:
+        text = f"计划允许 {criterion.attempts} 次,实际看过 {looks} 次数据(含中断的),置信水平按 {looks} 次分摊"
+        reasons.append(Reason("alpha_split", text))
+    return Outcome(subject, last.verdict, tuple(reasons), judged, last)
+
+
+def _judge_attempt(criterion: Criterion, attempt: Attempt, alpha: float) -> JudgedAttempt:
+    if attempt.measurement is None:
+        verdict = Verdict.INVALID if attempt.status is RunStatus.COMPLETED else Verdict.NOT_RUN
+        return JudgedAttempt(attempt, None, verdict)
+    judged = judge_run(criterion, attempt.measurement, alpha, attempt.error)
+    if any(v.severity is Severity.INVALID for v in attempt.validity):
+        return JudgedAttempt(attempt, judged, Verdict.INVALID)
+    verdict = judged.verdict if attempt.status is RunStatus.COMPLETED else Verdict.NOT_RUN
+    return JudgedAttempt(attempt, judged, verdict)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """AND: the worst in the order pass < inconclusive < not_run < invalid < fail; NOT_RUN for nothing at all."""
+    return max(verdicts, key=lambda v: v.severity, default=Verdict.NOT_RUN)
+
+
+def any_of(verdicts: Iterable[Verdict]) -> Verdict:
+    """Three-valued OR: pass if one passes, fail if all fail, else the least severe of the undecided ones."""
+    return min(verdicts, key=lambda v: v.severity, default=Verdict.NOT_RUN)
+
+
+def required_subjects(outcomes: Sequence[Verdict], required: int | None) -> Verdict:
+    """Verdict over subjects: all must pass, or `required` of them (three-valued)."""
+    if required is None or required >= len(outcomes):
+        return worst(outcomes)
+    best = sorted(outcomes, key=lambda v: v.severity)[:required]
+    return worst(best)

@@ -1,0 +1,344 @@
+"""Exact one-sided bounds for what a sample can say: quantiles, means, maxima, rates and audited counts.
+
+It is for turning samples into a point and the two bounds that a decision rule compares with a limit, and for saying beforehand
+how many samples a decision takes. It must never know a limit or a verdict, do I/O, interpolate, round or drop a sample.
+Each bound holds by itself at confidence 1 - alpha; docs/statistics.md has the formulas, their assumptions and measured coverage.
+
+Throughout: `p` is the quantile's level (0.99, or exactly Fraction(99, 100)), `alpha` the one-sided risk of a bound, values are
+float64 in time order with +inf for an event that never came, and None means that no such bound exists.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import count
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Level: TypeAlias = Fraction | float
+
+TAIL = 50
+"""How many of the largest values a plotted distribution keeps one by one."""
+ENDLESS = 1 << 40
+"""More samples than any run can take."""
+TIE = 1 + 1e-9
+"""Slack by which a computed probability may pass alpha. Rounding noise, about 1e-12, then never decides an exact tie such as
+5/100 against 0.05, and every machine decides it alike."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """A statistic with its one-sided bounds, in the unit of the values.
+
+    `upper` is +inf when the bound falls among the losses and None when no bound exists. `n_effective` is how many independent
+    values the `n` values are worth to this statistic.
+    """
+
+    point: float
+    lower: float | None
+    upper: float | None
+    n: int
+    n_effective: float
+
+
+def percentile_code(code: str) -> Fraction | None:
+    """The level that a statistic's code names, exactly: "p99.9" -> 999/1000. None when it is not a percentile code."""
+    match = re.fullmatch(r"p([0-9]{1,2}(?:\.[0-9]+)?)", code)
+    level = Fraction(match[1]) / 100 if match else None
+    return level or None
+
+
+def _exact(p: Level) -> Fraction:
+    """The level as it is written: 0.99 means 99/100, not the binary number next to it."""
+    return Fraction(str(p))
+
+
+def upper_rank(n: int, p: Level, alpha: float) -> int | None:
+    """1-based rank r of the upper bound x_(r) of the p-quantile from n independent values.
+
+    The smallest r with P(Bin(n, p) >= r) <= alpha, which is int(binom.ppf(1 - alpha, n, p)) + 1: at most r - 1 values lie below
+    the quantile with probability >= 1 - alpha. Holds for every distribution; with ties it is conservative.
+    Source: Hahn and Meeker, Statistical Intervals (1991), distribution-free bounds for a percentile.
+    """
+    from scipy.special import betainc
+
+    level = float(_exact(p))
+    rank = 1 + bisect_left(range(n), True, key=lambda k: bool(betainc(k + 1, n - k, level) <= alpha * TIE))
+    return rank if rank <= n else None
+
+
+def lower_rank(n: int, p: Level, alpha: float) -> int | None:
+    """1-based rank r of the lower bound x_(r) of the p-quantile: the largest r with P(Bin(n, p) <= r - 1) <= alpha.
+
+    It is the upper bound's mirror image: counted from the top, the p-quantile is the (1 - p)-quantile.
+    """
+    mirrored = upper_rank(n, 1 - _exact(p), alpha)
+    return None if mirrored is None else n + 1 - mirrored
+
+
+def _samples_allowing(k: int, more_than: int, p: Level, alpha: float) -> int:
+    """The smallest n > `more_than` >= k at which `k` exceedances are allowed: P(Bin(n, 1 - p) <= k) <= alpha."""
+    from scipy.special import betaincc
+
+    rate = float(1 - _exact(p))
+    numbers = range(more_than + 1, ENDLESS)
+    return numbers[bisect_left(numbers, True, key=lambda n: bool(betaincc(k + 1, n - k, rate) <= alpha * TIE))]
+
+
+def min_samples(p: Level, alpha: float) -> int:
+    """The fewest samples from which an upper bound of the p-quantile exists: the smallest n with p**n <= alpha."""
+    return _samples_allowing(0, 0, p, alpha)
+
+
+def max_exceedances(n: int, p: Level, alpha: float) -> int | None:
+    """How many of n independent values may lie above a limit while the upper bound of the p-quantile does not."""
+    rank = upper_rank(n, p, alpha)
+    return None if rank is None else n - rank
+
+
+def _lagged_sums(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums of x[t] * x[t + h] over t for every lag h = 0 .. n - 1, by FFT."""
+    import numpy as np
+
+    spectrum = np.fft.rfft(x, 1 << (2 * x.size - 1).bit_length())
+    return np.fft.irfft(spectrum.real**2 + spectrum.imag**2)[: x.size]
+
+
+def _geyer(autocovariance: NDArray[np.float64]) -> float:
+    """Effective size from the autocovariances (any scale) of all lags: n / (2 * sum of positive pair sums / lag 0 - 1).
+
+    Geyer's initial positive sequence: sums of neighbouring lags (2m, 2m + 1) up to the first that is not positive.
+    Never above n (no credit for alternating series) and never below 1.
+    Source: Geyer, Practical Markov Chain Monte Carlo, Statistical Science 7 (1992) 473-483.
+    """
+    import numpy as np
+
+    n = autocovariance.size
+    pairs = autocovariance[: n // 2 * 2].reshape(-1, 2).sum(axis=1)
+    ends = np.flatnonzero(pairs <= 1e-9 * autocovariance[0])  # zero, up to rounding
+    stretch = 2 * math.fsum(pairs[: ends[0] if ends.size else None]) / float(autocovariance[0]) - 1
+    return max(1.0, n / max(1.0, stretch))
+
+
+def effective_size(indicator: NDArray[np.bool_]) -> float:
+    """How many independent yes/no values the serially dependent `indicator` (time order) is worth for estimating its rate.
+
+    A constant indicator gives n: without a single change there is nothing to see dependence by, which is no evidence of
+    independence. The lags are counted in whole numbers, so that every machine gives the same result to the last bit.
+    """
+    import numpy as np
+
+    n, ones = indicator.size, int(np.count_nonzero(indicator))
+    if ones in (0, n):
+        return float(n)
+    x = indicator.astype(np.float64)
+    both = np.rint(_lagged_sums(x))
+    ones_in_ends = np.cumsum(x)[::-1] + np.cumsum(x[::-1])[::-1]  # in the first n - h plus in the last n - h values
+    rate = ones / n
+    return _geyer(both - rate * ones_in_ends + rate * rate * np.arange(n, 0, -1))
+
+
+def _require_values(values: NDArray[np.float64]) -> None:
+    import numpy as np
+
+    if values.size == 0 or bool(np.isnan(values).any()):
+        raise ValueError("a bound needs at least one value and no NaN")
+
+
+def quantile_bounds(values: NDArray[np.float64], p: Level, alpha: float) -> Bounds:
+    """Bounds of the p-quantile. `values`: shape (n,). Raises ValueError for no values or NaN.
+
+    The point is the order statistic of rank ceil(p * n). Under serial dependence the exact ranks for n_eff values are
+    stretched to n: ceil(r_U / n_eff * n) and floor(r_L / n_eff * n) with n_eff (whole part) of the indicator x > point. No upper
+    bound exists for n_eff < min_samples(p, alpha). Where ties leave nothing above the point the indicator is x >= point.
+    """
+    import numpy as np
+
+    _require_values(values)
+    n, ordered = values.size, np.sort(values)
+    point = ordered[math.ceil(_exact(p) * n) - 1]
+    above = values > point
+    n_effective = effective_size(above if above.any() else values >= point)
+    whole = int(n_effective)
+    low, high = lower_rank(whole, p, alpha), upper_rank(whole, p, alpha)
+    return Bounds(
+        point=float(point),
+        lower=None if low is None else float(ordered[low * n // whole - 1]),
+        upper=None if high is None else float(ordered[-(-high * n // whole) - 1]),
+        n=n,
+        n_effective=n_effective,
+    )
+
+
+def mean_bounds(values: NDArray[np.float64], alpha: float) -> Bounds:
+    """Student bounds of the mean with n_eff of the values' own autocorrelation. Raises ValueError for no values or NaN.
+
+    mean -+ t(1 - alpha, n_eff - 1) * sqrt(S / n / (n_eff - 1)), S the sum of squared deviations: exact for independent normal
+    values, else by the central limit theorem. A lost event leaves no mean: the point is then +inf, without bounds; nor are
+    there bounds for n_eff <= 1. Values that are all equal bound themselves.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    _require_values(values)
+    n = values.size
+    if not np.isfinite(values).all():
+        return Bounds(math.inf, None, None, n, float(n))
+    mean = math.fsum(values) / n
+    if values.min() == values.max():
+        return Bounds(mean, mean if n > 1 else None, mean if n > 1 else None, n, float(n))
+    autocovariance = _lagged_sums(values - mean)
+    n_effective = _geyer(autocovariance)
+    if n_effective <= 1:
+        return Bounds(mean, None, None, n, n_effective)
+    half = float(stdtrit(n_effective - 1, 1 - alpha)) * math.sqrt(autocovariance[0] / n / (n_effective - 1))
+    return Bounds(mean, mean - half, mean + half, n, n_effective)
+
+
+def max_bounds(values: NDArray[np.float64], alpha: float) -> Bounds:
+    """Bounds of the worst case, whatever `alpha`. Raises ValueError for no values or NaN.
+
+    It is certainly no less than the largest value seen, and no number of samples bounds it from above: `upper` is None.
+    """
+    _require_values(values)
+    largest = float(values.max())
+    return Bounds(largest, largest, None, values.size, float(values.size))
+
+
+def exceedance_upper(k: int, n: int, alpha: float) -> float:
+    """Clopper-Pearson upper bound of the rate behind k exceedances in n independent trials; 1.0 for k == n."""
+    from scipy.special import betaincinv
+
+    return 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - alpha))
+
+
+def exceedance_lower(k: int, n: int, alpha: float) -> float:
+    """Clopper-Pearson lower bound of the rate behind k exceedances in n independent trials; 0.0 for k == 0."""
+    from scipy.special import betaincinv
+
+    return 0.0 if k == 0 else float(betaincinv(k, n - k + 1, alpha))
+
+
+def _few_bad(population: int, bad: int, drawn: int, found: int) -> float:
+    """P(at most `found` bad ones among `drawn` of `population` with `bad` bad ones): the hypergeometric distribution function.
+
+    Summed from the end of the support with ratios of neighbouring terms: scipy.stats.hypergeom takes differences of
+    logarithms of factorials instead and is left with seven digits at a population of 1e9, this keeps twelve.
+    """
+    import numpy as np
+
+    if drawn > population - bad:  # some bad ones must come up: count the good ones among those not drawn
+        return _few_bad(population, population - bad, population - drawn, found - (drawn + bad - population))
+    few, many = sorted((bad, drawn))
+    if found < 0 or found >= few:
+        return float(found >= 0)
+    none = math.fsum(np.log1p(-many / (population - np.arange(few, dtype=np.float64))))
+    b = np.arange(found, dtype=np.float64)
+    ratios = (drawn - b) * (bad - b) / ((b + 1) * (population - bad - drawn + b + 1))
+    logs = none + np.concatenate(([0.0], np.cumsum(np.log(ratios))))
+    return min(1.0, math.fsum(np.exp(logs)))
+
+
+def audit_lower(population: int, drawn: int, good: int, alpha: float) -> int:
+    """Lower bound of the good ones in `population` after `good` of `drawn` without replacement were confirmed.
+
+    The smallest M with hypergeom.sf(good - 1, population, M, drawn) > alpha: each smaller M would have shown so many good ones
+    with probability <= alpha only. Raises ValueError unless 0 <= good <= drawn <= population.
+    """
+    if not 0 <= good <= drawn <= population:
+        raise ValueError(f"no audit draws {drawn} of {population} and confirms {good}")
+    bad = drawn - good
+    return good + bisect_left(
+        range(good, population - bad),
+        True,
+        key=lambda m: _few_bad(population, population - m, drawn, bad) > alpha * TIE,
+    )
+
+
+def audit_upper(population: int, drawn: int, good: int, alpha: float) -> int:
+    """Upper bound of the good ones: the largest M with hypergeom.cdf(good, population, M, drawn) > alpha."""
+    return population - audit_lower(population, drawn, drawn - good, alpha)
+
+
+def audit_size(population: int, target: int, alpha: float, bad: int = 0) -> int | None:
+    """The fewest to draw for `audit_lower` >= `target` >= 1 when `bad` of them turn out bad. None when nothing can prove it."""
+    if target + bad > population:
+        return None
+    too_many = population - target + 1
+    enough = 1
+    while _few_bad(population, too_many, enough, bad) > alpha * TIE:
+        enough = min(2 * enough, population)
+    return bisect_left(range(enough), True, key=lambda n: _few_bad(population, too_many, n, bad) <= alpha * TIE)
+
+
+def split_alpha(alpha: float, looks: int) -> float:
+    """The risk of one look when any of `looks` looks may decide: alpha / looks (Bonferroni), for any dependence between them."""
+    return alpha / looks
+
+
+def pass_probability(true_exceedance: float, n: int, p: Level, alpha: float) -> float:
+    """Chance that n independent values pass (upper bound of the p-quantile within the limit) at a true exceedance rate."""
+    from scipy.special import betaincc
+
+    allowed = max_exceedances(n, p, alpha)
+    return 0.0 if allowed is None else float(betaincc(allowed + 1, n - allowed, true_exceedance))
+
+
+def samples_for_power(true_exceedance: float, p: Level, alpha: float, power: float = 0.8) -> int:
+    """The smallest n with pass_probability >= `power`. Raises ValueError for a rate that the p-quantile does not allow.
+
+    The chance is a sawtooth: it jumps where one more exceedance is allowed and falls from there to the next jump. The n given
+    is such a jump, so plan just that many: a few more pass a little less often, a few fewer distinctly less often.
+    """
+    if not true_exceedance < 1 - _exact(p):
+        raise ValueError(f"no number of samples shows that a rate of {true_exceedance} is below {float(1 - _exact(p))}")
+    jump = 0
+    for k in count():
+        jump = _samples_allowing(k, jump, p, alpha)
+        if pass_probability(true_exceedance, jump, p, alpha) >= power:
+            break
+    return jump
+
+
+def empirical_cdf(values: NDArray[np.float64], points: int) -> list[tuple[float, float]]:
+    """(value, share of all values <= it) at about `points` even steps and at each of the TAIL largest, for a plot.
+
+    Only finite values are given, but losses count as values: with losses the curve ends below 1.
+    """
+    import numpy as np
+
+    finite = np.sort(values[np.isfinite(values)])
+    if finite.size == 0:
+        return []
+    grid = np.linspace(1, finite.size, points).astype(np.int64)
+    ranks = np.union1d(grid, np.arange(max(1, finite.size - TAIL + 1), finite.size + 1))
+    return [(float(finite[rank - 1]), rank / values.size) for rank in ranks.tolist()]
+
+
+def time_series(times: NDArray[np.float64], values: NDArray[np.float64], bins: int) -> list[tuple[float, float, float]]:
+    """(middle of the bin, median, maximum) for each of `bins` equal stretches of time that holds values, for a plot.
+
+    The median is the order statistic of rank ceil(n / 2). +inf stays +inf: a loss must be seen, not left out.
+    """
+    import numpy as np
+
+    if times.size == 0:
+        return []
+    start, width = times.min(), (times.max() - times.min()) / bins
+    places = (
+        np.minimum((times - start) / width, bins - 1).astype(np.int64) if width > 0 else np.zeros(times.size, np.int64)
+    )
+    by_place = np.lexsort((values, places))
+    parts = np.split(values[by_place], np.searchsorted(places[by_place], np.arange(1, bins)))
+    return [
+        (float(start + (i + 0.5) * width), float(part[(part.size - 1) // 2]), float(part[-1]))
+        for i, part in enumerate(parts)
+        if part.size
+    ]

@@ -1,0 +1,113 @@
+"""Rebuilds a checklist from what the ledger acknowledged and checks every rule again.
+
+It is for making sure that a 是 stands on an acknowledged file and two persons, whatever `items.json` claims. It must never
+turn paper into a measurement: it reports what people answered and judges none of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from yanshou.harness.evidence import RunEvidence, sha256_bytes
+from yanshou.harness.model import Answer, Checklist, InspectedItem, Json, Severity, Validity
+from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches
+from yanshou.probes.texts import moment
+
+ATTACHMENTS, ITEMS = "attachments", "items.json"
+HASTE = timedelta(minutes=1)
+_EMPTY = sha256_bytes(b"")
+
+
+def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
+    """The plan's items with their acknowledged answers; a cut run gives INS-V05 (invalid), never an exception.
+
+    `facts`: {"answers": {answer: number}, "records": per item id, method, time, place and evidence files}.
+    """
+    recorded = _recorded(evidence)
+    validity = [] if recorded else [Validity("INS-V05", Severity.INVALID, "答卷没有完整导入，未导入的条目按未查计")]
+    said = {entry.id: entry for entry in recorded.items} if recorded else {}
+    planned = [(item, said.get(item.id) or RecordedItem(**item.model_dump())) for item in params.items]
+    acknowledged = {name: evidence.sha256(name) for name in evidence.streams()}
+    items = []
+    for item, entry in planned:
+        proven = tuple(file.sha256 for file in entry.evidence if _proves(file.stream, file.sha256, item, acknowledged))
+        broken = list(_broken(item, entry, len(proven)))
+        validity += (Validity("INS-V01", Severity.INVALID, f"{item.id} {text}") for text in broken)
+        items.append(_inspected(item, entry, proven, trusted=not broken))
+    validity += _shared_files(items)
+    validity += _haste([entry.time for _, entry in planned if entry.answer is not Answer.OPEN])
+    numbers = Counter(item.answer for item in items)
+    facts: dict[str, Json] = {
+        "answers": {answer.value: numbers[answer] for answer in Answer},
+        "records": [
+            entry.model_dump(mode="json", include={"id", "method", "time", "place", "evidence"}) for _, entry in planned
+        ],
+    }
+    return Checklist(params.unit, tuple(items), tuple(validity), facts)
+
+
+def _recorded(evidence: RunEvidence) -> Recorded | None:
+    if ITEMS not in evidence.streams():
+        return None
+    with evidence.open(ITEMS) as f:
+        try:
+            return Recorded.model_validate_json(f.read())
+        except ValidationError:
+            return None
+
+
+def _proves(stream: str, sha256: str, item: Item, acknowledged: Mapping[str, str]) -> bool:
+    """True when a file that an answer names is this item's own, is acknowledged with that digest, and is not empty."""
+    return stream.startswith(f"{ATTACHMENTS}/{item.id}/") and acknowledged.get(stream) == sha256 != _EMPTY
+
+
+def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
+    if item.model_dump() != entry.model_dump(include=set(Item.model_fields)):
+        yield "的题目与计划不同"
+    if proven < len(entry.evidence):
+        yield f"有 {len(entry.evidence) - proven} 个证据文件不在已确认的证据里，或是空的"
+    explained = bool(entry.observed or entry.reason)
+    for _, text, _ in breaches(
+        entry.answer, inspector=entry.inspector, witness=entry.witness, explained=explained, evidence=proven
+    ):
+        yield text
+
+
+def _inspected(item: Item, entry: RecordedItem, proven: tuple[str, ...], *, trusted: bool) -> InspectedItem:
+    """The answer as given, but a 是 that breaks a rule is 未查."""
+    return InspectedItem(
+        id=item.id,
+        text=item.text,
+        expected=item.expected,
+        observed=entry.observed,
+        answer=entry.answer if trusted or entry.answer is not Answer.YES else Answer.OPEN,
+        inspector=entry.inspector,
+        witness=entry.witness,
+        evidence=proven,
+        reason=entry.reason,
+    )
+
+
+def _shared_files(items: Sequence[InspectedItem]) -> Iterator[Validity]:
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for item in items:
+        for digest in dict.fromkeys(item.evidence):
+            users[digest].append(item.id)
+    for digest, ids in users.items():
+        if len(ids) > 1:
+            text = f"{'、'.join(ids)} 用了同一个证据文件（{digest[:12]}…），请查明是否真能证明各项"
+            yield Validity("INS-V02", Severity.WARNING, text)
+
+
+def _haste(times: Sequence[str]) -> Iterator[Validity]:
+    moments = [when for when in map(moment, times) if when is not None]
+    if len(moments) < len(times):
+        text = f"{len(times) - len(moments)} 个已答条目没有写时间，看不出是否逐项查验"
+        yield Validity("INS-V04", Severity.WARNING, text)
+    if len(moments) > 1 and max(moments) - min(moments) <= HASTE:
+        text = f"{len(moments)} 个条目的时间都在一分钟之内，请查明是否逐项查验"
+        yield Validity("INS-V03", Severity.WARNING, text)

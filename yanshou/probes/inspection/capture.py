@@ -1,0 +1,222 @@
+"""Takes an answer sheet and every file behind its answers into evidence.
+
+It is for freezing what people answered and on what grounds. It must never answer, correct or complete anything: a sheet
+that breaks a rule is refused with the line of each breach.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from yanshou.harness.evidence import canonical, sha256_bytes
+from yanshou.harness.model import Answer, Problem, UserError
+from yanshou.probes.contract import Progress, RunContext
+from yanshou.probes.inspection.analyse import ATTACHMENTS, ITEMS
+from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedFile, RecordedItem, breaches
+from yanshou.probes.texts import moment
+
+if TYPE_CHECKING:
+    from ruamel.yaml.nodes import Node
+
+SHEET = "sheet.yaml"
+TEXT_KEYS = ("observed", "answer", "reason", "inspector", "witness", "time", "place")
+FILE_KEYS = ("file", "kind", "obtained_from", "obtained_at", "page")
+
+
+@dataclass(frozen=True)
+class Proof:
+    """One evidence file named in a sheet: where it lies, and what the sheet says about it."""
+
+    path: Path
+    said: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a sheet says about one item: its texts verbatim, and its evidence files."""
+
+    said: dict[str, str]
+    evidence: tuple[Proof, ...] = ()
+
+
+def capture(params: Params, run: RunContext) -> None:
+    """Streams `sheet.yaml`, `attachments/<item>/<file name>` and last `items.json`, which ties answers to digests.
+
+    Raises UserError with every problem of the sheet: INS-E01 (not readable), E02 (evidence missing), E03 (是 without
+    evidence), E04 (是 without two persons), E05 (evidence empty), E06 (unknown item or key, wrong shape), E07 (duplicate
+    key), E08 (answer or time not readable), E09 (two files of one name in an item), E10 (answer not explained).
+    """
+    data, responses, problems = read_sheet(run.folder, params)
+    if problems:
+        raise UserError(problems)
+    run.sink.stream(SHEET).write(data)
+    items: list[RecordedItem] = []
+    for item in params.items:
+        response = responses.get(item.id, Response({}))
+        files = tuple(_attach(item, proof, run) for proof in response.evidence)
+        items.append(RecordedItem.model_validate({**item.model_dump(), **response.said, "evidence": files}))
+        run.progress(Progress(len(items), len(params.items)))
+    record = Recorded(sheet_sha256=sha256_bytes(data), items=tuple(items))
+    run.sink.stream(ITEMS).write(canonical(record.model_dump(mode="json")) + b"\n")
+
+
+def _attach(item: Item, proof: Proof, run: RunContext) -> RecordedFile:
+    stream = f"{ATTACHMENTS}/{item.id}/{proof.path.name}"
+    return RecordedFile.model_validate({**proof.said, "stream": stream, "sha256": run.sink.attach(proof.path, stream)})
+
+
+def read_sheet(folder: Path, params: Params) -> tuple[bytes, dict[str, Response], list[Problem]]:
+    """The sheet's bytes, its responses by item id, and everything wrong with it, in the order of its lines."""
+    reader = _Reader(Path(params.sheet))
+    path = folder / params.sheet
+    data, root = reader.load(path)
+    responses: dict[str, Response] = {}
+    top = reader.mapping(root, ("items",), "答卷") if root is not None else {}
+    if root is not None and "items" not in top:
+        reader.note(root, "INS-E06", "缺少 items", "用 yanshou 生成的空白答卷填写")
+    known = {item.id: item for item in params.items}
+    for name, (key, node) in reader.mapping(top.get("items", (None, None))[1], known, "items").items():
+        responses[name] = reader.response(known[name], key, node, path.parent)
+    return data, responses, sorted(reader.problems, key=lambda problem: problem.line or 0)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one sheet strictly, every scalar as the text that stands there, and collects what is wrong."""
+
+    shown: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def note(self, node: Node | int | None, code: str, text: str, remedy: str) -> None:
+        line = node if node is None or isinstance(node, int) else node.start_mark.line + 1
+        self.problems.append(Problem(code, text, remedy, self.shown, line))
+
+    def load(self, path: Path) -> tuple[bytes, Node | None]:
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
+
+        data = b""
+        try:
+            data = path.read_bytes()
+            root = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
+        except OSError as error:
+            self.note(None, "INS-E01", f"答卷{_why(error)}", "放好答卷，或改正 sheet 的路径")
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            self.note(line, "INS-E01", "答卷不是 UTF-8 文本", "用编辑器另存为 UTF-8")
+        except YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            text = getattr(error, "problem", None) or "有不允许的字符"
+            self.note(
+                mark.line + 1 if mark else None, "INS-E01", f"不是正确的 YAML：{text}", "检查缩进、冒号后的空格与引号"
+            )
+        else:
+            if root is None:
+                self.note(None, "INS-E01", "答卷是空的", "用 yanshou 生成的空白答卷填写")
+            return data, root
+        return data, None
+
+    def mapping(self, node: Node | None, allowed: Iterable[str], what: str) -> dict[str, tuple[Node, Node]]:
+        """{key: (key node, value node)} of the allowed keys; none for no node."""
+        from ruamel.yaml.nodes import MappingNode
+
+        found: dict[str, tuple[Node, Node]] = {}
+        if node is None or not isinstance(node, MappingNode):
+            if node is not None:
+                self.note(node, "INS-E06", f"{what} 下应为“键: 值”", "照空白答卷的样式填写")
+            return found
+        names = list(allowed)
+        for key, value in node.value:
+            name = str(key.value)
+            if name in found:
+                self.note(key, "INS-E07", f"{what} 下 {name} 写了两次", "只留一个")
+            elif name in names:
+                found[name] = (key, value)
+            else:
+                near = difflib.get_close_matches(name, names, 1)
+                remedy = f"是不是 {near[0]}？" if near else f"可用：{'、'.join(names)}"
+                self.note(key, "INS-E06", f"{what} 下没有 {name} 这一项", remedy)
+        return found
+
+    def text(self, node: Node, what: str) -> str:
+        """A scalar verbatim; nothing for null."""
+        from ruamel.yaml.nodes import ScalarNode
+
+        if not isinstance(node, ScalarNode):
+            self.note(node, "INS-E06", f"{what} 应为一段文字", "照空白答卷的样式填写")
+            return ""
+        return "" if str(node.tag).endswith(":null") else str(node.value)
+
+    def texts(self, found: dict[str, tuple[Node, Node]], keys: Iterable[str], what: str) -> dict[str, str]:
+        return {key: self.text(found[key][1], f"{what} 的 {key}") if key in found else "" for key in keys}
+
+    def sequence(self, node: Node, what: str) -> list[Node]:
+        from ruamel.yaml.nodes import SequenceNode
+
+        if isinstance(node, SequenceNode):
+            return list(node.value)
+        if self.text(node, what):
+            self.note(node, "INS-E06", f"{what} 应为列表", "每个文件一行：- {file: 路径, kind: 照片}")
+        return []
+
+    def response(self, item: Item, key: Node, node: Node, folder: Path) -> Response:
+        found = self.mapping(node, (*TEXT_KEYS, "evidence"), item.id)
+        said = self.texts(found, TEXT_KEYS, item.id)
+        said["answer"] = said["answer"] or Answer.OPEN.value
+        listed = self.sequence(found["evidence"][1], f"{item.id} 的 evidence") if "evidence" in found else []
+        answer_at = found["answer"][0] if "answer" in found else key
+        if said["time"] and moment(said["time"]) is None:
+            text = f"{item.id} 的 time“{said['time']}”不是时刻"
+            self.note(found["time"][0], "INS-E08", text, "写作 2025-03-01 09:30")
+        if said["answer"] in list(Answer):
+            explained = bool(said["observed"] or said["reason"])
+            persons = {key: said[key] for key in ("inspector", "witness")}
+            rules = breaches(Answer(said["answer"]), **persons, explained=explained, evidence=len(listed))
+            for code, text, remedy in rules:
+                self.note(answer_at, code, f"{item.id} {text}", remedy)
+        else:
+            text = f"{item.id} 的 answer“{said['answer']}”不认识"
+            self.note(answer_at, "INS-E08", text, f"只用：{'、'.join(Answer)}")
+        return Response(said, self.proofs(item, listed, folder))
+
+    def proofs(self, item: Item, listed: list[Node], folder: Path) -> tuple[Proof, ...]:
+        proofs: list[Proof] = []
+        for node in listed:
+            what = f"{item.id} 的 evidence"
+            said = self.texts(self.mapping(node, FILE_KEYS, what), FILE_KEYS, what)
+            path = folder / said["file"]
+            problem = _unusable(path, {proof.path.name.casefold() for proof in proofs})
+            if problem:
+                code, text, remedy = problem
+                self.note(node, code, f"{item.id} 的证据文件 {said['file'] or '（没写 file）'} {text}", remedy)
+            else:
+                proofs.append(Proof(path, said))
+        return tuple(proofs)
+
+
+def _unusable(path: Path, taken: set[str]) -> tuple[str, str, str] | None:
+    """(code, text, remedy) when an evidence file cannot be taken in beside those whose names are `taken`."""
+    try:
+        with path.open("rb") as f:
+            if not f.read(1):
+                return "INS-E05", "是空的", "换成有内容的文件"
+    except OSError as error:
+        return "INS-E02", _why(error), "放好文件，或改正 file"
+    if path.name.casefold() in taken or "\\" in path.name:
+        return "INS-E09", "与前一个同名，或名称含反斜线", "改名后重列，同一条目下各不相同"
+    return None
+
+
+def _why(error: OSError) -> str:
+    for kind, text in (
+        (FileNotFoundError, "不存在"),
+        (IsADirectoryError, "是文件夹"),
+        (PermissionError, "没有读权限"),
+    ):
+        if isinstance(error, kind):
+            return text
+    return str(error.strerror)

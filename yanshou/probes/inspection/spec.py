@@ -1,0 +1,134 @@
+"""What the `inspection` probe is and what it is told: the frozen checklist, and the rules that every answer must keep.
+
+The descriptions of the fields are the help that a person sees in case.yaml. It must never open a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from yanshou.harness.model import Answer, Kind
+from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.texts import plain
+
+EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
+"""Answers that must say what was observed, or why."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Item(_Frozen):
+    """One question of the checklist, fixed before anybody goes on site."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="条目编号，如 M01；也是附件文件夹名")
+    text: str = Field(min_length=1, description="查什么")
+    expected: str = Field(min_length=1, description="应为什么：满足到何种程度才答“是”")
+    method: Literal["查阅", "观察", "询问", "操作"] = Field(description="怎么查：查阅、观察、询问、操作")
+
+
+class Params(_Frozen):
+    """Which checklist, and where people wrote the answers."""
+
+    sheet: str = Field(
+        min_length=1, description="答卷（YAML，由检查人填写），相对案卷文件夹；证据文件相对答卷所在文件夹"
+    )
+    items: tuple[Item, ...] = Field(min_length=1, description="查验清单 [{id, text, expected, method}]，随计划冻结")
+    unit: str = Field(default="个", min_length=1, description="“是”的条目的计数单位：个、款、家、种 等")
+    reviewers: Literal[2] = Field(default=2, description="每个“是”须两人：检查人与复核人，不可更改")
+
+    @field_validator("items")
+    @classmethod
+    def _distinct(cls, items: tuple[Item, ...]) -> tuple[Item, ...]:
+        if len({item.id.casefold() for item in items}) != len(items):  # ids name folders, and some disks ignore case
+            raise ValueError("items 里的 id 有重复（不分大小写）")
+        return items
+
+
+class RecordedFile(_Frozen):
+    """One evidence file as `items.json` records it: its stream, that stream's SHA-256, and what the sheet says about it."""
+
+    stream: str
+    sha256: str
+    file: str
+    kind: str
+    obtained_from: str
+    obtained_at: str
+    page: str
+
+
+class RecordedItem(Item):
+    """One item as `items.json` records it: the question as frozen, the answer, and the files behind it."""
+
+    observed: str = ""
+    answer: Answer = Answer.OPEN
+    reason: str = ""
+    inspector: str = ""
+    witness: str = ""
+    time: str = ""
+    place: str = ""
+    evidence: tuple[RecordedFile, ...] = ()
+
+
+class Recorded(_Frozen):
+    """The stream `items.json`."""
+
+    sheet_sha256: str
+    items: tuple[RecordedItem, ...]
+
+
+def breaches(
+    answer: Answer, *, inspector: str, witness: str, explained: bool, evidence: int
+) -> Iterator[tuple[str, str, str]]:
+    """(code, text, remedy) of each rule that an answer breaks; `evidence` is the number of files that prove it."""
+    if answer is Answer.YES:
+        if not evidence:
+            yield "INS-E03", "答“是”却没有证据文件", "在 evidence 下列出证据文件，或改答“未查”"
+        persons = {plain(name).casefold().replace(" ", "") for name in (inspector, witness)}
+        if "" in persons or len(persons) < 2:
+            yield "INS-E04", "答“是”须检查人与复核人是两个不同的人", "填写 inspector 与 witness，由第二人到场复核"
+    if answer in EXPLAINED and not explained:
+        yield "INS-E10", f"答“{answer}”却没写看到了什么或为什么", "填写 observed 或 reason"
+
+
+def blank_sheet(items: Iterable[Item]) -> str:
+    """An empty answer sheet (YAML) for `items`, every answer 未查, with the questions and the rules as comments."""
+
+    def entry(item: Item) -> str:
+        question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
+        return (
+            f"  # {question}\n  # 应为：{expected}；方法：{item.method}\n  {item.id}:\n"
+            '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
+            '    time: ""\n    place: ""\n    evidence: []\n'
+        )
+
+    return (
+        "# 查验答卷：检查人填写，复核人逐项确认。题目以冻结的计划为准，改这里的题目无效。\n"
+        f"# answer：{' | '.join(Answer)}\n"
+        "# 答“是”：须有证据文件，检查人 inspector 与复核人 witness 须是两个不同的人。\n"
+        "# 答“否”“部分”“不适用”：须写 observed（看到什么）或 reason（为什么）。\n"
+        "# time 写作 2025-03-01 09:30；evidence 每条写作（路径相对本文件，除 file 外可不写）：\n"
+        '#   - {file: 照片/铭牌.jpg, kind: 照片, obtained_from: 一号车间, obtained_at: 2025-03-01 09:30, page: ""}\n'
+        "items:\n" + "".join(map(entry, items))
+    )
+
+
+SPEC = ProbeSpec(
+    name="inspection",
+    version="1",
+    title="现场查验",
+    kind=Kind.INSPECTED,
+    unit="个",
+    tolerance=0.0,
+    document="docs/probes/p-030-inspection.md",
+    equipment=("查验清单（随计划冻结）", "检查人与复核人各一名", "拍照或录像设备"),
+)
+
+
+def estimate(params: Params, samples: int | None) -> Estimate:
+    """No time of its own (people set the pace); one answer per item."""
+    return Estimate(seconds=0.0, samples=len(params.items))

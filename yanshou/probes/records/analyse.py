@@ -1,0 +1,411 @@
+"""Counts the rows of a frozen export: gross -> each exclusion in order -> net, with per-day figures and the audit's result.
+
+It is for giving the same count from the same bytes, forever. It must never touch the world and never know a limit. The
+export is streamed; memory holds one 16-byte digest per distinct key (about 120 bytes with Python's overhead, so some
+eight million keys a GiB). The csv module reads it rather than pandas, which pads short rows silently and cannot report them.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from functools import partial
+from itertools import chain, repeat
+from pathlib import Path
+from typing import BinaryIO
+
+from yanshou.harness.evidence import RunEvidence, digest_file, sha256_bytes
+from yanshou.harness.model import Audit, Count, Exclusion, Json, Severity, Validity
+from yanshou.probes.records.spec import Exclude, Params, Window
+from yanshou.probes.texts import moment, plain
+
+Key = tuple[str, ...]
+
+EXPORT, AUDIT, IMPORT = "export.csv", "audit.csv", "import.json"
+RESULTS = {"好": True, "good": True, "1": True, "坏": False, "bad": False, "0": False}
+"""The words for an audited record in column `result`; empty is not yet answered."""
+LONGEST_LINE = 1 << 20
+RECENT_DAYS = 7
+RECENT_SHARE = 0.5
+MANGLED_SHARE = 0.01
+REGULAR_ROWS = 1000
+MANGLED = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]{2,}|[0-9]{15}0{3,}|[0-9]+\.0+", re.IGNORECASE)
+"""What spreadsheets make of long numbers: 1.23E+15, all zero after the 15th of >= 18 digits, 12345.0.
+
+Sixteen or seventeen digits end in zeros by chance too often to accuse anybody, and `E` without `+` is in every hex id.
+"""
+
+
+def read_table(
+    stream: BinaryIO, encoding: str, delimiter: str, errors: str = "replace"
+) -> tuple[Key, Iterator[list[str]]]:
+    """Column names (stripped, () when there are none) and the rows of a CSV stream, in bounded memory.
+
+    A byte order mark is dropped in any encoding. Blank lines are not rows. A record with broken quoting comes as one
+    empty list per physical line that it swallowed, so that a lost quote can hide no row. Raises UnicodeDecodeError with
+    `errors="strict"`.
+    """
+    text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
+    line = partial(text.readline, LONGEST_LINE)
+    reader = csv.reader(chain([line().removeprefix("\ufeff")], iter(line, "")), delimiter=delimiter, strict=True)
+
+    def rows() -> Iterator[list[str]]:
+        while True:
+            before = reader.line_num
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield from repeat([], reader.line_num - before)
+            else:
+                if row:
+                    yield row
+
+    table = rows()
+    return tuple(name.strip() for name in next(table, [])), table
+
+
+def positions(columns: Key, wanted: Iterable[str]) -> list[int]:
+    """Index of each wanted column. Raises ValueError when one is not there."""
+    return [columns.index(name) for name in wanted]
+
+
+def normaliser(params: Params) -> Callable[[list[str]], Key]:
+    """Key cells -> the key in its declared normal form."""
+    steps: dict[str, Callable[[str], str]] = {
+        "nfkc": partial(unicodedata.normalize, "NFKC"),
+        "strip": str.strip,
+        "upper": str.upper,
+    }
+    chosen = [steps[name] for name in params.normalise]
+
+    def normal(cell: str) -> str:
+        for step in chosen:
+            cell = step(cell)
+        return cell
+
+    return lambda cells: tuple(map(normal, cells))
+
+
+def key_digest(key: Key) -> bytes:
+    """16 bytes that stand for a key; each part carries its length, so ("ab","c") and ("a","bc") differ."""
+    packed = "".join(f"{len(part)}:{part}" for part in key)
+    return hashlib.blake2b(packed.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _predicate(rule: Exclude) -> Callable[[str], object]:
+    if rule.empty is not None:
+        return lambda cell: (not cell) is rule.empty
+    if rule.matches is not None:
+        return re.compile(rule.matches).search
+    if rule.contains is not None:
+        fragment = plain(rule.contains)
+        return lambda cell: fragment in cell
+    operands = frozenset(plain(operand) for operand in (rule.one_of or (rule.equals or "",)))
+    return operands.__contains__
+
+
+def reasons(params: Params) -> dict[str, str]:
+    """Code -> Chinese text of every exclusion that `params` applies, in order of application."""
+    texts = {"REC-X-RAGGED": "列数与表头不符或引号不配对", "REC-X-KEY": "关键列为空"}
+    if params.time:
+        texts["REC-X-TIME"] = "时间为空或无法识别"
+    if params.window:
+        texts["REC-X-WINDOW"] = f"不在时间窗口 {params.window.start} 至 {params.window.end} 内"
+    texts |= {rule.code: rule.text for rule in params.exclude}
+    return texts | {"REC-X-DUP": "关键列重复，只计首次出现"}
+
+
+def admitted(
+    columns: Key, rows: Iterable[list[str]], params: Params, counts: Counter[str]
+) -> Iterator[tuple[Key, datetime | None]]:
+    """(key, time) of each row that no reason but repetition excludes; `counts` gets the rows under "gross" and each code.
+
+    Raises ValueError when a declared column is missing.
+    """
+    key_at = positions(columns, params.key)
+    time_at = columns.index(params.time) if params.time else None
+    rules = [(rule.code, columns.index(rule.column), _predicate(rule)) for rule in params.exclude]
+    start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
+    normal, width = normaliser(params), len(columns)
+
+    def first_reason(row: list[str], when: datetime | None) -> str | None:
+        if time_at is not None:
+            if when is None:
+                return "REC-X-TIME"
+            if not start <= when <= end:
+                return "REC-X-WINDOW"
+        return next((code for code, at, hits in rules if hits(plain(row[at]))), None)
+
+    for row in rows:
+        counts["gross"] += 1
+        if len(row) != width:
+            counts["REC-X-RAGGED"] += 1
+            continue
+        key = normal([row[at] for at in key_at])
+        if not all(map(str.strip, key)):
+            counts["REC-X-KEY"] += 1
+            continue
+        when = None if time_at is None else moment(row[time_at])
+        reason = first_reason(row, when)
+        if reason is None:
+            yield key, when
+        else:
+            counts[reason] += 1
+
+
+@dataclass
+class _Rhythm:
+    """The longest run of rows, in file order, whose time stamps keep exactly one step (0 = all equal).
+
+    Stamps at midnight are dates without a time of day and end a run: many records a day are no rhythm.
+    """
+
+    longest: int = 0
+    _run: int = 0
+    _last: datetime | None = None
+    _step: timedelta | None = None
+
+    def feed(self, when: datetime) -> None:
+        if when.hour == when.minute == when.second == when.microsecond == 0:
+            self._run, self._last, self._step = 0, None, None
+            return
+        step = None if self._last is None else when - self._last
+        if step is None:
+            self._run = 1
+        elif step == self._step:
+            self._run += 1
+        else:
+            self._run = 2
+        self._last, self._step = when, step
+        self.longest = max(self.longest, self._run)
+
+
+def draw_sample(keys_count: int, size: int, seed: int, export_sha256: str) -> tuple[int, ...]:
+    """Indices (0-based, in order drawn) of `size` of `keys_count` net keys, without replacement; all when `size` is larger.
+
+    PCG64 is seeded with the integer sha256(f"{seed}:{export_sha256}"). Its 64-bit outputs are taken in order; one at or
+    above the greatest multiple of `keys_count` below 2**64 is dropped, the others modulo `keys_count` are the indices, one
+    already drawn is skipped. Only the bit stream of numpy is used: that is guaranteed to stay, `Generator.choice` is not.
+    """
+    from numpy.random import PCG64
+
+    if size >= keys_count:
+        return tuple(range(keys_count))
+    bits = PCG64(int(hashlib.sha256(f"{seed}:{export_sha256}".encode()).hexdigest(), 16))
+    usable = 2**64 - 2**64 % keys_count
+    drawn: dict[int, None] = {}
+    while len(drawn) < size:
+        raw = int(bits.random_raw())
+        if raw < usable:
+            drawn.setdefault(raw % keys_count)
+    return tuple(drawn)
+
+
+def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[Key]:
+    """The keys to re-verify, in order drawn: from a frozen run or from the very file that will be imported.
+
+    Empty without `params.audit`. Raises OSError, KeyError (no export in the run), ValueError (missing column).
+    """
+    if params.audit is None:
+        return []
+    sha256 = digest_file(source) if isinstance(source, Path) else source.sha256(EXPORT)
+
+    def opened() -> BinaryIO:
+        return source.open("rb") if isinstance(source, Path) else source.open(EXPORT)
+
+    def net() -> Iterator[Key]:
+        seen: set[bytes] = set()
+        with opened() as stream:
+            columns, rows = read_table(stream, params.encoding, params.delimiter)
+            for key, _ in admitted(columns, rows, params, Counter()):
+                digest = key_digest(key)
+                if digest not in seen:
+                    seen.add(digest)
+                    yield key
+
+    indices = draw_sample(sum(1 for _ in net()), params.audit.size, seed, sha256)
+    wanted = set(indices)
+    found = {index: key for index, key in enumerate(net()) if index in wanted}
+    return [found[index] for index in indices]
+
+
+def read_audit(data: bytes, params: Params) -> tuple[Key, Iterator[tuple[Key, str]]]:
+    """Column names and (normalised key, result word) per row of an audit file: comma-separated UTF-8, or else GB 18030.
+
+    Rows that are not as wide as the header have the key (). Iterating raises ValueError when a column is missing.
+    """
+    try:
+        data.decode("utf-8")
+        encoding = "utf-8"
+    except UnicodeDecodeError:
+        encoding = "gb18030"
+    columns, table = read_table(io.BytesIO(data), encoding, ",")
+    normal = normaliser(params)
+
+    def rows() -> Iterator[tuple[Key, str]]:
+        *key_at, result_at = positions(columns, (*params.key, "result"))
+        for row in table:
+            if len(row) == len(columns):
+                yield normal([row[at] for at in key_at]), plain(row[result_at]).lower()
+            else:
+                yield (), ""
+
+    return columns, rows()
+
+
+def _audited(data: bytes, params: Params, population: int, drawn: frozenset[bytes]) -> tuple[Audit, Iterator[Validity]]:
+    """The audit's outcome: whatever was drawn and not confirmed as good counts as not good."""
+    results: dict[bytes, bool | None] = {}
+    foreign = 0
+    try:
+        for key, word in read_audit(data, params)[1]:
+            digest = key_digest(key)
+            if digest in drawn and digest not in results:
+                results[digest] = RESULTS.get(word)
+            else:
+                foreign += 1
+    except ValueError:  # no such columns: nothing was answered
+        results.clear()
+    answered = sum(good is not None for good in results.values())
+
+    def findings() -> Iterator[Validity]:
+        if foreign:
+            text = f"核验结果里有 {foreign} 行不属于抽中的 {len(drawn)} 条，或重复"
+            yield Validity("REC-V04", Severity.INVALID, text)
+        if answered < len(drawn):
+            text = f"抽中 {len(drawn)} 条，只有 {answered} 条有核验结果"
+            yield Validity("REC-V05", Severity.INVALID, text)
+
+    return Audit(population, len(drawn), sum(good is True for good in results.values())), findings()
+
+
+def _incomplete(evidence: RunEvidence) -> bool:
+    """True when the run does not hold a whole import: no import record, or one of another file."""
+    streams = evidence.streams()
+    if EXPORT not in streams or IMPORT not in streams:
+        return True
+    try:
+        with evidence.open(IMPORT) as f:
+            stated = json.load(f)["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return True
+    return bool(stated != evidence.sha256(EXPORT))
+
+
+@dataclass
+class _Tally:
+    """What one pass over an export found; `seen` maps each distinct key, in order of first appearance, to its rows."""
+
+    columns: Key = ()
+    counts: Counter[str] = field(default_factory=Counter)
+    seen: dict[bytes, int] = field(default_factory=dict)
+    days: Counter[date] = field(default_factory=Counter)
+    rhythm: _Rhythm = field(default_factory=_Rhythm)
+    first: datetime = datetime.max
+    last: datetime = datetime.min
+    mangled: int = 0
+
+    def lacks(self, params: Params) -> bool:
+        """True when a declared column is not in the export."""
+        return not set(params.columns()) <= set(self.columns)
+
+    def share_at_the_end(self) -> float | None:
+        """Share of the net records in the last seven days up to the last record's day; None without times."""
+        if not self.days:
+            return None
+        since = self.last.date() - timedelta(days=RECENT_DAYS - 1)
+        return sum(n for day, n in self.days.items() if day >= since) / self.days.total()
+
+
+def _tally(stream: BinaryIO, params: Params) -> _Tally:
+    columns, rows = read_table(stream, params.encoding, params.delimiter)
+    tally = _Tally(columns)
+    if tally.lacks(params):
+        return tally
+    seen, candidates = tally.seen, 0
+    for key, when in admitted(columns, rows, params, tally.counts):
+        candidates += 1
+        tally.mangled += any(map(MANGLED.fullmatch, key))
+        digest = key_digest(key)
+        seen[digest] = seen.get(digest, 0) + 1
+        if when is not None and seen[digest] == 1:
+            tally.days[when.date()] += 1
+            tally.first, tally.last = min(tally.first, when), max(tally.last, when)
+            tally.rhythm.feed(when)
+    tally.counts["REC-X-DUP"] = candidates - len(seen)
+    return tally
+
+
+def _findings(params: Params, tally: _Tally, whole: bool) -> Iterator[Validity]:
+    if not whole:
+        yield Validity("REC-V07", Severity.INVALID, "导出文件没有完整导入，或缺少声明的列：计数不能作数")
+    share = tally.share_at_the_end() or 0.0
+    if share > RECENT_SHARE and not (params.window and _days(params.window) <= RECENT_DAYS):
+        text = f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {tally.last:%Y-%m-%d}），请查明是否突击补录"
+        yield Validity("REC-V01", Severity.WARNING, text)
+    if tally.mangled:
+        candidates = len(tally.seen) + tally.counts["REC-X-DUP"]
+        severity = Severity.INVALID if tally.mangled > MANGLED_SHARE * candidates else Severity.WARNING
+        text = f"{tally.mangled} 行的关键列像被电子表格改写过（科学计数、第 15 位后全为 0、或以 .0 结尾）"
+        yield Validity("REC-V02", severity, text)
+    if params.time is None:
+        text = "没有声明时间列，无法核对时间窗口，也看不出是否突击补录"
+        yield Validity("REC-V03", Severity.WARNING, text)
+    if tally.rhythm.longest > REGULAR_ROWS:
+        text = f"连续 {tally.rhythm.longest} 行的时间戳完全相同或完全等间隔，像是程序生成的"
+        yield Validity("REC-V06", Severity.WARNING, text)
+
+
+def _days(window: Window) -> float:
+    start, end = window.bounds()
+    return (end - start) / timedelta(days=1)
+
+
+def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
+    """The count that the acknowledged export yields; a cut or missing export gives REC-V07 (invalid), never an exception."""
+    streams = evidence.streams()
+    with closing(evidence.open(EXPORT) if EXPORT in streams else io.BytesIO()) as stream:
+        tally = _tally(stream, params)
+    net = len(tally.seen)
+    sha256 = evidence.sha256(EXPORT) if EXPORT in streams else sha256_bytes(b"")
+    validity = list(_findings(params, tally, whole=not (_incomplete(evidence) or tally.lacks(params))))
+    audit = None
+    if params.audit is not None and net:
+        chosen = frozenset(draw_sample(net, params.audit.size, seed, sha256))
+        drawn = frozenset(digest for index, digest in enumerate(tally.seen) if index in chosen)
+        with closing(evidence.open(AUDIT) if AUDIT in streams else io.BytesIO()) as stream:
+            audit, found = _audited(stream.read(), params, net, drawn)
+        validity += found
+    share = tally.share_at_the_end()
+    facts: dict[str, Json] = {
+        "export_sha256": sha256,
+        "columns": list(tally.columns),
+        "key": list(params.key),
+        "normalise": list(params.normalise),
+        "top_multiplicity": max(tally.seen.values(), default=0),
+        "last_seven_days_share": share,
+        "first_time": None if share is None else tally.first.isoformat(),
+        "last_time": None if share is None else tally.last.isoformat(),
+        "time_zone": "UTC+08:00",
+    }
+    return Count(
+        unit=params.unit,
+        gross=tally.counts["gross"],
+        exclusions=tuple(Exclusion(code, text, tally.counts[code]) for code, text in reasons(params).items()),
+        net=net,
+        audit=audit,
+        per_day=tuple((day.isoformat(), tally.days[day]) for day in sorted(tally.days)),
+        validity=tuple(validity),
+        facts=facts,
+    )

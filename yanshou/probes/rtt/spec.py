@@ -1,0 +1,68 @@
+"""What the `rtt` probe is and what it is told. The field descriptions are the help that a person sees in case.yaml.
+
+It must never open a socket.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from yanshou.harness.model import Kind
+from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.rtt.stamp import PORT, SIZE
+
+LARGEST = 1472
+"""UDP payload of one 1500-octet IPv4 packet: a fragmented packet has no single time of leaving."""
+
+
+class Params(BaseModel):
+    """Where to measure to, how many packets, how large and how often."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    host: str = Field(min_length=1, description="反射端的主机名或 IP 地址（对端先运行 yanshou reflect）")
+    port: int = Field(
+        default=PORT, ge=1, le=65535, description="反射端 UDP 端口；862 是 STAMP 的指定端口，监听它需要特权"
+    )
+    count: int = Field(default=3000, ge=1, le=10_000_000, description="参加判定的测量包数（不含预热）")
+    interval_ms: float = Field(default=10, ge=0.1, le=60_000, description="发包间隔的平均值，毫秒")
+    min_interval_ms: float = Field(default=1, ge=0, description="发包间隔的最小值，毫秒；须小于平均值")
+    schedule: Literal["poisson", "jitter", "grid"] = Field(
+        default="poisson",
+        description="发包时刻：poisson 随机（推荐），jitter 均匀抖动，grid 固定间隔（可能与网络周期同步，会被提示）",
+    )
+    size: int = Field(default=SIZE, ge=SIZE, le=LARGEST, description="STAMP 载荷字节数（UDP 载荷），不足部分补零")
+    warmup: int = Field(default=50, ge=1, description="预热包数：照发照记，不参加判定；全部无应答则中止")
+    timeout_ms: float = Field(
+        default=1000, gt=0, le=60_000, description="超过此时间未答按丢失计（按无穷大参加判定），毫秒"
+    )
+
+    @model_validator(mode="after")
+    def _gaps_can_vary(self) -> Self:
+        if self.min_interval_ms >= self.interval_ms:
+            raise ValueError("min_interval_ms 须小于 interval_ms")
+        return self
+
+
+SPEC = ProbeSpec(
+    name="rtt",
+    version="1",
+    title="往返时延(STAMP)",
+    kind=Kind.MEASURED,
+    unit="ms",
+    tolerance=0.1,
+    document="docs/probes/p-010-rtt.md",
+    equipment=(
+        "发送端主机(Linux,内核时间戳)",
+        "反射端主机(运行 yanshou reflect 或符合 RFC 8762 的反射器)",
+        "被测网络两端的接入",
+    ),
+)
+
+
+def estimate(params: Params, samples: int | None) -> Estimate:
+    """Time for warm-up and at least `samples` packets at the mean interval, and the wait for the last reply."""
+    count = max(params.count, samples or 0)
+    return Estimate(((params.warmup + count) * params.interval_ms + params.timeout_ms) / 1000, count)
