@@ -203,7 +203,7 @@ DAMAGE = [
     (S10, "    unit: ms", "    unit:", "L-VALUE", "实为 null", "unit:"),
     (S10, "    threshold: 2", '    threshold: "2"', "L-VALUE", "threshold 的类型", "threshold:"),
     (S10, "    threshold: 2", "    threshold: true", "L-VALUE", "只能同时使用", "threshold:"),
-    (S10, "    threshold: 2", "    threshold: 0x2", "L-VALUE", "应为数", "threshold:"),
+    (S10, "    threshold: 2", "    threshold: 0x2", "L-VALUE", "应为十进制数", "threshold:"),
     (S10, '    comparator: "<="', '    comparator: "=<"', "L-VALUE", "可用：<=、>=", "comparator:"),
     (S10, "    probe: rtt", "    probe: [rtt]", "L-VALUE", "实为 seq", "probe:"),
     (S10, "    method: [a]", "    method: [d]", "L-VALUE", "不能有 d", "method:"),
@@ -216,6 +216,7 @@ DAMAGE = [
     (S10, 'ocr: "传输时延 2 毫秒之内"', 'ocr: "传输时延 2 毫秒以内"', "L-OCR", "逐字片段", "2 毫秒以内"),
     ("s06_beidou.yaml", "      - S06-I07", "      - S06-I08", "L-VALUE", "S06-G1 的成员", "members:"),
     ("s09_industrial_internet.yaml", "    inferred_part: ", "    # ", "L-VALUE", "inferred_part", "source: inferred"),
+    ("list.yaml", "      months: 12", "      months: 0xC", "L-VALUE", "应为十进制数", "months:"),
     ("list.yaml", "version: 1", "version: one", "L-VALUE", "version 的类型", "version: one"),
     ("list.yaml", "scenario_count: 10", "scenario_count: 11", "L-VALUE", "1 至 11", "scenario_count:"),
     (

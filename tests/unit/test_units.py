@@ -24,10 +24,9 @@ from yanshou.harness.units import (
 LATENCY = Limit(Op.LE, Decimal(2), "ms")
 VISITS = Limit(Op.GE, Decimal(500000), "人次")
 GUOMI = Limit(Op.EQ, True, "bool")
-UNITS = [
-    *("ns us ms s min h d mm cm m km m2 km2 公顷 亩 参数 M B ratio % ‰ bool".split()),
-    *("条 人次 人 台(套) 家 个 款 种 级 点位 项 次 件 辆 笔 份 户 处 场 元 分 倍".split()),
-]
+MEASURED = "ns us ms s min h d mm cm m km m2 km2 公顷 亩 参数 M B ratio % ‰ bool"
+COUNTED = "条 人次 人 台(套) 家 个 款 种 级 点位 项 次 件 辆 笔 份 户 处 场 元 分 倍"
+UNITS = MEASURED.split() + COUNTED.split()
 WORDS = {
     Op.LE: (["≤", "<=", "不超过", "不大于", "至多", "最多", "小于等于"], ["以下", "以内", "之内"]),
     Op.GE: (["≥", ">=", "不少于", "不低于", "至少", "大于等于", "达到≥"], ["以上", "及以上"]),

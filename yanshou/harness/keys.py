@@ -271,17 +271,18 @@ def _unseal(sealed: bytes, passphrase: str) -> bytes:
 
 def _sm2_pair(text: str, passphrase: str | None, name: str) -> PrivateKey:
     """An SM2 key from its PEM. Raises ValueError."""
-    if passphrase is None:
-        der = _der("PRIVATE KEY", text)
-    else:
-        der = _unseal(_der("ENCRYPTED PRIVATE KEY", text), passphrase)
+    der = _der("PRIVATE KEY", text) if passphrase is None else _unseal(_der("ENCRYPTED PRIVATE KEY", text), passphrase)
     before, between = _SM2_PKCS8
     secret = der[len(before) : len(before) + 32]
     raw = der.removeprefix(before + secret + between)
     if len(raw) != 64:
         raise ValueError("not an SM2 PrivateKeyInfo")
     key = PrivateKey(PublicKey(name, Algorithm.SM2, raw), secret)
-    if not key.public.verifies(b"", key.sign(b"")):
+    try:
+        fits = key.public.verifies(b"", key.sign(b""))
+    except _guomi("gmssl_pyx").GmsslInnerError:
+        fits = False
+    if not fits:
         raise ValueError("secret and public point do not belong together")
     return key
 
@@ -315,7 +316,11 @@ def new_key(path: Path, *, algorithm: str, name: str, passphrase: str | None = N
     if public.exists():
         _refuse("K-E03", "文件已存在，密钥从不覆盖", "换一个文件名", public)
     _create(path, _pkcs8(key, passphrase), 0o600)
-    _create(public, json.dumps(key.public.to_json(), ensure_ascii=False, indent=2) + "\n", 0o644)
+    try:
+        _create(public, json.dumps(key.public.to_json(), ensure_ascii=False, indent=2) + "\n", 0o644)
+    except UserError:
+        path.unlink()
+        raise
     return key.public
 
 

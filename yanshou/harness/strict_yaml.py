@@ -13,7 +13,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from yanshou.harness.model import Json, Problem, UserError
+from yanshou.harness.model import Json, Problem, UserError, plain_number
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
@@ -146,17 +146,18 @@ class YamlMap:
 
     def integer(self, key: str) -> int:
         """An integer."""
-        return int(self._need(key, "int").value)
+        return int(self._number(self._need(key, "int")))
 
     def exact(self, key: str) -> Decimal | bool:
         """A number, exactly as it is written, or true."""
         node = self._need(key, "int", "float", "bool")
-        if _true(node):
-            return True
+        return True if _true(node) else self._number(node)
+
+    def _number(self, node: Node) -> Decimal:
         try:
             return Decimal(node.value)
         except InvalidOperation:
-            self.refuse(key, f"{key} 应为数或 true，实为 {node.value}")
+            _refuse("L-VALUE", f"应为十进制数，实为 {node.value}", self.file, _line(node))
 
     def one(self, key: str, build: Callable[[YamlMap], T]) -> T:
         """What `build` makes of the mapping under `key`."""
@@ -197,10 +198,8 @@ class YamlMap:
                 return YamlMap(self.file, node).plain()
             case "seq":
                 return [self._plain(item) for item in node.value]
-            case "int":
-                return int(node.value)
-            case "float":
-                return float(node.value)
+            case "int" | "float":
+                return plain_number(self._number(node))
             case "bool":
                 return _true(node)
             case "null":

@@ -149,7 +149,7 @@ _TARGET = re.compile(
     rf"(?:(?P<after>{_any_of(_words(_AFTER))})(?:\(含(?:本数)?\))?)?",
     re.IGNORECASE,
 )
-_INSIDE = re.compile(rf"(?<![0-9.,])(?:{_TARGET.pattern})(?![0-9a-z/每之])", re.IGNORECASE)
+_INSIDE = re.compile(rf"(?:(?![0-9])|(?<![0-9.,]))(?:{_TARGET.pattern})(?![0-9a-z/每之])", re.IGNORECASE)
 _NUMERAL = f"[0-9{_DIGITS}两十百千万亿]"
 _REFUSED = {
     r"[0-9.]\s+[0-9.]": ("数字中间有空格", "去掉空格；两个数就分成两个指标"),

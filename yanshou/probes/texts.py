@@ -18,7 +18,7 @@ _MOMENT = re.compile(
 
 def plain(text: str) -> str:
     """`text` in Unicode NFKC (full-width to half-width) without surrounding blanks."""
-    return unicodedata.normalize("NFKC", text).strip()
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).strip()
 
 
 def moment(text: str) -> datetime | None:

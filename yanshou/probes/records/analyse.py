@@ -59,17 +59,17 @@ def read_table(
     reader = csv.reader(chain([line().removeprefix("\ufeff")], iter(line, "")), delimiter=delimiter, strict=True)
 
     def rows() -> Iterator[list[str]]:
+        read = 0
         while True:
-            before = reader.line_num
             try:
-                row = next(reader)
-            except StopIteration:
+                for row in reader:
+                    if row:
+                        yield row
+                    read = reader.line_num
                 return
             except csv.Error:
-                yield from repeat([], reader.line_num - before)
-            else:
-                if row:
-                    yield row
+                yield from repeat([], reader.line_num - read)
+                read = reader.line_num
 
     table = rows()
     return tuple(name.strip() for name in next(table, [])), table

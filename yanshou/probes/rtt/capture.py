@@ -3,8 +3,7 @@
 It is for recording what happened, in time stamps of this host's kernel where it gives them. It must never wait for a reply
 before the next packet, never leave a packet out, and never judge.
 
-Streams: session.json (surroundings, at the start), packets.csv (rows as they become final), clock.csv (clock readings,
-about one a second), end.json (how many rows there must be).
+Its streams are described in `streams`.
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ from yanshou.harness.model import Json, ProbeError
 from yanshou.probes.contract import Progress, RunContext
 from yanshou.probes.rtt.schedule import send_offsets
 from yanshou.probes.rtt.stamp import pack_request, unpack_reply
+from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS, SESSION
 from yanshou.probes.rtt.timestamps import Received, StampedSocket
-from yanshou.probes.rtt.timing import punctual, read_clocks
+from yanshou.probes.rtt.timing import ClockReading, punctual, read_clocks
 
 if TYPE_CHECKING:
     from yanshou.probes.rtt.spec import Params
-
-PACKETS = "seq,phase,t_sched_ns,t1_user_ns,t1_kernel_ns,t2_ns,t3_ns,t4_kernel_ns,t4_user_ns,size,status,ttl"
-CLOCK = "realtime_ns,monotonic_raw_ns,monotonic_before_ns,monotonic_after_ns"
 
 _MS = 1_000_000
 LEAD_NS = 20 * _MS
@@ -73,7 +70,7 @@ def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError: RTT-E01 nobody answers, E02 port closed, E03 name, E04 refused here, E05 not STAMP."""
     with _connected(params.host, params.port) as sock, punctual() as obtained:
         net = StampedSocket(sock, transmit=True)
-        run.sink.stream("session.json").write(_json(_session(params, run.seed, sock, net.kernel, obtained)))
+        run.sink.stream(SESSION).write(_json(_session(params, run.seed, sock, net.kernel, obtained)))
         _Sender(params, run, sock, net).run()
 
 
@@ -149,10 +146,10 @@ class _Sender:
         self._offsets = send_offsets(params.schedule, self._total, params.interval_ms, params.min_interval_ms, run.seed)
         self._timeout = round(params.timeout_ms * _MS)
         self._quiet = min(QUIET_NS, round(params.interval_ms * _MS / 2))
-        self._rows = run.sink.stream("packets.csv")
-        self._clock = run.sink.stream("clock.csv")
-        self._rows.write(PACKETS.encode() + b"\n")
-        self._clock.write(CLOCK.encode() + b"\n")
+        self._rows = run.sink.stream(PACKETS)
+        self._clock = run.sink.stream(CLOCK)
+        self._rows.write(PACKET_COLUMNS.encode() + b"\n")
+        self._clock.write(CLOCK_COLUMNS.encode() + b"\n")
         self._sent_at = array("q", bytes(8 * self._total))  # T1 as written into each packet, 0 before it is sent
         self._answered = bytearray(self._total)
         self._flying: dict[int, _Packet] = {}
@@ -162,10 +159,10 @@ class _Sender:
         self._start = self._real = self._clock_due = self._news_due = 0
 
     def run(self) -> None:
-        self._write_clock()
-        now = time.monotonic_ns()
+        reading = self._write_clock()
+        now = reading.after
         self._start = now + LEAD_NS
-        self._real = time.time_ns() - time.monotonic_ns()  # schedule on MONOTONIC, written on the clock of the stamps
+        self._real = reading.realtime - now  # the schedule runs on MONOTONIC and is written on the clock of the stamps
         self._clock_due, self._news_due = now + CLOCK_NS, now + NEWS_NS
         try:
             self._loop()
@@ -174,7 +171,7 @@ class _Sender:
                 self._write_rows()
             self._write_clock()
             end = {"rows": self._written, "sent": self._next, "unanswered": len(self._flying), "load": _load()}
-            self._run.sink.stream("end.json").write(_json(end))
+            self._run.sink.stream(END).write(_json(end))
         self._tell()
 
     def _loop(self) -> None:
@@ -296,8 +293,10 @@ class _Sender:
         text = "" if self._done else f"预热 {self._warm}/{self._params.warmup}"
         self._run.progress(Progress(self._done, self._params.count, self._lost, values, text))
 
-    def _write_clock(self) -> None:
-        self._clock.write(",".join(map(str, read_clocks())).encode() + b"\n")
+    def _write_clock(self) -> ClockReading:
+        reading = read_clocks()
+        self._clock.write(",".join(map(str, reading)).encode() + b"\n")
+        return reading
 
     def _write_rows(self) -> None:
         number = min(ROWS_AT_ONCE, len(self._unwritten))

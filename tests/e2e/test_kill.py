@@ -1,0 +1,61 @@
+"""kill -9 of `yanshou run` at 50 random moments: nothing acknowledged is lost, nothing is hidden, and the case ends."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from tests.e2e.support import YANSHOU, finding, latency_case, reflector, yanshou
+from yanshou.harness.evidence import Ledger, read_ledger, recover
+from yanshou.harness.model import RunStatus
+from yanshou.harness.runs import damaged_streams, runs_of
+
+KILLS = 50
+
+
+def whole_rows(case: Path, run) -> int:
+    """Rows of a run's acknowledged packet stream; each must be whole or be the cut last one."""
+    with run.evidence(case).open("packets.csv") as f:
+        rows = f.read().split(b"\n")[:-1]
+    columns = rows[0].count(b",") if rows else 0
+    assert all(r.count(b",") == columns for r in rows)
+    return len(rows)
+
+
+def test_fifty_kills(tmp_path: Path) -> None:
+    rng = random.Random(50)
+    case = tmp_path / "case"
+    with reflector() as port:
+        latency_case(case, "127.0.0.1", port, count=2500, interval_ms=2, attempts=1)
+        assert yanshou("plan", case, "--freeze").returncode == 0
+        seen_rows: dict[int, int] = {}
+        for _ in range(KILLS):
+            process = subprocess.Popen([*YANSHOU, "run", str(case)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0.2, 3.2))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            path = case / "ledger.jsonl"
+            if not path.exists():
+                continue
+            with Ledger(case) as ledger:  # repairs a torn last line, as the next start would
+                recover(ledger)
+            records = [r for _, r in read_ledger(path)]
+            runs = runs_of(records)
+            assert [r.number for r in runs] == list(range(1, len(runs) + 1))
+            for run in runs:
+                assert list(damaged_streams(run, case)) == []
+                assert run.status in (RunStatus.TRUNCATED, RunStatus.COMPLETED)
+                if "packets.csv" in run.streams:
+                    rows = whole_rows(case, run)
+                    assert rows >= seen_rows.get(run.number, 0)
+                    seen_rows[run.number] = rows
+        assert sum(rows > 1 for rows in seen_rows.values()) >= 5, seen_rows
+        last = yanshou("run", case)
+    assert last.returncode in (0, 3), last.stderr
+    result = finding(case)
+    assert result["attempts"][-1]["status"] == "completed"
+    assert len(result["attempts"]) == sum(r.purpose == "measurement" for r in runs_of([r for _, r in read_ledger(path)]))
+    assert yanshou("verify", case).returncode == 0

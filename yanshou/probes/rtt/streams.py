@@ -1,0 +1,16 @@
+"""The streams of an rtt run and their columns: what the capture writes and the analysis reads. Times are ns.
+
+packets.csv  one row per packet, written when its fate is known, and per event; unknown times are empty. T1, T4 and the
+             schedule are on the sender's CLOCK_REALTIME; T2 and T3 are what the reflector claims.
+clock.csv    clock readings, about one a second: REALTIME and MONOTONIC_RAW, read between the two MONOTONIC readings.
+session.json surroundings, written at the start.      end.json  how many rows there must be, written at the end.
+
+status: ok | lost (no reply within the timeout) | late (reply after it; the row of a lost packet that still came has T1 as
+sent and follows the lost row) | unsent (the system refused) | dup (one more reply) | foreign (no reply to any packet of ours).
+"""
+
+from __future__ import annotations
+
+SESSION, PACKETS, CLOCK, END = "session.json", "packets.csv", "clock.csv", "end.json"
+PACKET_COLUMNS = "seq,phase,t_sched_ns,t1_user_ns,t1_kernel_ns,t2_ns,t3_ns,t4_kernel_ns,t4_user_ns,size,status,ttl"
+CLOCK_COLUMNS = "realtime_ns,monotonic_raw_ns,monotonic_before_ns,monotonic_after_ns"

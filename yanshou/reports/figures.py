@@ -1,0 +1,266 @@
+"""Plots of a record's figures as SVG: what an indicator's numbers look like against its limit.
+
+It draws what the record holds and must never compute a statistic. Bytes depend on the figure only: no clock, no random ids,
+text as paths in the packaged font. Colours are Okabe-Ito, and every line also differs in dash, width or label.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from yanshou.reports.display import Data, display, limit_text, quantity, statistic_word
+from yanshou.reports.font import FAMILY, font_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BLUE, SKY, VERMILLION, INK, GREY, PALE = "#0072B2", "#56B4E9", "#C44E00", "#1A1A1A", "#6B6B6B", "#E4E4E4"
+WIDTH, HEIGHT = 3.1, 2.25
+"""Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
+STYLE = {
+    "font.family": FAMILY,
+    "font.size": 7.5,
+    "text.parse_math": False,
+    "axes.unicode_minus": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.labelcolor": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "yanshou",
+}
+PLATE = {"boxstyle": "square,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.85}
+"""Behind words that may lie on a curve."""
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: a title to print above it, its SVG, and the same in words for who cannot see it."""
+
+    title: str
+    svg: str
+    alt: str
+
+
+def panels(figure: Data | None) -> tuple[Panel, ...]:
+    """The plots of one figure of a record; none for a checklist, which is a table, or where there is nothing to draw."""
+    if figure is None or figure["kind"] == "checklist":
+        return ()
+    return tuple(_sample_panels(figure) if figure["kind"] == "samples" else _count_panels(figure))
+
+
+def prefixed(svg: str, prefix: str) -> str:
+    """An SVG for inlining into HTML: ids made unique by `prefix`, no XML head, no namespace addresses."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
+
+
+def _draw(paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
+    import matplotlib as mpl
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    if FAMILY not in font_manager.fontManager.get_font_names():
+        font_manager.fontManager.addfont(font_file())
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        canvas = FigureCanvasSVG(Figure(figsize=(WIDTH, height), layout="constrained"))
+        paint(canvas.figure.add_subplot())
+        out = io.StringIO()
+        canvas.figure.savefig(out, format="svg", transparent=True, metadata=NO_METADATA)
+    return out.getvalue()
+
+
+def _sample_panels(figure: Data) -> Iterator[Panel]:
+    limit, unit, lost = figure["limit"], figure["unit"], figure["lost"]
+    name, point = statistic_word(figure["statistic"]), quantity(figure["point"], unit, limit)
+    bounds = f"置信下界 {quantity(figure['lower'], unit, limit)}，置信上界 {quantity(figure['upper'], unit, limit)}"
+    known = f"{name} 为 {point}，{bounds}，" if figure["point"] is not None else ""
+    if figure["ecdf"]:
+        alt = f"尾部分布曲线：{known}限值 {limit_text(limit)}，丢失 {lost} 个。"
+        yield Panel("尾部分布：超出某值的样本占比", _draw(lambda axes: _tail(axes, figure)), alt)
+    if figure["series"]:
+        alt = f"随时间变化的曲线：各时段的中位数与最大值，限值 {limit_text(limit)}，丢失 {lost} 个。"
+        yield Panel("时间过程：各时段中位数与最大值", _draw(lambda axes: _series(axes, figure)), alt)
+
+
+def _tail(axes: Axes, figure: Data) -> None:
+    """Share of samples above x, logarithmic, so that the tail that decides is seen."""
+    limit = figure["limit"]
+    curve = [(x, 1 - p) for x, p in figure["ecdf"]]
+    positive = [share for _, share in curve if share > 1e-12]
+    bottom = min(positive, default=0.1) / 2
+    axes.plot(*zip(*[(x, max(s, bottom)) for x, s in curve], strict=True), color=BLUE, lw=1.4, drawstyle="steps-post")
+    axes.set_yscale("log", subs=())
+    axes.set_ylim(bottom, 1.6)
+    shares = [1 / 10**k for k in range(7) if 1 / 10**k >= bottom]
+    axes.set_yticks(shares, [f"{100 * s:g}%" for s in shares], minor=False)
+    axes.set_xlabel(f"测得值 / {figure['unit']}")
+    axes.grid(axis="y", color=PALE, lw=0.5)
+    axes.set_axisbelow(True)
+    marks = [v for v in (figure["lower"], figure["point"], figure["upper"]) if v is not None]
+    edges = [x for x, _ in curve] + marks + [float(limit["value"])]
+    low, high = min(edges), max(edges)
+    span = (high - low) or abs(high) or 1.0
+    axes.set_xlim(low - 0.04 * span, high + 0.10 * span)
+    _limit_line(axes, limit, vertical=True)
+    if figure["lost"]:
+        axes.annotate(
+            f"丢失 {display(figure['lost'])} 个，按超限计", (0, 0), xycoords="axes fraction", xytext=(4, 4),
+            textcoords="offset points", color=VERMILLION,
+        )  # fmt: skip
+    if figure["point"] is not None:
+        _bracket(axes, figure, _share_of(figure["statistic"], bottom))
+
+
+def _share_of(statistic: str, bottom: float) -> float:
+    """Height at which a statistic is marked: P99 stands where 1 % lies above it."""
+    level = re.fullmatch(r"p(\d+(?:\.\d+)?)", statistic)
+    return 1 - float(level[1]) / 100 if level else math.sqrt(bottom)
+
+
+def _bracket(axes: Axes, figure: Data, y: float) -> None:
+    """Point and confidence interval as a bar with end stops; an open end where a bound does not exist."""
+    point, limit = figure["point"], figure["limit"]
+    left = axes.get_xlim()[0] if figure["lower"] is None else figure["lower"]
+    right = axes.get_xlim()[1] if figure["upper"] is None else figure["upper"]
+    axes.plot([left, right], [y, y], color=INK, lw=1.1, zorder=5)
+    stops = [v for v in (figure["lower"], figure["upper"]) if v is not None]
+    axes.plot(stops, [y] * len(stops), ls="none", marker="|", ms=8, mew=1.1, color=INK, zorder=5)
+    axes.plot([point], [y], ls="none", marker="o", ms=4, color=INK, zorder=6)
+    safe = "upper" if limit["op"] in ("<=", "<") else "lower"
+    word = "上界" if safe == "upper" else "下界"
+    text = f"{statistic_word(figure['statistic'])}  {display(point, limit)}\n{word}  {display(figure[safe], limit)}"
+    # A falling curve leaves its upper right and its lower left empty.
+    above = point < sum(axes.get_xlim()) / 2
+    axes.annotate(
+        text, (right if above else left, y), xytext=(4, 5) if above else (-5, -5), textcoords="offset points",
+        ha="left" if above else "right", va="bottom" if above else "top", linespacing=1.35, zorder=7,
+    )  # fmt: skip
+
+
+def _limit_line(axes: Axes, limit: Data, *, vertical: bool) -> None:
+    """The limit, dashed, with its own words beside it."""
+    value = float(limit["value"])
+    style: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)), "zorder": 4}
+    label: dict[str, Any] = {"color": VERMILLION, "textcoords": "offset points", "zorder": 8, "bbox": PLATE}
+    words = f"限值 {limit_text(limit)}"
+    if vertical:
+        axes.axvline(value, **style)
+        low, high = axes.get_xlim()
+        rightwards = value < low + 0.45 * (high - low)
+        axes.annotate(
+            words, (value, 1), xycoords=("data", "axes fraction"), xytext=(4 if rightwards else -4, -1),
+            ha="left" if rightwards else "right", va="top", **label,
+        )  # fmt: skip
+    else:
+        axes.axhline(value, **style)
+        axes.annotate(
+            words, (1, value), xycoords=("axes fraction", "data"), xytext=(-1, 4), ha="right", va="bottom", **label
+        )
+
+
+def _series(axes: Axes, figure: Data) -> None:
+    """Median and maximum over time; losses as crosses on the upper edge."""
+    limit = float(figure["limit"]["value"])
+    times = [t for t, _, _ in figure["series"]]
+    middle = [math.nan if m is None else m for _, m, _ in figure["series"]]
+    top = [math.nan if m is None else m for _, _, m in figure["series"]]
+    seen = [v for v in (*middle, *top) if not math.isnan(v)]
+    high = max([limit, *seen])
+    low = min([0.0, *seen])
+    axes.plot(times, top, color=SKY, lw=0.8, label="最大值")
+    axes.plot(times, middle, color=BLUE, lw=1.3, label="中位数")
+    lost = [t for t, _, m in figure["series"] if m is None]
+    ceiling = high + 0.22 * (high - low)
+    if lost:
+        axes.plot(
+            lost, [ceiling - 0.035 * (ceiling - low)] * len(lost), ls="none", marker="x", ms=4.5, mew=1.1,
+            color=VERMILLION, label="含丢失的时段",
+        )  # fmt: skip
+    axes.set_ylim(low, ceiling)
+    axes.margins(x=0.01)
+    axes.set_xlabel("运行时间 / s")
+    axes.set_ylabel(figure["unit"])
+    _limit_line(axes, figure["limit"], vertical=False)
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, frameon=False, handlelength=1.6, columnspacing=1.2,
+        borderaxespad=0, handletextpad=0.5,
+    )  # fmt: skip
+
+
+def _count_panels(figure: Data) -> Iterator[Panel]:
+    steps = "，".join(f"{e['text']} 减 {display(e['count'])}" for e in figure["exclusions"]) or "没有剔除"
+    alt = f"计数过程：提交 {display(figure['gross'])}，{steps}，计入 {display(figure['net'])}；限值 {limit_text(figure['limit'])}。"
+    height = 0.5 + 0.36 * (2 + len(figure["exclusions"]))
+    yield Panel("计数过程：从提交到计入", _draw(lambda axes: _waterfall(axes, figure), height), alt)
+    if figure["per_day"]:
+        first, last = figure["per_day"][0][0], figure["per_day"][-1][0]
+        alt = f"按日新增计入数的柱状图，{first} 至 {last}。"
+        yield Panel("按日新增计入数", _draw(lambda axes: _days(axes, figure["per_day"]), height), alt)
+
+
+def _waterfall(axes: Axes, figure: Data) -> None:
+    """Gross, minus each exclusion, is net; each bar labelled above itself so that long words have room."""
+    left = figure["gross"]
+    bars = [("提交", 0, figure["gross"], GREY, "")]
+    for exclusion in figure["exclusions"]:
+        left -= exclusion["count"]
+        bars.append((f"剔除：{_short(exclusion['text'])}", left, exclusion["count"], "white", "////"))
+    bars.append(("计入", 0, figure["net"], BLUE, ""))
+    for row, (words, start, length, colour, hatch) in enumerate(bars):
+        axes.barh(row, length, left=start, height=0.34, color=colour, ec=GREY if hatch else colour, hatch=hatch, lw=0.6)
+        sign = "−" if hatch else ""
+        axes.annotate(
+            f"{words}  {sign}{display(length)}", (0, row - 0.22), xytext=(2, 1), textcoords="offset points", va="bottom"
+        )
+    axes.set_ylim(len(bars) - 0.6, -0.95)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    limit = figure["limit"]
+    bound = 0.0 if isinstance(limit["value"], bool) else float(limit["value"])
+    axes.set_xlim(0, 1.06 * max(figure["gross"], bound, 1))
+    axes.locator_params(axis="x", nbins=5, integer=True)
+    axes.xaxis.set_major_formatter(lambda x, _: display(round(x)))
+    axes.set_xlabel(f"数量 / {limit['unit']}")
+    if bound:
+        _limit_line(axes, limit, vertical=True)
+
+
+def _short(text: str, most: int = 16) -> str:
+    text = text.replace("\n", " ")
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _days(axes: Axes, per_day: list[tuple[str, int]]) -> None:
+    from datetime import date
+
+    days = [date.fromisoformat(d).toordinal() for d, _ in per_day]
+    axes.bar(days, [n for _, n in per_day], width=0.85, color=BLUE)
+    first, last = days[0], days[-1]
+    axes.set_xlim(first - 1, last + 1)
+    marks = sorted({first, (first + last) // 2, last})
+    axes.set_xticks(marks, [date.fromordinal(d).isoformat() for d in marks])
+    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right") if len(marks) == 3 else (), strict=False):
+        label.set_horizontalalignment(side)
+    axes.locator_params(axis="y", nbins=5, integer=True)
+    axes.grid(axis="y", color=PALE, lw=0.5)
+    axes.set_axisbelow(True)
