@@ -19,6 +19,9 @@ from yanshou.harness.model import ExitCode, Json, Problem, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from yanshou.harness.envelope import Signer
+    from yanshou.harness.keys import PrivateKey
+
 app = typer.Typer(
     name="yanshou",
     help="验收:测量交付的系统,与承诺比较,写出可签署、可复核的报告。",
@@ -297,11 +300,133 @@ def reflect(
     """时延测量的远端:STAMP 反射器(RFC 8762)。Ctrl-C 结束。"""
     from yanshou.probes.rtt.reflector import reflect as run_reflector
 
-    def ready(actual_port: int) -> None:
-        typer.echo(f"反射器在 {bind}:{actual_port} 就绪" + (f",模拟时延 {delay:g} ms" if delay else ""))
+    def ready(address: str, actual_port: int) -> None:
+        typer.echo(f"反射器在 {address}:{actual_port} 就绪" + (f",模拟时延 {delay:g} ms" if delay else ""))
         sys.stdout.flush()
 
     run_reflector(bind, port, delay_s=delay / 1000, ready=ready)
+
+
+@key_app.command("new")
+def key_new(
+    path: Annotated[Path, typer.Argument(help="私钥文件;公钥写在 <文件>.pub")],
+    name: Annotated[str, typer.Option("--name", help="签名人姓名,印在报告与核验结果上")],
+    algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 | sm2")] = "ed25519",
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="给私钥加口令(会询问)")] = False,
+) -> None:
+    """生成一对签名密钥。"""
+    from yanshou.harness.keys import new_key
+
+    word = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if passphrase else None
+    public = new_key(path, algorithm=algorithm, name=name, passphrase=word)
+    typer.echo(f"私钥 {path}(只有本人可读) 公钥 {path}.pub  {public.algorithm.word} id {public.id}")
+
+
+def _private_key(path: Path) -> PrivateKey:
+    """The key, asking for its passphrase where it has one."""
+    from yanshou.harness.keys import load_private
+
+    try:
+        return load_private(path)
+    except UserError as error:
+        if error.problems[0].code != "K-E04" or not sys.stdin.isatty():
+            raise
+    return load_private(path, typer.prompt("口令", hide_input=True))
+
+
+def _signers(others: list[str]) -> list[Signer]:
+    """`role=key.pub` options as roster lines."""
+    from yanshou.harness.envelope import Role, Signer
+    from yanshou.harness.keys import load_public
+
+    signers = []
+    for text in others:
+        role, equals, file = text.partition("=")
+        if not equals or role not in list(Role):
+            raise UserError(Problem("S-E20", f"--with {text} 看不懂", f"写成 角色=公钥文件;角色:{'、'.join(Role)}"))
+        signers.append(Signer(Role(role), load_public(Path(file))))
+    return signers
+
+
+@app.command()
+def sign(
+    folder: Folder = None,
+    role: Annotated[str, typer.Option("--role", help="tester | reviewer | approver | project | witness")] = "tester",
+    key: Annotated[Path, typer.Option("--key", help="私钥文件")] = Path("key"),
+    sign_the_plan: Annotated[bool, typer.Option("--plan", help="签计划(测量之前),不是签数据包")] = False,
+    with_: Annotated[list[str] | None, typer.Option("--with", help="还要谁签:角色=公钥文件,可多次;首签时定名册")] = None,
+    trust: Annotated[Path | None, typer.Option("--trust", help="由信任文件定名册")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """签署:封存并签数据包,或加签;--plan 签计划。自检不签。"""
+    from yanshou.harness.envelope import Role
+    from yanshou.harness.sealing import sign_package, sign_plan
+    from yanshou.harness.trust import load_trust
+
+    place = _case_folder(folder)
+    if role not in list(Role):
+        raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用:{'、'.join(Role)}"))
+    roster = _signers(with_ or [])
+    trusted = load_trust(trust) if trust else None
+    if sign_the_plan:
+        envelope = sign_plan(place, _private_key(key), Role(role), roster, trusted)
+        if as_json:
+            _print_json({"file": str(place / "plan.dsse.json"), "signatures": len(envelope.signatures)})
+        else:
+            typer.echo(f"计划已签:{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})")
+        return
+    sealed = sign_package(place, _private_key(key), Role(role), roster, trusted)
+    if as_json:
+        _print_json({"package": str(sealed.path), "missing": [str(s) for s in sealed.missing]})
+        return
+    typer.echo(f"数据包:{sealed.path}")
+    typer.echo(f"还缺签名:{'、'.join(map(str, sealed.missing))}" if sealed.missing else "名册上的签名已齐")
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包,或案卷文件夹")],
+    trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """离线核验:包、签名、台账、证据,并由原始数据重放结论。退出码 0 全部相符,4 有不符。"""
+    from yanshou.harness.trust import load_trust
+    from yanshou.harness.verify import verify as examine
+
+    found = examine(path, load_trust(trust) if trust else None)
+    if as_json:
+        _print_json(found.to_json())
+    else:
+        for line in found.checked:
+            typer.echo(f"✔ {line}")
+        for line in found.notes:
+            typer.echo(f"· {line}")
+        for problem in found.problems:
+            typer.echo(f"✘ {problem}")
+        typer.echo("核验通过" if found.ok else f"核验不通过:{len(found.problems)} 处不符")
+    if not found.ok:
+        _leave(ExitCode.UNVERIFIED)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="演示文件夹;已有内容则另起一个")] = Path("demo"),
+    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景;目前是 10")] = 10,
+) -> None:
+    """演示:用内置标准器从检查走到签名、核验,一分钟以内。"""
+    from yanshou.demo import play
+    from yanshou.show import TerminalObserver, conclusion, result_table
+
+    if scenario != 10:
+        raise UserError(Problem("DEMO-E02", f"场景 {scenario} 没有演示案卷", "用 --scenario 10"))
+    out = _out()
+    played = play(folder, TerminalObserver(out), lambda line: out.print(line, markup=False, soft_wrap=True))
+    out.print(result_table(played.record))
+    out.print(conclusion(played.record))
+    for what, path in (("报告", played.report), ("网页", played.page), ("数据包", played.package)):
+        out.print(f"{what}:{path}", markup=False, soft_wrap=True)
+    out.print(f"复核:yanshou verify {played.package}", markup=False, soft_wrap=True)
+    _leave(ExitCode.OK if played.as_planned else ExitCode.INTERNAL)
 
 
 def _stop(found: UserError) -> int:
@@ -343,18 +468,17 @@ def main(arguments: list[str] | None = None) -> None:
     except typer.Exit as error:
         code = error.exit_code
     except Exception as error:
-        code = _click_error(error) or _defect(error)
+        code = _usage_error(error) or _defect(error)
     sys.exit(int(code or 0))
 
 
-def _click_error(error: Exception) -> int:
-    """Exit code of a usage error of the command line (already a good message in itself); 0 if it is something else."""
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        return int(ExitCode.USAGE)
-    return 0
+def _usage_error(error: Exception) -> int:
+    """Exit code of a usage error, which carries its own message (typer brings its own click); 0 if it is something else."""
+    show = getattr(error, "show", None)
+    if show is None or not hasattr(error, "format_message"):
+        return 0
+    show()
+    return int(ExitCode.USAGE)
 
 
 if __name__ == "__main__":

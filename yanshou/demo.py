@@ -14,13 +14,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
 from yanshou.harness.engine import Observer, freeze_case, run_case
+from yanshou.harness.envelope import Role
 from yanshou.harness.evidence import write_atomic
+from yanshou.harness.keys import load_private, new_key, public_path
 from yanshou.harness.model import ExitCode, Json, Problem, UserError
+from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
 from yanshou.harness.statistics import audit_size
+from yanshou.harness.verify import verify
+from yanshou.reports.render import render
 
 TRUE_DELAY_MS = 0.8
 TRUE_DEVICES = 118
@@ -182,14 +188,13 @@ def prepare(folder: Path, port: int) -> None:
     write_atomic(folder / "case.yaml", case_text(port, sample).encode())
 
 
-def measure_demo(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
-    """From an empty folder to a record. Raises UserError."""
+def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
     folder.mkdir(parents=True, exist_ok=True)
     with reflector(TRUE_DELAY_MS) as port:
         tell(f"标准器就绪:反射器附加时延 {TRUE_DELAY_MS} ms,设备导出真值 {TRUE_DEVICES} 台,场景 {len(SCENES)} 个")
         prepare(folder, port)
         plan, _ = freeze_case(folder)
-        tell(f"计划已冻结 sha256:{plan.sha256[:16]}…")
+        tell(f"计划已冻结 sha256:{plan.sha256}")
         devices = plan.indicator("S10-I02")
         assert devices.instrument is not None
         _write_audit(folder, devices.seed, dict(devices.instrument.params))
@@ -197,3 +202,36 @@ def measure_demo(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
     return summary.record
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a demonstration leaves. `as_planned`: the verdict is 符合 and the package verifies."""
+
+    record: dict[str, Json]
+    report: Path
+    page: Path
+    package: Path
+    as_planned: bool
+
+
+def play(wanted: Path, observer: Observer, tell: Tell) -> Played:
+    """The whole demonstration in a fresh folder. Raises UserError."""
+    folder = fresh_folder(wanted)
+    record = _measure(folder, observer, tell)
+    files = render(record, folder / "report")
+    tell("报告已写出,用一次性演示密钥签署")
+    key_file = folder / "demo.key"
+    new_key(key_file, algorithm="ed25519", name=DEMO_KEY_NAME)
+    try:
+        sealed = sign_package(folder, load_private(key_file), Role.TESTER)
+    finally:
+        key_file.unlink()
+        public_path(key_file).unlink()
+    verified = verify(sealed.path, None)
+    for problem in verified.problems:
+        tell(f"✘ {problem}")
+    for line in verified.checked:
+        tell(f"✔ {line}")
+    as_planned = verified.ok and record["verdict"] == "pass"
+    return Played(record, files["report.pdf"], files["report.html"], sealed.path, as_planned)

@@ -249,7 +249,13 @@ def test_yes_no_indicator() -> None:
     assert judge(items(), TRUE, kind=Kind.INSPECTED).verdict is I
 
 
+def test_unknown_statistic_is_invalid() -> None:
+    assert judge(samples(), statistic="rms").verdict is Verdict.INVALID
+
+
 def test_paper_never_becomes_a_measurement() -> None:
+    level_two = Limit(Op.GE, Decimal(2), "级")
+    assert judge(items(Y, Y, Y), level_two, kind=Kind.INSPECTED).verdict is I
     seven_b = Limit(Op.GE, Decimal(7), "B")
     assert judge(items(*(Y,) * 9), seven_b).verdict is I
     assert judge(items(Y, N), seven_b).verdict is F

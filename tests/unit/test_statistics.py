@@ -36,7 +36,7 @@ from yanshou.harness.statistics import (
 )
 
 P99 = Fraction(99, 100)
-exact = settings(derandomize=True, deadline=None, max_examples=100)
+exact = settings(derandomize=True, deadline=None, max_examples=75)
 levels = st.integers(1, 199).map(lambda i: Fraction(i, 200))
 alphas = st.sampled_from([0.001, 0.01, 0.025, 0.05, 0.0625, 0.1, 0.25, 0.5])
 

@@ -154,10 +154,12 @@ def name_problems(names: Iterable[str]) -> Iterator[Problem]:
             continue
         folders = [name[: i + 1] for i, c in enumerate(name) if c == "/"]
         for path in (*folders, name):
-            other = taken.setdefault(path.rstrip("/").casefold(), path)
-            if other != path or (path == name and other is not path):
+            key = path.rstrip("/").casefold()
+            other = taken.get(key)
+            if other is not None and (other != path or path == name):
                 yield Problem("V-B03", f"文件名重复或只差大小写：{name} 与 {other}", DAMAGED)
                 break
+            taken[key] = path
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ def _read_record(f: BinaryIO, path: Path) -> Entry:
         if fields[15] >> 28 != _REGULAR >> 28:
             _refuse("V-B04", f"{name}：符号链接或特殊文件", path)
         pairs = zip(_CENTRAL_FIELDS, fields, _CENTRAL.unpack_from(entry.central), strict=True)
-        _refuse("V-B01", f"{name}：中央目录里的{next((f for f, is_, want in pairs if is_ != want), '附加字段')}被改动", path)
+        where = next((field for field, is_, should in pairs if is_ != should), "附加字段")
+        _refuse("V-B01", f"{name}：中央目录里的{where}被改动", path)
     return entry
 
 
@@ -265,7 +268,7 @@ def _read_directory(f: BinaryIO, path: Path, limits: Limits) -> list[Entry]:
     f.seek(max(size - _TAIL, 0))
     tail = f.read(_TAIL)
     count, length, start = _END64.unpack_from(tail)[7:] if len(tail) == _TAIL else (0, 0, 0)
-    if tail != _tail(count, length, start) or start + length + _TAIL != size:
+    if start + length + _TAIL != size or tail != _tail(count, length, start):
         _refuse("V-B01", "不是 yanshou 写的 zip：被截断、追加、加注释、损坏，或由别的工具重新打包", path, REZIPPED)
     if excess := limits.excess(count, 0, size):
         _refuse("V-B05", excess, path)
@@ -315,26 +318,25 @@ def _inflate(f: BinaryIO, entry: Entry) -> Iterator[bytes]:
 def read_container(path: Path, target: Path, limits: Limits = LIMITS) -> dict[str, Measured]:
     """Unpack the container at `path` into the folder `target`, which must not hold anything yet.
 
-    Returns every file by name, top folder included. Raises UserError with one problem per damaged entry; nothing is
-    written before the whole directory has been accepted, and what was written then must not be used.
+    Returns every file by name, top folder included. Raises OSError, and UserError with one problem per damaged entry;
+    nothing is written before the whole directory has been accepted, and what was written then must not be used.
     """
+    if target.exists() and any(target.iterdir()):
+        raise ValueError(f"not empty: {target}")
     found: dict[str, Measured] = {}
     problems: list[Problem] = []
-    try:
-        with path.open("rb") as f:
-            for entry in _read_directory(f, path, limits):
-                destination, digester = target / entry.name, Digester()
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    with destination.open("xb") as out:
-                        for block in _inflate(f, entry):
-                            digester.update(block)
-                            out.write(block)
-                except ValueError as error:
-                    problems.append(Problem("V-B06", f"{entry.name}：{error}", DAMAGED, path))
-                found[entry.name] = Measured(digester.size, digester.digests)
-    except OSError as error:
-        raise UserError(disk_problem(error, target)) from None
+    with path.open("rb") as f:
+        for entry in _read_directory(f, path, limits):
+            destination, digester = target / entry.name, Digester()
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with destination.open("xb") as out:
+                    for block in _inflate(f, entry):
+                        digester.update(block)
+                        out.write(block)
+            except ValueError as error:
+                problems.append(Problem("V-B06", f"{entry.name}：{error}", DAMAGED, path))
+            found[entry.name] = Measured(digester.size, digester.digests)
     if problems:
         raise UserError(problems, ExitCode.UNVERIFIED)
     return found

@@ -50,8 +50,8 @@ Exact: TypeAlias = Fraction | float
 READINGS = ("p50", "p99", "p99.9", "max")
 """Statistics printed beside every measured indicator, whatever the committed one is."""
 
-EPSILON = 1e-12
-"""Two alphas closer than this are the same: it absorbs the last bits of 1 - 0.95."""
+OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds}
+"""Statistics of samples that are not percentiles."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ def statistic_bounds(samples: Samples, statistic: str, alpha: float) -> Bounds:
     p = percentile_code(statistic)
     if p is not None:
         return quantile_bounds(samples.values, p, alpha)
-    return {"mean": mean_bounds, "max": max_bounds}[statistic](samples.values, alpha)
+    return OTHER_STATISTICS[statistic](samples.values, alpha)
 
 
 def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: InstrumentError | None) -> Judged:
@@ -211,6 +211,9 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
             Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, (reason,), None, None, None, None, n, float(n), alpha,
             readings=readings,
         )  # fmt: skip
+    if percentile_code(criterion.statistic) is None and criterion.statistic not in OTHER_STATISTICS:
+        reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {criterion.statistic} 这个统计量")
+        return _blank(Verdict.INVALID, reason, alpha)
     bounds = statistic_bounds(samples, criterion.statistic, alpha)
     value, lower, upper = exact(bounds.point), exact(bounds.lower), exact(bounds.upper)
     assert value is not None
@@ -300,15 +303,16 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
     if criterion.undefined:
         reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
         return _blank(Verdict.INCONCLUSIVE, reason, alpha)
-    counts_items = not isinstance(limit.value, bool) and criterion.kind is not Kind.MEASURED
+    yes_no = isinstance(limit.value, bool)
+    counts_items = not yes_no and dimension(checklist.unit) == dimension(limit.unit)
     if not counts_items:
         if no:
             verdict, reasons = Verdict.FAIL, (Reason("item_refused", f"{no} 项查验为“否”"),)
         elif unsettled or not yes:
             verdict, reasons = Verdict.INCONCLUSIVE, (waits_for_people,)
-        elif criterion.kind is Kind.MEASURED:
+        elif not yes_no:
             verdict = Verdict.INCONCLUSIVE
-            reasons = (Reason("expert_review", "应测量的指标只有书面查验,数值不作判定,交专家评议"),)
+            reasons = (Reason("expert_review", f"查验的项数不是“{limit.unit}”,数值不作判定,交专家评议"),)
         else:
             verdict, reasons = Verdict.PASS, ()
         return Judged(verdict, verdict, reasons, "items", Fraction(yes), None, None, n, float(n), alpha)

@@ -236,7 +236,11 @@ def _seal(der: bytes, passphrase: str) -> bytes:
     salt, iv = os.urandom(16), os.urandom(16)
     encryptor = Cipher(algorithms.AES(_aes_key(passphrase, salt, PBKDF2_ROUNDS)), modes.CBC(iv)).encryptor()
     pad = 16 - len(der) % 16
-    kdf = {"salt": salt, "iteration_count": PBKDF2_ROUNDS, "prf": {"algorithm": "sha256"}}
+    kdf = {
+        "salt": _guomi("asn1crypto.algos").Pbkdf2Salt("specified", salt),
+        "iteration_count": PBKDF2_ROUNDS,
+        "prf": {"algorithm": "sha256"},
+    }
     parameters = {
         "key_derivation_func": {"algorithm": "pbkdf2", "parameters": kdf},
         "encryption_scheme": {"algorithm": "aes256_cbc", "parameters": iv},
@@ -353,10 +357,10 @@ def load_private(path: Path, passphrase: str | None = None) -> PrivateKey:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     text = _read(path)
-    if passphrase is None and "ENCRYPTED" in text:
-        _refuse("K-E04", "密钥有口令保护", "给出口令", path)
-    if passphrase is not None and "ENCRYPTED" not in text:
+    if "ENCRYPTED" not in text:
         passphrase = None
+    elif not passphrase:
+        _refuse("K-E04", "密钥有口令保护", "给出口令", path)
     try:
         private = load_pem_private_key(text.encode(), None if passphrase is None else passphrase.encode())
         if not isinstance(private, Ed25519PrivateKey):

@@ -57,7 +57,7 @@ def percentile_code(code: str) -> Fraction | None:
 
 def _exact(p: Level) -> Fraction:
     """The level as it is written: 0.99 means 99/100, not the binary number next to it."""
-    return Fraction(str(p))
+    return p if isinstance(p, Fraction) else Fraction(str(p))
 
 
 def upper_rank(n: int, p: Level, alpha: float) -> int | None:

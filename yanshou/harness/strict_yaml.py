@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
@@ -129,6 +130,14 @@ class YamlMap:
         if text not in (*names, default):
             self.refuse(key, f"{key} 不能是 {text}", remedy=f"可用：{'、'.join(names)}")
         return text
+
+    def calendar_date(self, key: str) -> date:
+        """A date as YYYY-MM-DD, quoted or not."""
+        node = self._need(key, "timestamp", "str")
+        try:
+            return date.fromisoformat(node.value)
+        except ValueError:
+            self.refuse(key, f"{key} 应为日期，如 2024-11-01，实为 {node.value}")
 
     def texts(self, key: str, allowed: Iterable[str] = ()) -> tuple[str, ...]:
         """A list of texts, each one of `allowed` if there are any; empty when absent."""

@@ -183,12 +183,12 @@ def parse_target(text: str, like: Limit | None = None) -> Limit:
     if like is not None and like.unit == "bool":
         if plain.casefold() in _YES | _NO:
             return Limit(Op.EQ, plain.casefold() in _YES, "bool")
-        raise TargetError(f"目标“{text}”不是“是”或“否”", "写 支持 或 不支持，其余文字写入 note")
+        raise TargetError(f"目标“{_shown(text)}”不是“是”或“否”", "写 支持 或 不支持，其余文字写入 note")
     _refuse_unclear(text, plain)
     compact = _compact(plain)
     match = _TARGET.fullmatch(compact)
     if match is None:
-        raise TargetError(f"目标“{text}”读不出确定的限值", _remedy(compact, like))
+        raise TargetError(f"目标“{_shown(text)}”读不出确定的限值", _remedy(compact, like))
     return _limit(text, match, like)
 
 
@@ -196,30 +196,40 @@ def _refuse_unclear(text: str, plain: str) -> None:
     """Raise TargetError for what looks readable but is not certain. Powers are looked for before NFKC flattens them."""
     for pattern, (why, remedy) in _REFUSED.items():
         if re.search(pattern, text, re.IGNORECASE) or re.search(pattern, plain, re.IGNORECASE):
-            raise TargetError(f"目标“{text}”{why}", remedy)
+            raise TargetError(f"目标“{_shown(text)}”{why}", remedy)
     if len(re.findall(r"(?<![0-9A-Za-z.,])[0-9]", plain)) > 1:
-        raise TargetError(f"目标“{text}”有两个以上的数", "一个指标只写一个限值；其余的另立指标或写入 define")
+        raise TargetError(f"目标“{_shown(text)}”有两个以上的数", "一个指标只写一个限值；其余的另立指标或写入 define")
+
+
+def _shown(text: str) -> str:
+    """`text` on one line, long ones cut, for a message."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:60]}…"
 
 
 def _limit(text: str, match: re.Match[str], like: Limit | None) -> Limit:
     before, after = (_OPS[word] if word else None for word in match.group("before", "after"))
     if before and after and before is not after:
-        raise TargetError(f"目标“{text}”的比较词前后矛盾", f"只留一个，如 {_example(like)}")
+        raise TargetError(f"目标“{_shown(text)}”的比较词前后矛盾", f"只留一个，如 {_example(like)}")
     value = _number(text, match)
     op = before or after or (like.op if like else None)
     if match["unit"] is None:
         sign = (op or Op.GE).sign
-        raise TargetError(f"目标“{text}”没有单位", f"写上单位，如 {sign} {value:f} {like.unit if like else '台(套)'}")
+        raise TargetError(
+            f"目标“{_shown(text)}”没有单位", f"写上单位，如 {sign} {value:f} {like.unit if like else '台(套)'}"
+        )
     unit = _unit(match["unit"]).code
     if op is None:
-        raise TargetError(f"目标“{text}”没有比较词", f"写成 ≥ {value:f} {unit}（至少）或 ≤ {value:f} {unit}（至多）")
+        raise TargetError(
+            f"目标“{_shown(text)}”没有比较词", f"写成 ≥ {value:f} {unit}（至少）或 ≤ {value:f} {unit}（至多）"
+        )
     return Limit(op, value, unit)
 
 
 def _number(text: str, match: re.Match[str]) -> Decimal:
     """The exact value of the matched number."""
     if sum(map(str.isdigit, match["arabic"] or "")) > MAX_DIGITS or len(match["chinese"] or "") > MAX_DIGITS:
-        raise TargetError(f"目标“{text}”的数字太长", f"用不超过 {MAX_DIGITS} 位的数字")
+        raise TargetError(f"目标“{_shown(text)}”的数字太长", f"用不超过 {MAX_DIGITS} 位的数字")
     value = _arabic(match) if match["arabic"] else _chinese(text, match["chinese"])
     return Decimal(int(value)) if value == int(value) else value
 
@@ -235,7 +245,7 @@ def _chinese(text: str, numeral: str) -> Decimal:
     try:  # strict refuses colloquial forms such as 一百五; of them only 两 is wanted
         integer = int(cn2an.cn2an(whole.replace("两", "二"), "strict"))
     except ValueError:
-        raise TargetError(f"目标“{text}”的中文数字读不准", "用阿拉伯数字写，如 ≥ 150 个") from None
+        raise TargetError(f"目标“{_shown(text)}”的中文数字读不准", "用阿拉伯数字写，如 ≥ 150 个") from None
     digits = "".join(str(_DIGITS.index(digit)) for digit in fraction)
     return Decimal(f"{integer}.{digits or 0}")
 

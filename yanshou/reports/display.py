@@ -20,7 +20,6 @@ Data: TypeAlias = Mapping[str, Any]
 NOTHING = "—"
 SIGNIFICANT = 4
 """Digits of a measured number, unless its limit asks for more."""
-GROUP_FROM = 10_000
 BEIJING = timedelta(hours=8)
 EXACT = Context(prec=1100, Emax=10**6, Emin=-(10**6))
 """Enough for every float written out in full."""
@@ -41,7 +40,7 @@ def display(value: float | int | bool | None, limit: Data | None = None) -> str:
         return "是" if value else "否"
     exact = Decimal(repr(value))
     if isinstance(value, int) or not exact:
-        return _grouped(f"{exact:.0f}")
+        return _minus(f"{exact + 0:,.0f}")
     bound = None if limit is None or isinstance(limit["value"], bool) else Decimal(repr(limit["value"]))
     digits = SIGNIFICANT
     while True:
@@ -51,14 +50,13 @@ def display(value: float | int | bool | None, limit: Data | None = None) -> str:
             break
         digits += 1
     if -7 < exact.adjusted() < 16:
-        return _grouped(f"{rounded:f}")
+        return _minus(f"{rounded:,f}")
     mantissa, _, exponent = f"{rounded.normalize(EXACT):e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
+    return _minus(f"{mantissa}e{int(exponent)}")
 
 
-def _grouped(text: str) -> str:
-    whole, dot, fraction = text.partition(".")
-    return f"{int(whole):,}{dot}{fraction}" if abs(int(whole)) >= GROUP_FROM else text
+def _minus(text: str) -> str:
+    return text.replace("-", "−")
 
 
 def quantity(value: float | int | bool | None, unit: str, limit: Data | None = None) -> str:
@@ -66,6 +64,12 @@ def quantity(value: float | int | bool | None, unit: str, limit: Data | None = N
     if value is None or isinstance(value, bool) or unit == "bool":
         return display(value)
     return f"{display(value, limit)}\u00a0{unit}"
+
+
+def signed(margin: float | int | None, unit: str) -> str:
+    """A margin with its sign and unit; what is not zero is never printed as zero."""
+    text = quantity(margin, unit, {"value": 0})
+    return f"+{text}" if margin is not None and margin > 0 else text
 
 
 def limit_text(limit: Data | None) -> str:
@@ -79,7 +83,7 @@ def limit_text(limit: Data | None) -> str:
 
 def exactly(value: float | int) -> str:
     """All digits of a number that somebody wrote down (a limit, a level): nothing rounded."""
-    return _grouped(f"{Decimal(repr(value)):f}")
+    return _minus(f"{Decimal(repr(value)):,f}")
 
 
 def percent(share: float) -> str:
@@ -135,7 +139,9 @@ def _fit(value: Json, place: str, problems: list[Problem]) -> Json:
         missing = sorted({c for c in value if _is_missing_letter(c)})
         if missing:
             named = "、".join(f"“{c}”（U+{ord(c):04X}）" for c in missing)
-            problems.append(Problem("E-GLYPH", f"{place}：报告字库里没有 {named}", "在案卷里改用字库有的字，如规范简体字"))
+            problems.append(
+                Problem("E-GLYPH", f"{place}：报告字库里没有 {named}", "在案卷里改用字库有的字，如规范简体字")
+            )
         return "".join(_printable(value.replace("\r\n", "\n")))
     if isinstance(value, Mapping):
         return {

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 BLUE, SKY, VERMILLION, INK, GREY, PALE = "#0072B2", "#56B4E9", "#C44E00", "#1A1A1A", "#6B6B6B", "#E4E4E4"
 WIDTH, HEIGHT = 3.1, 2.25
 """Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": FAMILY,
     "font.size": 7.5,
     "text.parse_math": False,
@@ -43,8 +43,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "yanshou",
 }
-PLATE = {"boxstyle": "square,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.85}
-"""Behind words that may lie on a curve."""
+LIMIT_LINE: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)), "zorder": 4}
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
@@ -121,7 +120,7 @@ def _tail(axes: Axes, figure: Data) -> None:
     low, high = min(edges), max(edges)
     span = (high - low) or abs(high) or 1.0
     axes.set_xlim(low - 0.04 * span, high + 0.10 * span)
-    _limit_line(axes, limit, vertical=True)
+    _limit_line(axes, limit)
     if figure["lost"]:
         axes.annotate(
             f"丢失 {display(figure['lost'])} 个，按超限计", (0, 0), xycoords="axes fraction", xytext=(4, 4),
@@ -157,25 +156,16 @@ def _bracket(axes: Axes, figure: Data, y: float) -> None:
     )  # fmt: skip
 
 
-def _limit_line(axes: Axes, limit: Data, *, vertical: bool) -> None:
-    """The limit, dashed, with its own words beside it."""
+def _limit_line(axes: Axes, limit: Data) -> None:
+    """The limit as a dashed upright with its words beside it, on the side that has room."""
     value = float(limit["value"])
-    style: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)), "zorder": 4}
-    label: dict[str, Any] = {"color": VERMILLION, "textcoords": "offset points", "zorder": 8, "bbox": PLATE}
-    words = f"限值 {limit_text(limit)}"
-    if vertical:
-        axes.axvline(value, **style)
-        low, high = axes.get_xlim()
-        rightwards = value < low + 0.45 * (high - low)
-        axes.annotate(
-            words, (value, 1), xycoords=("data", "axes fraction"), xytext=(4 if rightwards else -4, -1),
-            ha="left" if rightwards else "right", va="top", **label,
-        )  # fmt: skip
-    else:
-        axes.axhline(value, **style)
-        axes.annotate(
-            words, (1, value), xycoords=("axes fraction", "data"), xytext=(-1, 4), ha="right", va="bottom", **label
-        )
+    low, high = axes.get_xlim()
+    rightwards = value < low + 0.45 * (high - low)
+    axes.axvline(value, **LIMIT_LINE)
+    axes.annotate(
+        f"限值 {limit_text(limit)}", (value, 1), xycoords=("data", "axes fraction"), xytext=(4 if rightwards else -4, -1),
+        textcoords="offset points", ha="left" if rightwards else "right", va="top", color=VERMILLION, zorder=8,
+    )  # fmt: skip
 
 
 def _series(axes: Axes, figure: Data) -> None:
@@ -189,20 +179,20 @@ def _series(axes: Axes, figure: Data) -> None:
     low = min([0.0, *seen])
     axes.plot(times, top, color=SKY, lw=0.8, label="最大值")
     axes.plot(times, middle, color=BLUE, lw=1.3, label="中位数")
+    axes.axhline(limit, label=f"限值 {limit_text(figure['limit'])}", **LIMIT_LINE)
     lost = [t for t, _, m in figure["series"] if m is None]
-    ceiling = high + 0.22 * (high - low)
+    ceiling = high + 0.12 * ((high - low) or 1)
     if lost:
         axes.plot(
             lost, [ceiling - 0.035 * (ceiling - low)] * len(lost), ls="none", marker="x", ms=4.5, mew=1.1,
-            color=VERMILLION, label="含丢失的时段",
+            color=VERMILLION, label="丢失",
         )  # fmt: skip
     axes.set_ylim(low, ceiling)
     axes.margins(x=0.01)
     axes.set_xlabel("运行时间 / s")
     axes.set_ylabel(figure["unit"])
-    _limit_line(axes, figure["limit"], vertical=False)
     axes.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=3, frameon=False, handlelength=1.6, columnspacing=1.2,
+        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=4, frameon=False, handlelength=1.5, columnspacing=1.0,
         borderaxespad=0, handletextpad=0.5,
     )  # fmt: skip
 
@@ -242,7 +232,7 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     axes.xaxis.set_major_formatter(lambda x, _: display(round(x)))
     axes.set_xlabel(f"数量 / {limit['unit']}")
     if bound:
-        _limit_line(axes, limit, vertical=True)
+        _limit_line(axes, limit)
 
 
 def _short(text: str, most: int = 16) -> str:
@@ -259,7 +249,9 @@ def _days(axes: Axes, per_day: list[tuple[str, int]]) -> None:
     axes.set_xlim(first - 1, last + 1)
     marks = sorted({first, (first + last) // 2, last})
     axes.set_xticks(marks, [date.fromordinal(d).isoformat() for d in marks])
-    for label, side in zip(axes.get_xticklabels(), ("left", "center", "right") if len(marks) == 3 else (), strict=False):
+    for label, side in zip(
+        axes.get_xticklabels(), ("left", "center", "right") if len(marks) == 3 else (), strict=False
+    ):
         label.set_horizontalalignment(side)
     axes.locator_params(axis="y", nbins=5, integer=True)
     axes.grid(axis="y", color=PALE, lw=0.5)

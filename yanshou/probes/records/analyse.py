@@ -98,9 +98,8 @@ def normaliser(params: Params) -> Callable[[list[str]], Key]:
 
 
 def key_digest(key: Key) -> bytes:
-    """16 bytes that stand for a key; each part carries its length, so ("ab","c") and ("a","bc") differ."""
-    packed = "".join(f"{len(part)}:{part}" for part in key)
-    return hashlib.blake2b(packed.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    """16 bytes that stand for a key in memory. Its repr tells ("ab", "c") from ("a", "bc"), whatever the cells hold."""
+    return hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
 
 
 def _predicate(rule: Exclude) -> Callable[[str], object]:
@@ -139,14 +138,6 @@ def admitted(
     start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
     normal, width = normaliser(params), len(columns)
 
-    def first_reason(row: list[str], when: datetime | None) -> str | None:
-        if time_at is not None:
-            if when is None:
-                return "REC-X-TIME"
-            if not start <= when <= end:
-                return "REC-X-WINDOW"
-        return next((code for code, at, hits in rules if hits(plain(row[at]))), None)
-
     for row in rows:
         counts["gross"] += 1
         if len(row) != width:
@@ -157,11 +148,18 @@ def admitted(
             counts["REC-X-KEY"] += 1
             continue
         when = None if time_at is None else moment(row[time_at])
-        reason = first_reason(row, when)
-        if reason is None:
-            yield key, when
+        if time_at is not None and when is None:
+            counts["REC-X-TIME"] += 1
+            continue
+        if when is not None and not start <= when <= end:
+            counts["REC-X-WINDOW"] += 1
+            continue
+        for code, at, hits in rules:
+            if hits(plain(row[at])):
+                counts[code] += 1
+                break
         else:
-            counts[reason] += 1
+            yield key, when
 
 
 @dataclass

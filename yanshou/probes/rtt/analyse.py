@@ -81,43 +81,44 @@ class _Record:
 
     @property
     def sent(self) -> Bools:
-        return self.fate >= _OK
+        """The system took it."""
+        return np.greater_equal(self.fate, _OK)
 
     @property
     def judged(self) -> Bools:
         """Sent, or without any row though a later packet has one: it had left, and its fate was not written in time."""
-        known = np.flatnonzero(self.fate != _NONE)
+        known = np.flatnonzero(self.fate)
         before_last = np.arange(self.fate.size) < (known[-1] if known.size else 0)
-        return self.sent | ((self.fate == _NONE) & before_last)
+        return self.sent | (np.equal(self.fate, _NONE) & before_last)
 
     @property
     def t1(self) -> Ints:
+        """Departure, by the kernel where it stamped."""
         return np.where(self.t1_kernel > 0, self.t1_kernel, self.t1_user)
 
     @property
     def t4(self) -> Ints:
+        """Arrival of the reply, by the kernel where it stamped."""
         return np.where(self.t4_kernel > 0, self.t4_kernel, self.t4_user)
 
     @property
     def round_trip(self) -> Ints:
+        """T4 - T1."""
         return self.t4 - self.t1
 
     @property
     def residence(self) -> Ints:
+        """T3 - T2, as the far end claims."""
         return self.t3 - self.t2
 
     def answered(self, params: Params) -> Bools:
         """In time by the stamps themselves, whatever the capture called it."""
-        return (self.fate == _OK) & (self.round_trip <= round(params.timeout_ms * 1e6))
+        return np.equal(self.fate, _OK) & (self.round_trip <= round(params.timeout_ms * 1e6))
 
     def disordered(self, params: Params) -> Bools:
-        """Answered, and yet not T1 user <= T1 kernel < T4 kernel <= T4 user."""
-        return self.answered(params) & (
-            (self.round_trip <= 0)
-            | (self.t1 < self.t1_user - SLACK_NS)
-            | (self.t4 > self.t4_user + SLACK_NS)
-            | (self.t1_user <= 0)
-        )
+        """Answered, and yet not 0 < T1 user <= T1 kernel < T4 kernel <= T4 user."""
+        early = (self.t1_user <= 0) | (self.t1 < self.t1_user - SLACK_NS)
+        return self.answered(params) & (early | (self.round_trip <= 0) | (self.t4 > self.t4_user + SLACK_NS))
 
 
 def _rows(evidence: RunEvidence, name: str, columns: str) -> Iterator[list[str]]:
@@ -142,7 +143,7 @@ def _read_packets(evidence: RunEvidence, warmup: int, total: int) -> _Record:
         rows["all" if cells else "torn"] += 1
         if cells:
             rows[_take(cells, times, fate, warmup)] += 1
-    return _Record(*times, fate, rows)
+    return _Record(times[0], times[1], times[2], times[3], times[4], times[5], times[6], fate, rows)
 
 
 def _take(cells: list[str], times: NDArray[np.int64], fate: NDArray[np.int8], warmup: int) -> str:

@@ -13,11 +13,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
+from typing import TYPE_CHECKING
 
 from yanshou.harness.model import ProbeError
 from yanshou.probes.contract import RunContext
 from yanshou.probes.rtt.reflector import reflect
-from yanshou.probes.rtt.spec import Params
+
+if TYPE_CHECKING:
+    from yanshou.probes.rtt.spec import Params
 
 POINTS = (0.5, 1.0, 2.0, 4.0)
 """Added delays, ms."""
@@ -31,6 +34,8 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
 
     Raises ProbeError RTT-E07 when it does not start or does not hand over its log.
     """
+    from yanshou.probes.rtt.spec import Params  # the child process starts faster without it
+
     command = [sys.executable, "-m", __name__, str(true_value / 1000)]
     with subprocess.Popen(
         command,
@@ -45,7 +50,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
             port = child.stdout.readline().strip()
             if not port:
                 raise _failed(child)
-            params = Params(host=HOST, port=int(port), count=300, interval_ms=2.5, warmup=20, timeout_ms=500)
+            params = Params(host=HOST, port=int(port), count=300, interval_ms=2, warmup=20, timeout_ms=500)
             yield params
             log, _ = child.communicate(timeout=10)
         except BaseException:

@@ -22,7 +22,7 @@ from yanshou.probes.rtt.timestamps import Received, StampedSocket
 from yanshou.probes.rtt.timing import punctual
 
 SPIN_NS = 80_000
-IDLE_SECONDS = 0.2
+IDLE_SECONDS = 0.1
 """How long a stop request may go unnoticed."""
 
 

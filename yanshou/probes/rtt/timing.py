@@ -52,7 +52,7 @@ def punctual() -> Iterator[dict[str, Json]]:
     """
     collecting, switching = gc.isenabled(), sys.getswitchinterval()
     slack = _timer_slack()
-    policy = _scheduling()
+    policy = _scheduling_policy()
     gc.disable()
     sys.setswitchinterval(SWITCH_SECONDS)
     _set_timer_slack(1)
@@ -69,7 +69,7 @@ def punctual() -> Iterator[dict[str, Json]]:
             gc.enable()
 
 
-def _scheduling() -> tuple[int, os.sched_param] | None:
+def _scheduling_policy() -> tuple[int, os.sched_param] | None:
     return (os.sched_getscheduler(0), os.sched_getparam(0)) if hasattr(os, "sched_getscheduler") else None
 
 

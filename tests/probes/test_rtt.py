@@ -1,0 +1,896 @@
+"""The rtt probe: packet formats, the stream on real sockets, the pure analysis, and each finding with and without its cause."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, acknowledged_streams, recover
+from yanshou.harness.model import ProbeError, RunStatus, Samples, Severity, UserError
+from yanshou.probes.contract import Probe, Progress, RunContext
+from yanshou.probes.rtt import stamp, timestamps, timing
+from yanshou.probes.rtt.analyse import analyse
+from yanshou.probes.rtt.reference import POINTS, standard
+from yanshou.probes.rtt.reflector import reflect
+from yanshou.probes.rtt.schedule import send_offsets
+from yanshou.probes.rtt.spec import SPEC, Params, estimate
+from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS, SESSION
+
+ROOT = Path(__file__).parents[2]
+SEED = 20241122
+NOW = 1_795_391_398_114_397_305
+UP = 10**12
+MS = 1_000_000
+
+
+# ---- packets -------------------------------------------------------------------------------------------------------
+
+
+def test_ntp_timestamps_are_exact_to_the_nanosecond_in_both_eras() -> None:
+    rng = random.Random(1)
+    for ns in [0, 1, 999_999_999, NOW, *(rng.randrange(4_000_000_000 * 10**9) for _ in range(2000))]:
+        assert stamp.from_ntp(stamp.to_ntp(ns)) == ns
+    assert stamp.to_ntp(0) >> 32 == 2_208_988_800
+
+
+def test_request_is_decoded_by_scapy() -> None:
+    from scapy.contrib.stamp import STAMPSessionSenderTestUnauthenticated
+
+    data = stamp.pack_request(7, NOW)
+    packet = STAMPSessionSenderTestUnauthenticated(data)
+    assert len(data) == 44
+    assert (packet.seq, packet.ssid, packet.mbz) == (7, 0, 0)
+    assert round((packet.ts - 2_208_988_800) * 10**9) == NOW
+    error = packet.err_estimate
+    assert (error.S, error.Z, error.scale, error.multiplier) == (0, 0, 32, 1)
+
+
+def test_reply_is_decoded_by_scapy_and_by_us() -> None:
+    from scapy.contrib.stamp import STAMPSessionReflectorTestUnauthenticated
+
+    request = stamp.pack_request(9, NOW, 100)
+    data = stamp.pack_reply(request, NOW + 5, NOW + 8, 63)
+    packet = STAMPSessionReflectorTestUnauthenticated(data[:44])
+    assert len(data) == len(request) == 100
+    assert (packet.seq, packet.seq_sender, packet.ttl_sender, packet.mbz1, packet.mbz2) == (9, 9, 63, 0, 0)
+    times = [round((t - 2_208_988_800) * 10**9) for t in (packet.ts_sender, packet.ts_rx, packet.ts)]
+    assert times == [NOW, NOW + 5, NOW + 8]
+    assert stamp.unpack_reply(data) == stamp.Reply(9, NOW + 8, NOW + 5, 9, NOW, 63)
+
+
+def test_reply_in_ptp_format_is_read_by_its_z_bit() -> None:
+    seconds, rest = divmod(NOW, 10**9)
+    ptp = (seconds << 32 | rest).to_bytes(8, "big")
+    reply = bytearray(stamp.pack_reply(stamp.pack_request(1, NOW), 0, 0, 1))
+    reply[4:12] = reply[16:24] = ptp
+    reply[12] |= 0x40
+    found = stamp.unpack_reply(bytes(reply))
+    assert found is not None
+    assert (found.transmitted_ns, found.received_ns, found.sender_ns) == (NOW, NOW, NOW)
+
+
+def _with_octet(data: bytes, at: int, value: int) -> bytes:
+    return data[:at] + bytes([value]) + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"hello",
+        stamp.pack_request(1, NOW)[:43],
+        _with_octet(stamp.pack_request(1, NOW), 13, 0),
+        _with_octet(stamp.pack_request(1, NOW), 43, 1),
+        stamp.pack_reply(stamp.pack_request(1, NOW), NOW, NOW, 255),
+    ],
+    ids=["empty", "text", "short", "multiplier 0", "MBZ", "another reflector's reply"],
+)
+def test_what_is_not_a_request(data: bytes) -> None:
+    assert not stamp.is_request(data)
+    assert stamp.is_request(stamp.pack_request(1, NOW, 1472))
+
+
+# ---- schedule and parameters ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["poisson", "jitter"])
+def test_schedule_keeps_mean_and_minimum_and_comes_from_the_seed(kind: str) -> None:
+    offsets = send_offsets(kind, 20_000, 10, 1, SEED)
+    gaps = np.diff(offsets)
+    assert offsets == send_offsets(kind, 20_000, 10, 1, SEED)
+    assert offsets != send_offsets(kind, 20_000, 10, 1, SEED + 1)
+    assert gaps.min() >= MS
+    assert gaps.mean() == pytest.approx(10 * MS, rel=0.03)
+    assert gaps.std() > 4 * MS
+
+
+def test_schedule_is_the_same_forever() -> None:
+    assert list(send_offsets("poisson", 4, 10, 1, 1)) == [0, 2298620, 20220026, 34206746]
+
+
+def test_grid_schedule() -> None:
+    assert list(send_offsets("grid", 4, 2.5, 1, SEED)) == [0, 2_500_000, 5_000_000, 7_500_000]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": 43},
+        {"size": 1473},
+        {"interval_ms": 1, "min_interval_ms": 1},
+        {"warmup": 0},
+        {"port": 0},
+        {"rate": 1},
+        {"host": ""},
+    ],
+)
+def test_parameters_that_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Params(**{"host": "h", **wrong})
+
+
+def test_every_parameter_has_its_chinese_help() -> None:
+    assert all(info.description for info in Params.model_fields.values())
+
+
+def test_estimate_takes_the_larger_number_of_samples() -> None:
+    params = Params(host="h", count=1000, warmup=50)
+    assert estimate(params, None).samples == estimate(params, 300).samples == 1000
+    assert estimate(params, None).seconds == pytest.approx(11.5)
+    assert estimate(params, 3000).samples == 3000
+
+
+# ---- on real sockets -----------------------------------------------------------------------------------------------
+
+
+def quick(port: int, **more: Any) -> Params:
+    """A short run towards loopback."""
+    values = {"count": 60, "interval_ms": 2, "min_interval_ms": 0.5, "warmup": 5, "timeout_ms": 150}
+    return Params(**{"host": "127.0.0.1", "port": port, **values, **more})
+
+
+def record(
+    folder: Path, params: Params, progress: Callable[[Progress], None] = lambda _news: None, name: str = "x"
+) -> RunEvidence:
+    """Capture with the real ledger. What the capture raises comes through, with the run closed as crashed."""
+    with Ledger(folder) as ledger, RunWriter(ledger, name, {}) as run:
+        Probe("rtt").capture(params, RunContext(run.sink, SEED, folder, None, progress))
+        run.close(RunStatus.COMPLETED)
+    return evidence_of(folder, run.folder_name)
+
+
+def evidence_of(folder: Path, run: str) -> RunEvidence:
+    with Ledger(folder) as ledger:
+        return RunEvidence(folder / "runs" / run, acknowledged_streams(ledger.records, int(run[:4])))
+
+
+@contextmanager
+def reflecting(**settings: Any) -> Iterator[int]:
+    """Our reflector in a thread; its port."""
+    stop, ports = threading.Event(), list[int]()
+    up = threading.Event()
+
+    def ready(_host: str, port: int) -> None:
+        ports.append(port)
+        up.set()
+
+    bind = settings.pop("bind", "127.0.0.1")
+    thread = threading.Thread(target=reflect, args=(bind, 0), kwargs={**settings, "stop": stop, "ready": ready})
+    thread.start()
+    try:
+        assert up.wait(10)
+        yield ports[0]
+    finally:
+        stop.set()
+        thread.join()
+
+
+@contextmanager
+def far_end(answer: Callable[[bytes], list[bytes]]) -> Iterator[int]:
+    """A far end that answers each datagram with whatever `answer` makes of it; its port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.settimeout(0.05)
+        stop = threading.Event()
+
+        def serve() -> None:
+            while not stop.is_set():
+                try:
+                    data, peer = sock.recvfrom(2048)
+                except TimeoutError:
+                    continue
+                for reply in answer(data):
+                    sock.sendto(reply, peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield sock.getsockname()[1]
+        finally:
+            stop.set()
+            thread.join()
+
+
+def good_reply(request: bytes) -> bytes:
+    now = time.time_ns()
+    return stamp.pack_reply(request, now, now, 255)
+
+
+def sequence(request: bytes) -> int:
+    return int.from_bytes(request[:4])
+
+
+def codes(samples: Samples) -> set[str]:
+    return {finding.code for finding in samples.validity}
+
+
+def rows_of(evidence: RunEvidence) -> list[dict[str, str]]:
+    with evidence.open(PACKETS) as f:
+        header, *lines = f.read().decode().splitlines()
+    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+
+
+def test_against_its_reference(tmp_path: Path) -> None:
+    probe = Probe("rtt")
+    for index, true_value in enumerate((POINTS[0], POINTS[2])):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        with Ledger(folder) as ledger, RunWriter(ledger, "cal", {}) as run:
+            context = RunContext(run.sink, SEED, folder)
+            with standard(true_value, context) as params:
+                probe.capture(params, context)
+            run.close(RunStatus.COMPLETED)
+        evidence = evidence_of(folder, run.folder_name)
+        with evidence.open("truth.json") as f:
+            truth = json.load(f)
+        samples = probe.analyse(evidence, params, SEED)
+        assert isinstance(samples, Samples)
+        assert (truth["unit"], truth["n"]) == ("ms", 300)
+        assert truth["true"] >= true_value
+        error = float(np.median(samples.values)) / MS - truth["true"]
+        assert 0 < error <= SPEC.tolerance
+        holds = np.loadtxt(evidence.open("hold.csv"), delimiter=",", skiprows=1)
+        assert holds.shape == (320, 2)
+        assert (samples.values > holds[20:, 1]).all()
+
+
+def test_a_run_is_repeatable_and_kernel_stamped(tmp_path: Path) -> None:
+    news: list[Progress] = []
+    with reflecting() as port:
+        params = quick(port, size=256)
+        evidence = record(tmp_path, params, news.append)
+    first, second = analyse(evidence, params, SEED), analyse(evidence, params, SEED)
+    assert first.values.tobytes() == second.values.tobytes()
+    assert first.times.tobytes() == second.times.tobytes()
+    assert (first.validity, first.facts) == (second.validity, second.facts)
+    json.dumps(first.facts, allow_nan=False)
+    assert (first.unit, first.measurand, first.bounds) == ("ns", "round_trip", ("one_way",))
+    assert first.values.shape == first.times.shape == (60,)
+    assert np.isfinite(first.values).all()
+    assert (np.diff(first.times) > 0).all()
+    assert (first.facts["sent"], first.facts["received"], first.facts["size"]) == (60, 60, 256)
+    assert sum(len(n.values) for n in news) == 60
+    assert (news[-1].done, news[-1].planned, news[-1].lost) == (60, 60, 0)
+    rows = rows_of(evidence)
+    assert sorted(int(r["seq"]) for r in rows) == list(range(65))
+    assert {r["ttl"] for r in rows} == {"255"}
+    assert {r["size"] for r in rows} == {"256"}
+    if sys.platform == "linux":
+        assert first.facts["stamps"] == {"t1_kernel": 60, "t4_kernel": 60}
+    with evidence.open(SESSION) as f:
+        session = json.load(f)
+    assert session["params"] == params.model_dump(mode="json")
+    assert session["peer"] == ["127.0.0.1", port]
+    assert isinstance(session["punctuality"]["fifo"], bool)
+
+
+def test_without_kernel_stamps_the_run_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timestamps.StampedSocket, "_number_from_here", lambda _self: False)
+    with reflecting() as port:
+        params = quick(port)
+        samples = analyse(record(tmp_path, params), params, SEED)
+    assert np.isfinite(samples.values).all()
+    assert samples.facts["stamps"] == {"t1_kernel": 0, "t4_kernel": 0}
+    assert "RTT-V07" in codes(samples)
+
+
+def test_over_ipv6(tmp_path: Path) -> None:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 on this host")
+    with reflecting(bind="::1") as port:
+        params = quick(port, host="::1")
+        evidence = record(tmp_path, params)
+    assert analyse(evidence, params, SEED).facts["received"] == 60
+    assert {r["ttl"] for r in rows_of(evidence)} == {"255"}
+
+
+def test_delay_is_in_the_gross_and_in_the_net(tmp_path: Path) -> None:
+    holds: dict[int, int] = {}
+    with reflecting(delay_s=0.003, log=holds.__setitem__) as port:
+        params = quick(port)
+        samples = analyse(record(tmp_path, params), params, SEED)
+    assert samples.values.min() >= 3 * MS
+    assert samples.facts["net_ns"]["p50"] >= 3 * MS
+    assert len(holds) == 65
+    assert min(holds.values()) >= 3 * MS
+
+
+def test_the_schedule_never_waits_for_replies(tmp_path: Path) -> None:
+    with reflecting(delay_s=0.05) as port:
+        params = quick(port, count=40)
+        evidence = record(tmp_path, params)
+    rows = sorted(rows_of(evidence), key=lambda r: int(r["seq"]))
+    departures = [int(r["t1_user_ns"]) for r in rows]
+    arrivals = [int(r["t4_user_ns"]) for r in rows]
+    assert sum(next_one < reply for next_one, reply in zip(departures[5:], arrivals, strict=False)) == 40
+
+
+def test_lost_packets_are_infinite_in_their_place(tmp_path: Path) -> None:
+    news: list[Progress] = []
+    with far_end(lambda request: [] if sequence(request) % 5 == 0 else [good_reply(request)]) as port:
+        params = quick(port)
+        samples = analyse(record(tmp_path, params, news.append), params, SEED)
+    assert [i for i, value in enumerate(samples.values) if np.isinf(value)] == list(range(0, 60, 5))
+    assert (samples.facts["lost"], samples.facts["received"], news[-1].lost) == (12, 48, 12)
+    assert sum(np.isinf(v) for n in news for v in n.values) == 12
+    assert not codes(samples) & {"RTT-V01", "RTT-V12"}
+
+
+def test_a_late_reply_is_an_exceedance_and_is_kept(tmp_path: Path) -> None:
+    held: list[bytes] = []
+
+    def answer(request: bytes) -> list[bytes]:
+        if sequence(request) == 10:
+            held.append(request)
+            return []
+        return [good_reply(r) for r in ([request, held.pop()] if held and sequence(request) > 60 else [request])]
+
+    with far_end(answer) as port:
+        params = quick(port, timeout_ms=40)
+        evidence = record(tmp_path, params)
+    samples = analyse(evidence, params, SEED)
+    assert np.isinf(samples.values[5])
+    assert samples.facts["late"] == 1
+    assert [r["status"] for r in rows_of(evidence) if r["seq"] == "10"] == ["lost", "late"]
+
+
+def test_duplicates_and_replies_to_nothing_are_recorded(tmp_path: Path) -> None:
+    def answer(request: bytes) -> list[bytes]:
+        reply = good_reply(request)
+        if sequence(request) == 20:
+            return [reply, reply]
+        if sequence(request) == 30:
+            return [reply, b"not stamp", reply[:24] + (99).to_bytes(4, "big") + reply[28:]]
+        return [reply]
+
+    with far_end(answer) as port:
+        params = quick(port)
+        evidence = record(tmp_path, params)
+    samples = analyse(evidence, params, SEED)
+    assert (samples.facts["duplicates"], samples.facts["foreign"], samples.facts["received"]) == (1, 2, 60)
+    assert {"RTT-V10", "RTT-V11"} <= codes(samples)
+    assert sum(r["status"] == "foreign" for r in rows_of(evidence)) == 2
+
+
+def test_reordered_replies_are_counted(tmp_path: Path) -> None:
+    held: list[bytes] = []
+
+    def answer(request: bytes) -> list[bytes]:
+        if sequence(request) % 10 == 7:
+            held.append(request)
+            return []
+        return [good_reply(request), *(good_reply(held.pop()) for _ in held[:])]
+
+    with far_end(answer) as port:
+        params = quick(port)
+        samples = analyse(record(tmp_path, params), params, SEED)
+    assert samples.facts["reordered"] == 6
+    assert np.isfinite(samples.values).all()
+
+
+def refused(folder: Path, params: Params) -> str:
+    with pytest.raises(ProbeError) as caught:
+        record(folder, params)
+    assert caught.value.problem.remedy
+    return caught.value.problem.code
+
+
+def test_silent_port(tmp_path: Path) -> None:
+    with far_end(lambda _request: []) as port:
+        assert refused(tmp_path, quick(port)) == "RTT-E01"
+    rows = rows_of(evidence_of(tmp_path, "0001-x"))
+    assert [r["status"] for r in rows if r["phase"] == "warmup"] == ["lost"] * 5
+
+
+def test_closed_port(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    assert refused(tmp_path, quick(port, count=100_000)) == "RTT-E02"
+
+
+def test_name_that_does_not_resolve(tmp_path: Path) -> None:
+    assert refused(tmp_path, quick(862, host="no..such..name")) == "RTT-E03"
+
+
+def test_destination_that_the_system_refuses(tmp_path: Path) -> None:
+    assert refused(tmp_path, quick(862, host="255.255.255.255")) in {
+        "RTT-E04",
+        "RTT-E01",
+    }  # E01: host without any route
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda request: [b"garbage" * 9],
+        lambda request: [request],
+        lambda request: [_with_octet(good_reply(request), 27, 99)],
+    ],
+    ids=["garbage", "echo", "wrong sequence"],
+)
+def test_a_far_end_that_does_not_speak_stamp(tmp_path: Path, answer: Callable[[bytes], list[bytes]]) -> None:
+    with far_end(answer) as port:
+        assert refused(tmp_path, quick(port, count=100_000)) == "RTT-E05"
+
+
+def test_interrupting_loses_no_row(tmp_path: Path) -> None:
+    def interrupt(news: Progress) -> None:
+        if news.done > 50:
+            raise KeyboardInterrupt
+
+    with reflecting() as port, pytest.raises(KeyboardInterrupt):
+        record(tmp_path, quick(port, count=100_000), interrupt)
+    evidence = evidence_of(tmp_path, "0001-x")
+    with evidence.open(END) as f:
+        end = json.load(f)
+    assert end["rows"] == len(rows_of(evidence)) > 50
+    assert end["sent"] == end["rows"] + end["unanswered"]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from yanshou.harness.evidence import Ledger, RunWriter
+from yanshou.probes.contract import Probe, RunContext
+folder, port = Path(sys.argv[1]), int(sys.argv[2])
+params = Probe("rtt").params({"host": "127.0.0.1", "port": port, "count": 100000, "interval_ms": 2, "warmup": 5})
+with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:
+    Probe("rtt").capture(params, RunContext(run.sink, %d, folder))
+"""
+
+
+def test_kill_9_leaves_what_was_acknowledged(tmp_path: Path) -> None:
+    with reflecting() as port:
+        child = subprocess.Popen(
+            [sys.executable, "-c", KILLED % SEED, str(tmp_path), str(port)], start_new_session=True
+        )
+        ledger = tmp_path / "ledger.jsonl"
+        while not ledger.exists() or ledger.read_bytes().count(b'"checkpoint"') < 2:
+            assert child.poll() is None
+            time.sleep(0.02)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+    with Ledger(tmp_path) as opened:
+        assert recover(opened) == [1]
+    evidence = evidence_of(tmp_path, "0001-x")
+    params = quick(port, count=100_000, warmup=5, min_interval_ms=1)
+    samples = analyse(evidence, params, SEED)
+    complete = sum(r["phase"] == "measure" for r in rows_of(evidence)[:-1])
+    assert samples.values.size >= complete > 0
+    assert np.isfinite(samples.values).sum() >= complete
+    assert {"RTT-V01", "RTT-V12"} <= codes(samples)
+    assert "RTT-V13" not in codes(samples)
+
+
+def test_reflector_answers_requests_only_and_never_with_more(tmp_path: Path) -> None:
+    request = stamp.pack_request(5, NOW, 200)
+    with reflecting() as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.connect(("127.0.0.1", port))
+        sock.settimeout(5)
+        for junk in (b"", b"x" * 10, b"x" * 100, stamp.pack_reply(request, NOW, NOW, 1)):
+            sock.send(junk)
+        sock.send(request)
+        answer = sock.recv(2048)
+    reply = stamp.unpack_reply(answer)
+    assert reply is not None
+    assert len(answer) == len(request)
+    assert (reply.sequence, reply.sender_sequence, reply.sender_ns) == (5, 5, NOW)
+    assert reply.received_ns <= reply.transmitted_ns
+
+
+def test_reflector_port_in_use() -> None:
+    with reflecting() as port, pytest.raises(UserError) as caught:
+        reflect("127.0.0.1", port)
+    assert caught.value.problems[0].code == "RTT-E06"
+
+
+@pytest.mark.parametrize(("bind", "code"), [("203.0.113.1", "RTT-E04"), ("no..such", "RTT-E03")])
+def test_reflector_address_that_is_not_ours(bind: str, code: str) -> None:
+    with pytest.raises(UserError) as caught:
+        reflect(bind, 0)
+    assert caught.value.problems[0].code == code
+
+
+def test_standard_that_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanshou.probes.rtt.reference.HOST", "203.0.113.1")
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with (
+        Ledger(tmp_path) as ledger,
+        RunWriter(ledger, "x", {}) as run,
+        pytest.raises(ProbeError, match="RTT-E07"),
+        standard(1.0, RunContext(run.sink, SEED, tmp_path)),
+    ):
+        raise AssertionError("unreachable")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernel stamps are Linux'")
+def test_stamps_keep_their_packets_after_a_failed_send() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer,
+    ):
+        peer.bind(("127.0.0.1", 0))
+        net = timestamps.StampedSocket(sock, transmit=True)
+        net.send(b"0", peer.getsockname())
+        with pytest.raises(OSError, match="Message too long"):
+            net.send(b"1" * 70_000, peer.getsockname())
+        for _ in range(2):
+            net.send(b"2", peer.getsockname())
+        time.sleep(0.05)
+        stamps = list(net.transmitted())
+    assert [number for number, _ in stamps][1:] == [2, 3]
+    assert [ns for _, ns in stamps] == sorted(ns for _, ns in stamps)
+
+
+def test_punctuality_is_put_back() -> None:
+    before = gc.isenabled(), sys.getswitchinterval(), timing._scheduling_policy()
+    with timing.punctual() as obtained:
+        assert not gc.isenabled()
+        assert sys.getswitchinterval() == pytest.approx(obtained["switch_interval_s"])
+    assert (gc.isenabled(), sys.getswitchinterval(), timing._scheduling_policy()) == before
+
+
+def test_a_clock_reading_is_ordered() -> None:
+    first, second = timing.read_clocks(), timing.read_clocks()
+    assert first.before <= first.after <= second.before <= second.after
+    assert first.raw < second.raw
+
+
+# ---- findings on crafted evidence ----------------------------------------------------------------------------------
+
+
+class Memory:
+    """Evidence that lies in memory."""
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        self.contents = contents
+
+    def streams(self) -> tuple[str, ...]:
+        return tuple(sorted(self.contents))
+
+    def open(self, name: str) -> BinaryIO:
+        return io.BytesIO(self.contents[name])
+
+    def sha256(self, name: str) -> str:
+        return name
+
+    def sub(self, _prefix: str) -> Memory:
+        return self
+
+
+Row = dict[str, Any]
+PARAMS = Params(host="h", count=400, warmup=10)
+RTT = 1_500_000
+
+
+class Story:
+    """A flawless run of 410 packets, to be spoiled in one respect."""
+
+    def __init__(self, params: Params = PARAMS) -> None:
+        self.params = params
+        start = NOW + 20 * MS
+        self.rows: list[Row] = []
+        for seq, offset in enumerate(
+            send_offsets(
+                params.schedule, params.warmup + params.count, params.interval_ms, params.min_interval_ms, SEED
+            )
+        ):
+            t = start + offset
+            phase = "warmup" if seq < params.warmup else "measure"
+            times = (t, t + 2000, t + 5000, t + 700_000, t + 720_000, t + 5000 + RTT, t + 40_000 + RTT)
+            self.rows.append(dict(zip(PACKET_COLUMNS.split(","), (seq, phase, *times, 44, "ok", 64), strict=True)))
+        seconds = 2 + (self.rows[-1]["t_sched_ns"] - NOW) // 10**9
+        self.clock = [[NOW + t, UP + t, UP + t - 300, UP + t + 300] for t in range(0, seconds * 10**9, 10**9)]
+        self.end: Any = {"rows": len(self.rows)}
+        self.tail = b""
+        self.without: set[str] = set()
+
+    def lose(self, row: Row, status: str = "lost") -> None:
+        row.update(status=status, t2_ns="", t3_ns="", t4_kernel_ns="", t4_user_ns="", ttl="")
+
+    def samples(self) -> Samples:
+        lines = [PACKET_COLUMNS, *(",".join(map(str, row.values())) for row in self.rows)]
+        clock = [CLOCK_COLUMNS, *(",".join(map(str, reading)) for reading in self.clock)]
+        contents = {
+            PACKETS: "".join(f"{line}\n" for line in lines).encode() + self.tail,
+            CLOCK: "".join(f"{line}\n" for line in clock).encode(),
+            END: json.dumps(self.end).encode(),
+        }
+        memory = Memory({name: data for name, data in contents.items() if name not in self.without})
+        return analyse(memory, self.params, SEED)  # type: ignore[arg-type]
+
+
+Spoil = Callable[[Story], None]
+
+
+def unsent(number: int) -> Spoil:
+    def spoil(story: Story) -> None:
+        for row in story.rows[20 : 20 + number]:
+            story.lose(row, "unsent")
+            row.update(t1_user_ns="", t1_kernel_ns="")
+
+    return spoil
+
+
+def shift(rows: slice, ns: int, *columns: str) -> Spoil:
+    def spoil(story: Story) -> None:
+        for row in story.rows[rows]:
+            for column in columns:
+                row[column] += ns
+
+    return spoil
+
+
+T1, T4 = ("t1_user_ns", "t1_kernel_ns"), ("t4_kernel_ns", "t4_user_ns")
+MOVED = (*T1, "t2_ns", "t3_ns", *T4)
+
+
+def step(ns: int) -> Spoil:
+    def spoil(story: Story) -> None:
+        for reading in story.clock[2:]:
+            reading[0] += ns
+
+    return spoil
+
+
+def rate(ppm: int) -> Spoil:
+    def spoil(story: Story) -> None:
+        for seconds, reading in enumerate(story.clock):
+            for i in (0, 2, 3):
+                reading[i] += seconds * ppm * 1000
+
+    return spoil
+
+
+def clockless(story: Story) -> None:
+    story.without.add(CLOCK)
+
+
+def clock_gap(story: Story) -> None:
+    story.params = PARAMS.model_copy(update={"count": 1000})
+    story.__init__(story.params)  # type: ignore[misc]
+    del story.clock[2:8]
+
+
+def user_stamps(number: int) -> Spoil:
+    def spoil(story: Story) -> None:
+        for row in story.rows[10 : 10 + number]:
+            row["t1_kernel_ns"] = ""
+
+    return spoil
+
+
+def schedule(kind: str) -> Spoil:
+    return lambda story: story.__init__(PARAMS.model_copy(update={"schedule": kind}))  # type: ignore[misc]
+
+
+def extra(status: str) -> Spoil:
+    def spoil(story: Story) -> None:
+        copy = {**story.rows[100], "status": status}
+        if status == "foreign":
+            copy.update(seq="", phase="")
+        story.rows.append(copy)
+        story.end["rows"] += 1
+
+    return spoil
+
+
+def torn(story: Story) -> None:
+    story.tail = b"410,measure,17953"
+
+
+def endless(story: Story) -> None:
+    story.without.add(END)
+
+
+def short(story: Story) -> None:
+    del story.rows[200]
+
+
+def other_seed(story: Story) -> None:
+    for row, offset in zip(story.rows, send_offsets("poisson", 410, 10, 1, SEED + 1), strict=True):
+        row["t_sched_ns"] = NOW + 20 * MS + offset
+
+
+def hidden_lateness(story: Story) -> None:
+    """All packets late by 3 ms, and the recorded plan moved along."""
+    for row in story.rows[50:]:
+        for column in ("t_sched_ns", *MOVED):
+            row[column] += 3 * MS
+
+
+def cell(column: str, value: object) -> Spoil:
+    return lambda story: story.rows[50].update({column: value})
+
+
+def none(_story: Story) -> None:
+    """Nothing."""
+
+
+CASES: list[tuple[str, str, Spoil, Spoil]] = [
+    ("sent", "RTT-V01", unsent(5), unsent(4)),
+    (
+        "killed",
+        "RTT-V01",
+        lambda s: s.rows.__delitem__(slice(400, None)),
+        lambda s: s.rows.__delitem__(slice(407, None)),
+    ),
+    ("late", "RTT-V02", shift(slice(50, 60), 1_100_000, *MOVED), shift(slice(50, 53), 1_100_000, *MOVED)),
+    ("gap", "RTT-V03", shift(slice(50, None), 101 * MS, *MOVED), shift(slice(50, None), 99 * MS, *MOVED)),
+    ("step", "RTT-V04", step(11_000), step(9_000)),
+    ("step back", "RTT-V04", step(-11_000), step(-9_000)),
+    ("rate", "RTT-V05", rate(520), rate(400)),
+    ("clockless", "RTT-V06", clockless, none),
+    ("clock gap", "RTT-V06", clock_gap, none),
+    ("user stamps", "RTT-V07", user_stamps(5), user_stamps(4)),
+    ("grid", "RTT-V08", schedule("grid"), schedule("jitter")),
+    ("residence < 0", "RTT-V09", cell("t3_ns", NOW), none),
+    ("residence > RTT", "RTT-V09", shift(slice(50, 51), 2 * MS, "t3_ns"), shift(slice(50, 51), MS, "t3_ns")),
+    ("duplicate", "RTT-V10", extra("dup"), none),
+    ("foreign", "RTT-V11", extra("foreign"), none),
+    ("torn", "RTT-V12", torn, none),
+    ("no end", "RTT-V12", endless, none),
+    ("row missing", "RTT-V12", short, none),
+    ("other plan", "RTT-V13", other_seed, none),
+    ("plan moved", "RTT-V13", hidden_lateness, none),
+    ("early", "RTT-V13", shift(slice(None), -5000, *MOVED), shift(slice(None), -2500, *MOVED)),
+    ("two fates", "RTT-V14", extra("ok"), extra("dup")),
+    ("no number", "RTT-V14", cell("t4_user_ns", "soon"), none),
+    ("huge number", "RTT-V14", cell("t4_user_ns", 10**30), none),
+    ("unknown status", "RTT-V14", cell("status", "fine"), none),
+    ("wrong phase", "RTT-V14", cell("phase", "warmup"), none),
+    ("out of plan", "RTT-V14", cell("seq", 410), none),
+    (
+        "T4 before T1",
+        "RTT-V14",
+        shift(slice(50, 51), -2 * MS, "t4_kernel_ns"),
+        shift(slice(50, 51), -MS // 4, "t4_kernel_ns"),
+    ),
+    (
+        "kernel before user",
+        "RTT-V14",
+        shift(slice(50, 51), 5000, "t1_user_ns"),
+        shift(slice(50, 51), 3500, "t1_user_ns"),
+    ),
+    (
+        "forged T4 kernel",
+        "RTT-V14",
+        shift(slice(50, 51), 37_000, "t4_kernel_ns"),
+        shift(slice(50, 51), 35_000, "t4_kernel_ns"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "cause", "harmless"), [c[1:] for c in CASES], ids=[f"{c[1]} {c[0]}" for c in CASES])
+def test_each_finding_has_its_cause(code: str, cause: Spoil, harmless: Spoil) -> None:
+    spoiled, good = Story(), Story()
+    cause(spoiled)
+    harmless(good)
+    assert code in codes(spoiled.samples())
+    assert code not in codes(good.samples())
+
+
+def test_a_flawless_run_has_no_finding() -> None:
+    samples = Story().samples()
+    assert samples.validity == ()
+    assert samples.values.tolist() == [RTT] * 400
+    assert samples.facts["residence_ns"]["p50"] == 20_000
+    assert samples.facts["net_ns"]["p99"] == RTT - 20_000
+
+
+def test_severities_and_the_document_cover_every_code() -> None:
+    severe = {}
+    for _, _, cause, _ in CASES:
+        story = Story()
+        cause(story)
+        severe |= {finding.code: finding.severity for finding in story.samples().validity}
+    warnings = {code for code, severity in severe.items() if severity is Severity.WARNING}
+    assert warnings == {f"RTT-V{n:02d}" for n in (7, 8, 10, 11, 12)}
+    assert set(severe) == {f"RTT-V{n:02d}" for n in range(1, 15)}
+    document = (ROOT / SPEC.document).read_text()
+    assert all(code in document for code in [*severe, *(f"RTT-E{n:02d}" for n in range(1, 8))])
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    story, shuffled = Story(), Story()
+    random.Random(3).shuffle(shuffled.rows)
+    assert shuffled.samples().values.tobytes() == story.samples().values.tobytes()
+    assert shuffled.samples().validity == ()
+
+
+def test_values_use_the_kernel_stamps_and_fall_back_to_user_stamps() -> None:
+    story = Story()
+    story.rows[10]["t1_kernel_ns"] = ""
+    story.rows[11]["t4_kernel_ns"] = ""
+    assert story.samples().values[:3].tolist() == [RTT + 3000, RTT + 35_000, RTT]
+
+
+def test_claims_of_the_far_end_never_enter_a_value() -> None:
+    story = Story()
+    for row in story.rows:
+        row["t2_ns"] -= 600_000
+    samples = story.samples()
+    assert samples.values.tolist() == [RTT] * 400
+    assert samples.facts["net_ns"]["p50"] == RTT - 620_000
+
+
+def test_lost_late_and_unrecorded_packets_are_infinite_and_none_is_dropped() -> None:
+    story = Story()
+    story.lose(story.rows[10])
+    story.lose(story.rows[11])
+    story.rows.append({**story.rows[12], "seq": 11, "status": "late"})
+    story.rows[13]["t4_kernel_ns"] += 1100 * MS
+    story.rows[13]["t4_user_ns"] += 1100 * MS
+    del story.rows[14]
+    samples = story.samples()
+    assert np.isinf(samples.values[:5]).tolist() == [True, True, False, True, True]
+    assert samples.values.size == 400
+    assert (samples.facts["lost"], samples.facts["late"], samples.facts["received"]) == (2, 2, 396)
+
+
+def test_unsent_packets_have_no_value() -> None:
+    story = Story()
+    unsent(3)(story)
+    samples = story.samples()
+    assert samples.values.size == samples.times.size == samples.facts["sent"] == 397
+    assert codes(samples) == set()
+
+
+def test_all_lost_is_a_result_and_no_fault() -> None:
+    story = Story()
+    for row in story.rows[10:]:
+        story.lose(row)
+    samples = story.samples()
+    assert np.isinf(samples.values).all()
+    assert samples.values.size == 400
+    assert not any(finding.severity is Severity.INVALID for finding in samples.validity)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"seq,pha", PACKET_COLUMNS.encode() + b"\n", b"\xff\xfe\n\0\n"])
+def test_evidence_without_packets_is_invalid(content: bytes | None) -> None:
+    memory = Memory({} if content is None else {PACKETS: content, CLOCK: b"junk\n1,2\n", END: b"[]"})
+    samples = analyse(memory, PARAMS, SEED)  # type: ignore[arg-type]
+    assert samples.values.size == samples.times.size == 0
+    assert {"RTT-V01", "RTT-V12"} <= codes(samples)

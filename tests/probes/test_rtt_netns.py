@@ -1,0 +1,126 @@
+"""The rtt probe between two hosts in network namespaces: exact 95 % bounds on P99 around true delays."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from yanshou.harness.evidence import Ledger, RunEvidence, acknowledged_streams
+from yanshou.harness.model import Samples, Severity
+from yanshou.probes.rtt.analyse import analyse
+from yanshou.probes.rtt.spec import Params
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(
+        sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None,
+        reason="network namespaces need root and iproute2",
+    ),
+]
+NEAR, FAR = f"rtt-near-{os.getpid()}", f"rtt-far-{os.getpid()}"
+ADDRESS = "10.87.0.2"
+SEED = 5
+
+REFLECT = """
+import sys, threading
+from yanshou.probes.rtt.reflector import reflect
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+reflect(sys.argv[1], 0, delay_s=float(sys.argv[2]), stop=stop, ready=lambda host, port: print(port, flush=True))
+"""
+CAPTURE = """
+import sys
+from pathlib import Path
+from yanshou.harness.evidence import Ledger, RunWriter
+from yanshou.harness.model import RunStatus
+from yanshou.probes.rtt.capture import capture
+from yanshou.probes.rtt.spec import Params
+from yanshou.probes.contract import RunContext
+folder, params = Path(sys.argv[1]), Params.model_validate_json(sys.argv[2])
+with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:
+    capture(params, RunContext(run.sink, int(sys.argv[3]), folder))
+    run.close(RunStatus.COMPLETED)
+"""
+
+
+def ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def two_hosts() -> Iterator[None]:
+    """A veth pair between two namespaces of this test's own; it goes with them."""
+    try:
+        for name in (NEAR, FAR):
+            ip("netns", "add", name)
+        ip("link", "add", "veth0", "netns", NEAR, "type", "veth", "peer", "name", "veth0", "netns", FAR)
+        for name, address in ((NEAR, "10.87.0.1"), (FAR, ADDRESS)):
+            ip("-n", name, "addr", "add", f"{address}/24", "dev", "veth0")
+            ip("-n", name, "link", "set", "veth0", "up")
+        yield
+    finally:
+        for name in (NEAR, FAR):
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+
+
+@contextmanager
+def reflector(delay_ms: float) -> Iterator[int]:
+    command = ["ip", "netns", "exec", FAR, sys.executable, "-c", REFLECT, ADDRESS, str(delay_ms / 1000)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            yield int(child.stdout.readline())
+        finally:
+            child.stdin.close()
+
+
+def measure(folder: Path, delay_ms: float) -> Samples:
+    """1500 packets from one namespace to a reflector with `delay_ms` in the other."""
+    folder.mkdir()
+    with reflector(delay_ms) as port:
+        params = Params(host=ADDRESS, port=port, count=1500, interval_ms=2)
+        command = ["ip", "netns", "exec", NEAR, sys.executable, "-c", CAPTURE]
+        subprocess.run([*command, str(folder), params.model_dump_json(), str(SEED)], check=True, timeout=60)
+    with Ledger(folder) as ledger:
+        state = acknowledged_streams(ledger.records, 1)
+    return analyse(RunEvidence(folder / "runs" / "0001-x", state), params, SEED)
+
+
+def p99_bounds(values: np.ndarray) -> tuple[float, float]:
+    """One-sided 95 % bounds on P99 from below and above, ms: order statistics by the exact binomial."""
+    n = len(values)
+    ranks = np.arange(1, n + 1)
+    below = binom.cdf(ranks - 1, n, 0.99)
+    ordered = np.sort(values) / 1e6
+    return float(ordered[below <= 0.05].max()), float(ordered[below >= 0.95].min())
+
+
+def test_a_delay_below_two_ms_is_found_below(two_hosts: None, tmp_path: Path) -> None:
+    """A stall of this host only adds delay: one of three runs without one shows that the probe adds none of its own."""
+    uppers = []
+    for attempt in range(3):
+        samples = measure(tmp_path / str(attempt), 1.0)
+        assert samples.values.min() >= 1e6
+        assert samples.facts["stamps"]["t1_kernel"] == samples.facts["stamps"]["t4_kernel"] == samples.facts["received"]
+        uppers.append(p99_bounds(samples.values)[1])
+        if uppers[-1] < 2 and not any(finding.severity is Severity.INVALID for finding in samples.validity):
+            return
+    pytest.fail(f"upper bounds of P99 in ms: {uppers}")
+
+
+@pytest.mark.parametrize(("delay_ms", "side"), [(2.5, 0), (2.1, 1)], ids=["2.5 lower bound", "2.1 upper bound"])
+def test_a_delay_above_two_ms_is_never_found_below(two_hosts: None, tmp_path: Path, delay_ms: float, side: int) -> None:
+    samples = measure(tmp_path / "run", delay_ms)
+    assert samples.values.size == 1500
+    assert samples.values.min() >= delay_ms * 1e6
+    assert p99_bounds(samples.values)[side] > 2

@@ -1,0 +1,190 @@
+"""Sealing a case: who may sign its plan or its package, and what exactly they sign.
+
+It is for making a formal report impossible unless everything was fixed and agreed before the first measurement. It must never
+sign a self-check, sign a demonstration with anything but its own throw-away key, or sign what is not the current state.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from yanshou.harness.assess import FILE as RECORD_FILE
+from yanshou.harness.assess import CaseState, assess, load_state, plan_signers, record_bytes
+from yanshou.harness.bag import Bag, make_bag, write_package
+from yanshou.harness.digests import Digests, measure_file
+from yanshou.harness.envelope import PLAN, Document, Envelope, Role, Signer, add_signature, read_envelope, sign, statement
+from yanshou.harness.evidence import Ledger, recover, sha256_bytes, utc_now, write_atomic
+from yanshou.harness.keys import PrivateKey
+from yanshou.harness.model import ExitCode, Json, Mode, Problem, UserError, Verdict
+from yanshou.harness.plan import FILE as PLAN_FILE
+from yanshou.harness.plan import restore_lock
+from yanshou.harness.seal import PREDICATE_TYPES, countersign, result_predicate
+from yanshou.harness.trust import BEIJING, Trust
+
+PLAN_ENVELOPE = "plan.dsse.json"
+DEMO_KEY_NAME = "演示密钥，不具效力"
+PLAN_ROLES = frozenset({Role.PROJECT, Role.TESTER})
+"""Who must have signed the plan of a formal report before the first measurement."""
+REPORTS = ("report.pdf", "report.html", "results.json", "results.csv", "junit.xml")
+
+
+def plan_subjects(folder: Path) -> dict[str, Digests]:
+    """What a plan signature is over."""
+    return {name: measure_file(folder / name).digests for name in (PLAN_FILE, "case.yaml")}
+
+
+def _roster(
+    document: Document, key: PrivateKey, role: Role, others: Iterable[Signer], trust: Trust | None
+) -> tuple[Signer, ...]:
+    """Everybody who is to sign: the trust file's roster, or the signer at hand and the named others."""
+    if trust is not None:
+        return trust.roster(document, datetime.now(UTC))
+    return (Signer(role, key.public), *others)
+
+
+def sign_plan(
+    folder: Path, key: PrivateKey, role: Role, others: Sequence[Signer] = (), trust: Trust | None = None
+) -> Envelope:
+    """Sign the frozen plan, or add a signature to it; the first signer fixes the roster. Raises UserError."""
+    with Ledger(folder) as ledger:
+        recover(ledger)
+        restore_lock(ledger)
+        state = load_state(folder)
+        _refuse_demo_key(state.plan.mode, key)
+        subjects = plan_subjects(folder)
+        if sha256_bytes((folder / "case.yaml").read_bytes()) != state.plan.case_sha256:
+            raise UserError(Problem("P-CHANGED", "案卷在计划冻结之后被改动", "恢复原样,或登记变更后再签", folder / "case.yaml"))
+        path = folder / PLAN_ENVELOPE
+        envelope = read_envelope(path.read_bytes(), path) if path.exists() else None
+        if envelope is not None and dict(envelope.statement.subjects) == subjects:
+            signed = add_signature(envelope, key, role)
+        else:
+            content: dict[str, Json] = {"revision": state.plan.revision, "mode": state.plan.mode.value}
+            roster = _roster(Document.PLAN, key, role, others, trust)
+            signed = sign(statement(subjects, PLAN, content, roster, utc_now()), key, role)
+        data = signed.to_bytes()
+        ledger.append(
+            "seal", of="plan", sha256=state.frozen.sha256, role=role.value, name=key.public.name,
+            key_id=key.public.id, envelope=json.loads(data),
+        )  # fmt: skip
+        write_atomic(path, data)
+    return signed
+
+
+def _refuse_demo_key(mode: Mode, key: PrivateKey) -> None:
+    if (mode is Mode.DEMO) != (key.public.name == DEMO_KEY_NAME):
+        text = "演示案卷只能用演示自己的一次性密钥签" if mode is Mode.DEMO else "演示密钥不能签真实案卷"
+        raise UserError(Problem("S-E10", text, "正式报告用 mode: acceptance 和本人的密钥"))
+
+
+def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
+    """Why this case may not be signed as what it claims to be."""
+    _refuse_demo_key(state.plan.mode, key)
+    plan, case = state.plan, state.folder / "case.yaml"
+    if plan.mode is Mode.SELF_CHECK:
+        return [Problem("S-E11", "自检不作验收依据,不签", "正式验收用 mode: acceptance 的案卷", case)]
+    found = []
+    if plan.mode is Mode.ACCEPTANCE:
+        if state.case.document.target.kind != "production":
+            kind = state.case.document.target.kind
+            found.append(Problem("S-E12", f"受检对象是 {kind},不是生产环境", "正式报告只对 target.kind: production 出具", case))
+        missing = sorted(r.word for r in PLAN_ROLES if r.value not in plan_signers(state))
+        if missing:
+            text = f"计划没有在第一次测量之前由{'、'.join(missing)}签署"
+            found.append(Problem("S-E13", text, "先 yanshou sign --plan 由双方签署,再测量", state.folder / PLAN_FILE))
+    if any(r.status is None for r in state.runs):
+        found.append(Problem("S-E14", "有一次运行没有收尾", "先运行 yanshou run", state.folder))
+    return found
+
+
+def package_files(folder: Path) -> list[tuple[str, Path]]:
+    """Everything that goes into a package, by its name below data/."""
+    names = ["case.yaml", PLAN_FILE, PLAN_ENVELOPE, "ledger.jsonl", RECORD_FILE, *(f"report/{n}" for n in REPORTS)]
+    files = [(n, folder / n) for n in names if (folder / n).exists()]
+    runs = (p for p in (folder / "runs").rglob("*") if p.is_file()) if (folder / "runs").exists() else ()
+    return sorted([*files, *((p.relative_to(folder).as_posix(), p) for p in runs)])
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A package with its signatures so far, and the signers still missing."""
+
+    path: Path
+    envelope: Envelope
+
+    @property
+    def missing(self) -> tuple[Signer, ...]:
+        """Who has not signed yet."""
+        return tuple(s for s in self.envelope.statement.signers if s.key.id not in self.envelope.signatures)
+
+
+def sign_package(
+    folder: Path, key: PrivateKey, role: Role, others: Sequence[Signer] = (), trust: Trust | None = None
+) -> Sealed:
+    """Pack and sign the current state, or add a signature to its package. The first signer fixes the roster.
+
+    Raises UserError: not a formal case, no report of the current record, not on the roster.
+    """
+    with Ledger(folder) as ledger:
+        recover(ledger)
+        restore_lock(ledger)
+        state = load_state(folder)
+        if problems := refusals(state, key):
+            raise UserError(problems)
+        record = assess(state)
+        data = record_bytes(record)
+        _require_current_report(folder, data)
+        number = record["case"]["report_number"] or f"S{state.plan.scenario:02d}"
+        name = f"{_file_name(number)}-{sha256_bytes(data)[:12]}"
+        path = folder / "package" / f"{name}.zip"
+        if path.exists():
+            return Sealed(path, countersign(path, key, role))
+        roster = _roster(Document.PACKAGE, key, role, others, trust)
+        ledger.append(
+            "seal", of="package", name=name, record_sha256=sha256_bytes(data),
+            roster=[{"role": s.role.value, "name": s.key.name, "key_id": s.key.id} for s in roster],
+        )  # fmt: skip
+        bag = _bag(folder, name, number, record)
+        predicate = result_predicate(
+            {f["indicator"]: Verdict(f["verdict"]) for f in record["findings"]},
+            {f["indicator"] for f in record["findings"] if any(r["code"] == "conditional_pass" for r in f["reasons"])},
+            {n: bag.payload[f"data/{n}"].digests for n in ("case.yaml", PLAN_FILE, RECORD_FILE)},
+        )
+        unsigned = statement(bag.subjects, PREDICATE_TYPES[state.plan.mode], predicate, roster, utc_now())
+        envelope = sign(unsigned, key, role)
+        path.parent.mkdir(exist_ok=True)
+        write_package(path, bag, envelope.to_bytes())
+    return Sealed(path, envelope)
+
+
+def _file_name(text: str) -> str:
+    """A report number as part of a file name: letters, digits, dash, underscore and dot stay."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip(".-") or "report"
+
+
+def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:
+    info = {
+        "Bagging-Date": datetime.now(BEIJING).date().isoformat(),
+        "External-Identifier": number,
+        "Bag-Software-Agent": f"yanshou {record['plan']['tool']['version']}",
+    }
+    if organisation := " ".join(record["case"]["evaluator"]["name"].split()):
+        info["Source-Organization"] = organisation
+    return make_bag(name, package_files(folder), info)
+
+
+def _require_current_report(folder: Path, record: bytes) -> None:
+    """The report must have been rendered from the very record that is being signed."""
+    from yanshou.reports.machine import results_bytes
+
+    path = folder / RECORD_FILE
+    results = folder / "report/results.json"
+    if not path.exists() or path.read_bytes() != record:
+        raise UserError(Problem("S-E15", "记录不是现状", f"先运行 yanshou report {folder}", path), ExitCode.USAGE)
+    missing = [n for n in REPORTS if not (folder / "report" / n).exists()]
+    if missing or results.read_bytes() != results_bytes(json.loads(record)):
+        raise UserError(Problem("S-E15", "没有由现状写出的报告", f"先运行 yanshou report {folder}", folder / "report"))

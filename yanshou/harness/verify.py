@@ -1,0 +1,197 @@
+"""Verification: from a package or a case folder alone, offline, to "everything matches" or to what does not.
+
+It is for reviewers who ask nobody: bag, signatures, ledger, evidence, and the record replayed from raw bytes. It must never
+load a capture, write into what it verifies, or stop at the first difference that it can get past.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yanshou.harness.assess import FILE as RECORD_FILE
+from yanshou.harness.assess import CaseState, assess, load_state, record_bytes
+from yanshou.harness.bag import open_package
+from yanshou.harness.envelope import Document, read_envelope
+from yanshou.harness.evidence import LedgerDamage, sha256_bytes
+from yanshou.harness.identity import tool_identity
+from yanshou.harness.model import Json, Mode, Problem, UserError
+from yanshou.harness.plan import FILE as PLAN_FILE
+from yanshou.harness.runs import damaged_streams
+from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package
+from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES, plan_subjects
+from yanshou.harness.trust import Trust
+from yanshou.reports.machine import machine_files
+
+SHOWN_DIFFERENCES = 20
+
+
+@dataclass
+class Verification:
+    """What was found: problems (any of them means it does not verify), notes, and what was checked in words."""
+
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checked: list[str] = field(default_factory=list)
+    record: dict[str, Json] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True when everything matches."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Json]:
+        """The form of `verify --json`."""
+        return {
+            "ok": self.ok,
+            "problems": [p.to_json() for p in self.problems],
+            "checked": self.checked,
+            "notes": self.notes,
+            "verdict": self.record["verdict"] if self.record else None,
+        }
+
+
+def verify(path: Path, trust: Trust | None) -> Verification:
+    """Verify a package (zip or unpacked) or a case folder. Raises UserError when `path` is neither."""
+    found = Verification()
+    if path.is_dir() and not (path / "bagit.txt").exists():
+        found.notes.append("这是没有封存的案卷文件夹:只核对台账、证据与重放,没有签名可核")
+        _verify_case(path, trust, found, sealed=False)
+        return found
+    if not path.exists():
+        raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip,或案卷文件夹", path))
+    with tempfile.TemporaryDirectory(prefix="yanshou-verify-") as scratch:
+        try:
+            contents = open_package(path, Path(scratch))
+        except UserError as error:
+            found.problems += error.problems
+            return found
+        found.checked.append(f"证据包完整:{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
+        try:
+            _take_seal(verify_package(contents, trust), "证据包", found)
+        except UserError as error:
+            found.problems += error.problems
+        _verify_case(contents.root / "data", trust, found, sealed=True)
+    return found
+
+
+def _take_seal(report: SealReport, what: str, found: Verification) -> None:
+    found.problems += report.problems
+    if not report.problems:
+        names = "、".join(str(r.signer) for r in report.signatures)
+        found.checked.append(f"{what}签名成立:{names}")
+
+
+def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
+    try:
+        state = load_state(folder)
+    except LedgerDamage as damage:
+        found.problems.append(Problem("V-L01", damage.text, "从副本恢复台账", damage.path, damage.line))
+        return
+    except UserError as error:
+        found.problems += error.problems
+        return
+    found.checked.append(f"台账 {len(state.records)} 条,链完整")
+    found.problems += _plan_problems(state)
+    _verify_plan_seal(state, trust, found, sealed=sealed)
+    if state.plan.mode is Mode.ACCEPTANCE and sealed and trust is None:
+        found.problems.append(IDENTITIES_UNCHECKED)
+    damaged = [p for run in state.runs for p in damaged_streams(run, folder)]
+    damaged += _unknown_runs(state)
+    found.problems += damaged
+    if not damaged:
+        size = sum(r.size for r in state.runs)
+        found.checked.append(f"{len(state.runs)} 次运行的证据与台账相符({size} 字节)")
+    if any(r.status is None for r in state.runs):
+        found.notes.append("有一次运行没有收尾:下次 yanshou run 会把它记为截断")
+    _replay(state, found)
+    if state.plan.tool["sha256"] != tool_identity().sha256:
+        found.notes.append(f"出具报告的工具是 {state.plan.tool['version']}({state.plan.tool['sha256'][:12]}),与本机的不是同一份源码")
+
+
+def _plan_problems(state: CaseState) -> Iterator[Problem]:
+    lock, case = state.folder / PLAN_FILE, state.folder / "case.yaml"
+    expected = state.plan.to_bytes()
+    if sha256_bytes(expected) != state.frozen.sha256:
+        yield Problem("V-P01", "台账里的计划与它自己的摘要不符", "从副本恢复台账", state.folder / "ledger.jsonl")
+    if not lock.is_file() or lock.read_bytes() != expected:
+        yield Problem("V-P02", "计划文件与台账里冻结的不符", "从副本恢复", lock)
+    if not case.is_file() or sha256_bytes(case.read_bytes()) != state.plan.case_sha256:
+        yield Problem("V-P03", "案卷与计划冻结时的不符", "从副本恢复", case)
+    frozen = {r["sha256"] for r in state.records if r["kind"] in ("plan", "amendment")}
+    for run in state.runs:
+        if "plan_sha256" in run.meta and run.meta["plan_sha256"] not in frozen:
+            yield Problem("V-P04", f"运行 {run.number} 依据的计划从未冻结过", "查明来历", lock)
+
+
+def _verify_plan_seal(state: CaseState, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
+    path = state.folder / PLAN_ENVELOPE
+    if not path.exists():
+        if state.plan.mode is Mode.ACCEPTANCE and sealed:
+            found.problems.append(Problem("V-P05", "正式验收的计划没有签名", "由项目与评测机构签署计划", path))
+        return
+    try:
+        envelope = read_envelope(path.read_bytes(), path)
+    except UserError as error:
+        found.problems += error.problems
+        return
+    report = verify_envelope(envelope, Document.PLAN, trust)
+    problems = [*check_subjects(envelope.statement, plan_subjects(state.folder)), *report.problems]
+    if state.plan.mode is Mode.ACCEPTANCE:
+        present = {s.role for s in envelope.statement.signers}
+        problems += [Problem("V-P05", f"计划没有{r.word}的签名", "由本人签署", path) for r in sorted(PLAN_ROLES - present)]
+    found.problems += problems
+    if not problems:
+        _take_seal(report, "计划", found)
+
+
+def _unknown_runs(state: CaseState) -> Iterator[Problem]:
+    known = {r.folder_name for r in state.runs}
+    folder = state.folder / "runs"
+    for path in sorted(folder.iterdir()) if folder.exists() else ():
+        if path.name not in known:
+            yield Problem("V-E04", f"runs/{path.name} 不在台账里", "查明来源", path)
+
+
+def _replay(state: CaseState, found: Verification) -> None:
+    """The record recomputed from raw evidence, and the machine-readable reports from the record."""
+    record = assess(state)
+    found.record = record
+    path = state.folder / RECORD_FILE
+    if not path.is_file():
+        found.problems.append(Problem("V-R01", "没有记录文件", "先运行 yanshou report", path))
+        return
+    stored = path.read_bytes()
+    if stored == record_bytes(record):
+        found.checked.append(f"由原始证据重放出同一份记录,结论:{record['verdict_word']}")
+    else:
+        try:
+            different = list(_differences(json.loads(stored), record, ""))
+        except ValueError:
+            different = ["不是 JSON"]
+        shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
+        more = f" 等 {len(different)} 处" if len(different) > SHOWN_DIFFERENCES else ""
+        found.problems.append(Problem("V-R02", f"记录与重放结果不符:{shown}{more}", "以重放结果为准,查明改动", path))
+    for name, data in machine_files(record).items():
+        file = state.folder / "report" / name
+        if file.is_file() and file.read_bytes() != data:
+            found.problems.append(Problem("V-R03", f"report/{name} 与记录不符", "由记录重新写出报告", file))
+
+
+def _differences(stored: Json, true: Json, place: str) -> Iterator[str]:
+    if isinstance(stored, dict) and isinstance(true, dict):
+        for key in sorted({*stored, *true}):
+            yield from _differences(stored.get(key), true.get(key), f"{place}.{key}" if place else key)
+    elif isinstance(stored, list) and isinstance(true, list) and len(stored) == len(true):
+        for i, (a, b) in enumerate(zip(stored, true, strict=True)):
+            yield from _differences(a, b, f"{place}[{i}]")
+    elif stored != true or type(stored) is not type(true):
+        yield f"{place} 写的是 {_short(stored)},应为 {_short(true)}"
+
+
+def _short(value: Json) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,0 +1,202 @@
+"""The pieces a report is made of, without layout: PDF and HTML each lay out every kind of block once.
+
+It must never know a record. All texts are final: a layout adds marks, lines and pages, no words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import count
+from typing import TypeAlias
+
+from yanshou.harness.model import Json
+from yanshou.reports.display import NOTHING, Data, display
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A line of text, smaller lines under it; a verdict's code stands for that verdict's mark and word."""
+
+    text: str
+    sub: tuple[str, ...] = ()
+    verdict: str = ""
+    mono: bool = False
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A paragraph that must not be overlooked."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list; numbered where people refer to its points."""
+
+    items: tuple[str, ...]
+    numbered: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and values, one pair a line."""
+
+    rows: tuple[tuple[str, Cell], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a head. `widths` are shares of the line; `right` the columns that hold numbers only."""
+
+    title: str
+    head: tuple[str, ...]
+    widths: tuple[float, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    right: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plots:
+    """Plots side by side, each {"title", "svg", "alt"}."""
+
+    caption: str
+    plots: tuple[Data, ...]
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a section, with the verdict of what it is about."""
+
+    text: str
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class Command:
+    """What to type."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """The verdict of the case, what it means, and how many indicators have which verdict."""
+
+    verdict: str
+    text: str
+    counts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """Lines to sign on: role and printed name."""
+
+    lines: tuple[tuple[str, str], ...]
+
+
+Block: TypeAlias = Text | Notice | Items | Facts | Table | Plots | Heading | Command | Conclusion | Signatures
+
+
+@dataclass(frozen=True)
+class Section:
+    """A numbered section ("" for the annex)."""
+
+    number: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A whole report. `marking` stands on every page; `formal` asks for a seal box; `ended` (UTC) dates the file."""
+
+    title: str
+    basis: str
+    project: str
+    number: str
+    edition: str
+    marking: str
+    formal: bool
+    ended: str
+    cover: tuple[tuple[str, Cell], ...]
+    digests: tuple[tuple[str, Cell], ...]
+    statement: tuple[str, ...]
+    sections: tuple[Section, ...]
+    end: str = "报告结束"
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain dicts and lists; every block says its kind under "is"."""
+        plain: dict[str, Json] = _plain(self)
+        return plain
+
+
+def _plain(value: Json) -> Json:
+    if is_dataclass(value):
+        return {"is": type(value).__name__.lower(), **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def cell(value: object) -> Cell:
+    """Any value of a record as a cell."""
+    if isinstance(value, Cell):
+        return value
+    if value is None or value in ("", []):
+        return Cell(NOTHING)
+    if isinstance(value, (bool, int, float)):
+        return Cell(display(value))
+    if isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return Cell("、".join(value))
+    return Cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def digest(text: str | None) -> Cell:
+    """A digest, set so that its characters can be told apart."""
+    return Cell(text or NOTHING, mono=True)
+
+
+def verdict_cell(code: str, *sub: str) -> Cell:
+    """A verdict with smaller lines under it."""
+    return Cell("", sub, code)
+
+
+def facts(*rows: tuple[str, object]) -> Facts:
+    """Facts of any values."""
+    return Facts(tuple((name, cell(value)) for name, value in rows))
+
+
+def table(
+    title: str,
+    columns: dict[str, float],
+    rows: Sequence[Sequence[object]],
+    right: tuple[int, ...] = (),
+) -> Table:
+    """A table of any values; `columns` are heads with their shares of the line."""
+    cells = tuple(tuple(cell(value) for value in row) for row in rows)
+    return Table(title, tuple(columns), tuple(columns.values()), cells, right)
+
+
+def numbered(sections: Sequence[Section]) -> Iterator[Section]:
+    """The same sections with tables and plots numbered through."""
+    tables, plots = count(1), count(1)
+    for section in sections:
+        blocks: list[Block] = []
+        for block in section.blocks:
+            if isinstance(block, Table):
+                blocks.append(replace(block, title=f"表 {next(tables)}　{block.title}"))
+            elif isinstance(block, Plots):
+                blocks.append(replace(block, caption=f"图 {next(plots)}　{block.caption}"))
+            else:
+                blocks.append(block)
+        yield replace(section, blocks=tuple(blocks))

@@ -1,0 +1,652 @@
+"""A record as a document: its content in printing order, every text ready.
+
+It is what PDF and HTML lay out, so that both say the same. It must never compute a result: it selects, words and formats what
+stands in the record. Outline: content of ISO/IEC 17025:2017 7.8 in fourteen sections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from yanshou.harness.model import Json, Kind, Mode, RunStatus, Severity, Verdict
+from yanshou.reports.blocks import (
+    Block,
+    Cell,
+    Command,
+    Conclusion,
+    Document,
+    Heading,
+    Items,
+    Notice,
+    Plots,
+    Section,
+    Signatures,
+    Table,
+    Text,
+    cell,
+    digest,
+    facts,
+    numbered,
+    table,
+    verdict_cell,
+)
+from yanshou.reports.display import (
+    NOTHING,
+    Data,
+    confidence_of,
+    day,
+    display,
+    exactly,
+    limit_text,
+    moment,
+    percent,
+    quantity,
+    signed,
+    statistic_word,
+    verdict_text,
+)
+from yanshou.reports.figures import panels
+
+TITLES = {
+    Mode.ACCEPTANCE: "重点指标检测报告",
+    Mode.SELF_CHECK: "重点指标自检报告",
+    Mode.DEMO: "重点指标检测报告（演示）",
+}
+EDITIONS = {"restricted": "不公开"}
+ROLES = {"tester": "检测", "reviewer": "审核", "approver": "批准", "project": "受检方", "witness": "见证"}
+SIGNING = ("检测", "审核", "批准")
+TARGETS = {"production": "生产系统", "lab": "实验环境", "simulator": "模拟器"}
+SOURCES = {"literal": "榜单原文", "inferred": "依据恢复文字", "own": "项目自增"}
+PURPOSES = {"measurement": "测量", "calibration": "校准"}
+SEVERITIES = {Severity.INFO: "提示", Severity.WARNING: "警告", Severity.INVALID: "无效"}
+READINGS = {"p50": "中位数", "p99": "P99", "p99.9": "P99.9", "max": "最大值"}
+LOGIC = {"any": "任一符合即符合", "all": "全部符合才符合"}
+ACCEPTANCE = {"environment": "环境条件", "tools": "工具", "steps": "步骤", "samples": "样本"}
+NOT_CONFIRMING = "本结论不构成“符合”。"
+MEANING = {
+    Verdict.PASS: "计划内的各项重点指标均符合。",
+    Verdict.INCONCLUSIVE: f"至少一项重点指标尚不能判定。{NOT_CONFIRMING}",
+    Verdict.NOT_RUN: f"至少一项重点指标没有完成测量。{NOT_CONFIRMING}",
+    Verdict.INVALID: f"至少一项重点指标的测量无效。{NOT_CONFIRMING}",
+    Verdict.FAIL: "至少一项重点指标不符合。",
+}
+STATEMENT = {
+    Mode.ACCEPTANCE: "本报告无检测、审核、批准人员签字或未加盖评测机构印章无效，涂改无效。",
+    Mode.SELF_CHECK: "本报告是项目单位的自检结果，未经第三方见证，不作验收依据，不设签署栏。",
+    Mode.DEMO: "本报告由演示数据生成，受检对象是软件内置的标准器，不反映任何真实系统，不设签署栏。",
+}
+STATEMENTS = (
+    "本报告仅对所检系统的所检版本、所处状态和检测期间的结果负责。",
+    "判定使用未经修约的数值。表中数值为便于阅读作了修约，修约不改变数值在限值的哪一侧。",
+    "未经评测机构书面同意，不得部分复制本报告。",
+    "本报告的数值、判定与证据可以凭签名包离线复算。纸面与签名包不一致时，以通过校验的签名包为准。",
+    "本报告由软件排印，不带任何资质认定或认可标志。",
+    "对本报告有异议的，应在委托合同约定的期限内向评测机构书面提出。",
+)
+RULES = (
+    "DR-1：以单侧置信界判定。数值越小越好的指标，上界不超过限值判“符合”，下界超过限值判“不符合”，其余判“未定”；数值越大越好的"
+    "指标方向相反。点估计在限值内而置信界在限值外称“有条件符合”，反之称“有条件不符合”，均属“未定”。",
+    "DR-0：简单接受，点估计在限值以内即接受。并列供参考，不作为结论。",
+    "多次测量：显著性水平 α 平均分给计划允许的全部次数。判定以最后一次完成的测量为准，其余各次照录。",
+    "丢失或没有应答的样本按超限计入，不剔除。没有完成的测量不判“不符合”，没有做的测量不判“符合”。",
+    "风险：样本独立、或相关性已按有效样本数折算时，实际不符合而判“符合”的概率不超过 α。",
+)
+
+
+def build(record: Data) -> Document:
+    """The document of a record whose texts are printable already (`display.fit`)."""
+    case, mode = record["case"], Mode(record["mode"])
+    formal = mode is Mode.ACCEPTANCE
+    chapters = {
+        "检测结论一览": _conclusion(record),
+        "项目与受检对象": _parties(case),
+        "重点指标与承诺值": _commitments(record),
+        "检测依据与方法": _methods(record),
+        "检测环境、地点、时间": _surroundings(record),
+        "检测设备与校准、时钟同步": _instruments(record),
+        "抽样方案": _sampling(record),
+        "判定规则": _rules(record),
+        "分项检测结果": _results(record),
+        "异常与无效数据": _anomalies(record),
+        "外部提供结果与人工核验项": _by_people(record),
+        "意见和解释": iter([Text("除上述判定外，本报告不作意见和解释。专家评议意见另附。")]),
+        "证据清单与校验方法": _evidence(record),
+        "人员与签署": _people(record, formal),
+    }
+    sections = [Section(str(i), title, tuple(blocks)) for i, (title, blocks) in enumerate(chapters.items(), 1)]
+    annex = Section("", "附录　原始记录索引与软件版本", tuple(_annex(record)))
+    return Document(
+        title=TITLES[mode],
+        basis=record["list"]["title"],
+        project=case["project"]["name"],
+        number=case.get("report_number") or "未编号",
+        edition=EDITIONS.get(case.get("edition", "restricted"), ""),
+        marking=record["marking"],
+        formal=formal,
+        ended=record["ledger"]["ended"],
+        cover=_cover(record, formal),
+        digests=_digests(record),
+        statement=(STATEMENT[mode], *(STATEMENTS if formal else STATEMENTS[:-1])),
+        sections=tuple(numbered([*sections, annex])),
+    )
+
+
+def _digests(record: Data) -> tuple[tuple[str, Cell], ...]:
+    of = {"案卷摘要": record["case"], "计划摘要": record["plan"], "榜单摘要": record["list"]}
+    return tuple((name, digest(part["sha256"])) for name, part in of.items())
+
+
+def _scenario(case: Data) -> str:
+    restored = "（名称依据恢复文字）" if case.get("scenario_source") == "inferred" else ""
+    return f"场景 {case['scenario']}　{case['scenario_name']}{restored}"
+
+
+def _joined(values: Sequence[str] | None) -> str:
+    return "、".join(values or ()) or NOTHING
+
+
+def _period(ledger: Data) -> str:
+    first, last = day(ledger["started"]), day(ledger["ended"])
+    return first if first == last else f"{first}至{last}"
+
+
+def _cover(record: Data, formal: bool) -> tuple[tuple[str, Cell], ...]:
+    case, target = record["case"], record["case"]["target"]
+    rows: list[tuple[str, object]] = [
+        ("申报场景", _scenario(case)),
+        ("牵头单位", case["project"]["lead"]["name"]),
+        ("委托方", case["client"].get("name")),
+        ("评测机构", case["evaluator"].get("name")),
+        ("受检对象", f"{TARGETS.get(target['kind'], target['kind'])}　{target.get('version') or ''}"),
+        ("检测日期", _period(record["ledger"])),
+    ]
+    return facts(*rows, *([("签发日期", "　　　　年　　月　　日")] if formal else [])).rows
+
+
+def _named(f: Data) -> Cell:
+    return Cell(f["name"], (f["indicator"],))
+
+
+def _label(f: Data) -> str:
+    return f"{f['indicator']}　{f['name']}"
+
+
+def _reasons(reasons: Sequence[Data]) -> str:
+    return "；".join(r["text"] for r in reasons)
+
+
+# ---- 1 conclusion
+
+
+def _conclusion(record: Data) -> Iterator[Block]:
+    counts = tuple((v.value, display(record["counts"].get(v.value, 0))) for v in Verdict)
+    yield Conclusion(record["verdict"], MEANING[Verdict(record["verdict"])], counts)
+    columns = {"指标": 2.3, "榜单值": 1.85, "承诺值": 1.95, "实测值": 2.45, "余量": 1.55, "判定": 1.9}
+    yield table("重点指标检测结果", columns, [_result_row(f) for f in record["findings"]])
+    groups = record.get("groups") or ()
+    if groups:
+        rows = [
+            (g["id"], _joined(g["members"]), LOGIC.get(g["logic"], g["logic"]), verdict_cell(g["verdict"]))
+            for g in groups
+        ]
+        yield table("指标组", {"组": 1.4, "成员": 4, "逻辑": 2, "判定": 1.5}, rows)
+    yield Text(
+        "余量是判定所用的置信界到限值的距离，正数在限值以内。“简单接受”（DR-0）只比较点估计与限值，并列供参考，不作为结论。"
+        "案卷结论取各项计划指标与指标组中最差者，由好到差为：符合、未定、未测、无效、不符合。"
+    )
+    points = [
+        f"{_label(f)}（{verdict_text(f['verdict'])}）：{_reasons(f['reasons']) or '见第 9 章'}"
+        for f in record["findings"]
+        if f["verdict"] != Verdict.PASS
+    ]
+    if points:
+        yield Heading("未判“符合”的指标及原因")
+        yield Items(tuple(points))
+    warnings = tuple(_warnings(record))
+    if warnings:
+        yield Heading("阅读本结论须知")
+        yield Items(warnings)
+
+
+def _warnings(record: Data) -> Iterator[str]:
+    for a in record.get("amendments") or ():
+        if a["weakening"]:
+            yield f"计划第 {a['revision']} 次修订放宽了要求（{_joined(a['changes'])}）。作者：{a['author']}。理由：{a['reason']}。"
+    left_out = record["plan"].get("not_planned")
+    if left_out:
+        yield f"榜单指标 {_joined(left_out)} 未列入本次计划，结论不涉及。"
+    inferred = [f["indicator"] for f in record["findings"] if f.get("list_source") == "inferred"]
+    if inferred:
+        yield f"指标 {_joined(inferred)} 的榜单文字有一部分是恢复的，见第 3 章。"
+    if record["list"].get("needs_official_confirmation"):
+        yield "榜单数据录自通知的文字识别稿，尚待与官方原件核对。"
+    kind = record["case"]["target"]["kind"]
+    if kind != "production":
+        yield f"受检对象是{TARGETS.get(kind, kind)}，不是生产系统，本报告不能作为验收依据。"
+
+
+def _result_row(f: Data) -> Sequence[object]:
+    source = f.get("list_source", "literal")
+    return (
+        Cell(f["name"], (f"{f['indicator']}　{Kind(f['kind']).word}",)),
+        Cell(limit_text(f.get("list_limit")), () if source == "literal" else (SOURCES[source],)),
+        _committed(f),
+        measured(f),
+        signed(f.get("margin"), f["unit"]),
+        verdict_cell(f["verdict"], f"简单接受：{Verdict(f['simple']).word}"),
+    )
+
+
+def _committed(f: Data) -> Cell:
+    verbatim = f.get("commitment_text")
+    return Cell(limit_text(f.get("commitment_limit")), (f"原文“{verbatim}”",) if verbatim else ())
+
+
+def measured(f: Data) -> Cell:
+    """Measured value of a finding or attempt with the bound that decides, its confidence, the statistic and n."""
+    infinite = f.get("infinite") or ()
+    if f.get("value") is None and "value" not in infinite:
+        return Cell(NOTHING, (f"n = {display(f['n'])}",) if f.get("n") else ())
+    if f["kind"] == Kind.INSPECTED:
+        return Cell(_number(f, "value"), (f"查验 {display(f['n'])} 项",))
+    safe, side = ("upper", "上界") if f["limit"]["op"] in ("<=", "<") else ("lower", "下界")
+    if f.get("lower") == f.get("value") == f.get("upper") and not infinite:
+        bound = "全数计数，无抽样误差"
+    elif f.get(safe) is None and safe not in infinite:
+        bound = f"{side}不存在"
+    else:
+        bound = f"{confidence_of(f['alpha'])} {side} {_number(f, safe)}"
+    return Cell(_number(f, "value"), (bound, f"{statistic_word(f.get('statistic'))}，n = {display(f['n'])}"))
+
+
+def _number(f: Data, key: str) -> str:
+    return "∞" if key in (f.get("infinite") or ()) else quantity(f.get(key), f["unit"], f["limit"])
+
+
+# ---- 2 to 8: who, what, how
+
+
+def _parties(case: Data) -> Iterator[Block]:
+    project, target, evaluator, client = case["project"], case["target"], case["evaluator"], case["client"]
+    lead, code = project["lead"]["name"], project["lead"].get("uscc")
+    yield facts(
+        ("项目名称", project["name"]),
+        ("申报场景", _scenario(case)),
+        ("牵头单位", f"{lead}（{code}）" if code else lead),
+        ("联合单位", project.get("partners")),
+        ("发榜日期", day(project.get("published"))),
+        ("完成时限", day(project.get("deadline"))),
+        ("委托方", client.get("name")),
+        ("委托方联系人", client.get("contact")),
+        ("评测机构", evaluator.get("name")),
+        ("评测机构地址", evaluator.get("address")),
+    )
+    yield Heading("受检对象")
+    yield facts(
+        ("性质", TARGETS.get(target["kind"], target["kind"])),
+        ("版本", target.get("version")),
+        ("状态", target.get("condition")),
+        ("地点", target.get("site")),
+        ("受检个体", target.get("subjects")),
+    )
+
+
+def _commitments(record: Data) -> Iterator[Block]:
+    plan = record["plan"]
+    yield Text("承诺值录自任务书，冻结在计划里。有效限值取榜单与承诺中较严者。")
+    columns = {"指标": 1.9, "榜单值": 1.7, "承诺值": 1.8, "有效限值": 1.6, "原有水平": 1.5, "补充说明": 2.5}
+    rows: list[Sequence[object]] = []
+    for f in record["findings"]:
+        listed = Cell(limit_text(f.get("list_limit")), (SOURCES[f.get("list_source", "literal")],))
+        rows.append((_named(f), listed, _committed(f), limit_text(f["limit"]), f.get("baseline"), f.get("note")))
+    yield table("承诺一览", columns, rows)
+    for f in record["findings"]:
+        yield from _definition(f)
+    yield Heading("计划与修订")
+    signers = [ROLES.get(r, r) for r in plan.get("signed_by") or ()]
+    yield facts(
+        ("计划冻结时间", moment(plan.get("frozen"))),
+        ("现行修订次数", str(plan.get("revision", 0))),
+        ("测量前签署", _joined(signers) if signers else "无人签署"),
+        *_digests(record),
+    )
+    amendments = record.get("amendments") or ()
+    if not amendments:
+        yield Text("计划冻结后没有修订。")
+        return
+    rows = []
+    for a in amendments:
+        author = Cell(a["author"], (moment(a["utc"]),))
+        rows.append(
+            (str(a["revision"]), author, a["reason"], "\n".join(a["changes"]), "放宽" if a["weakening"] else "未放宽")
+        )
+    yield table("计划修订", {"次": 0.5, "作者与时间": 2.4, "理由": 3.6, "变更": 2.8, "要求": 1}, rows)
+
+
+def _definition(f: Data) -> Iterator[Block]:
+    """What the list leaves open about an indicator and how it was settled."""
+    missing = f.get("missing_definition") or ()
+    known = {
+        "榜单文字（识别稿）": f.get("list_ocr"),
+        "恢复的部分": f.get("inferred_part"),
+        "未约定时的读法": f.get("default_reading"),
+    }
+    rows = [(name, text) for name, text in known.items() if text]
+    for key, d in (f.get("definition") or {}).items():
+        rows.append((d["ask"], d["answer"] or ("口径未定" if key in missing else "没有约定")))
+    if rows:
+        yield Heading(f"{_label(f)}：口径")
+        yield facts(*rows)
+
+
+def _methods(record: Data) -> Iterator[Block]:
+    rows: list[Sequence[object]] = []
+    for f in record["findings"]:
+        m = f.get("method") or {}
+        probe = m.get("probe")
+        instrument = Cell(m.get("title") or probe, (f"{probe} 版本 {m.get('version')}",)) if probe else "没有指定仪器"
+        rows.append((_named(f), Kind(f["kind"]).word, instrument, m.get("document")))
+    yield table("方法一览", {"指标": 2.2, "方式": 0.8, "仪器": 3, "方法文件": 3}, rows)
+    for f in record["findings"]:
+        params = (f.get("method") or {}).get("params")
+        if params and f["kind"] != Kind.INSPECTED:
+            yield Heading(f"{_label(f)}：测量参数")
+            yield facts(*params.items())
+    acceptance = record["case"].get("acceptance") or {}
+    how = acceptance.get("method") or {}
+    yield Heading("任务书约定的验收内容与方式")
+    yield facts(("验收内容", acceptance.get("content")), *((word, how.get(key)) for key, word in ACCEPTANCE.items()))
+    yield Heading("对方法的偏离")
+    changed = bool(record.get("amendments"))
+    yield Text("偏离以计划修订的形式记录，见第 3 章“计划修订”。" if changed else "没有偏离。")
+
+
+def _surroundings(record: Data) -> Iterator[Block]:
+    ledger = record["ledger"]
+    yield facts(
+        ("检测地点", record["case"]["target"].get("site")),
+        ("开始", moment(ledger["started"])),
+        ("结束", moment(ledger["ended"])),
+    )
+    yield Text("本报告的时间均为北京时间（UTC+8），由检测主机的时钟给出。")
+    if record.get("environment"):
+        yield Heading("检测主机")
+        yield facts(*record["environment"].items())
+
+
+def _instruments(record: Data) -> Iterator[Block]:
+    calibrations = {c["probe"]: c for f in record["findings"] if (c := f.get("calibration"))}
+    for probe, c in calibrations.items():
+        unit, tolerance = c["unit"], c["tolerance"]
+        within = "全部在允差以内" if c["within"] else "超出允差"
+        yield Heading(f"仪器 {probe} 的校准（运行 {c['run']}）")
+        yield Text(f"测量已知真值的标准器，示值误差的允差为 ±{exactly(tolerance)} {unit}，结果{within}。")
+        columns = {f"真值（{unit}）": 1.0, f"示值（{unit}）": 1.0, f"示值误差（{unit}）": 1.0, "n": 1.0}
+        rows = [
+            (exactly(p["true"]), display(p["indicated"]), display(p["error"], {"value": tolerance}), p["n"])
+            for p in c["points"]
+        ]
+        yield table("校准点", columns, rows, (0, 1, 2, 3))
+    for f in record["findings"]:
+        if f["kind"] != Kind.INSPECTED and f["attempts"] and not f.get("calibration"):
+            yield Notice(f"{_label(f)}：测量之前没有可用的校准。")
+    yield Heading("时钟同步")
+    noted = [
+        f"{_label(f)}：{v['text']}" for f in record["findings"] for v in f.get("validity") or () if "clock" in v["code"]
+    ]
+    yield Items(tuple(noted)) if noted else Text("案卷没有记录外部时钟的同步信息。")
+
+
+def _sampling(record: Data) -> Iterator[Block]:
+    columns = {"指标": 2.4, "判定至少需要": 1.5, "样本数 n": 1.2, "有效样本数": 1.3, "允许次数": 1.1, "随机种子": 2.2}
+    rows: list[Sequence[object]] = []
+    for f in record["findings"]:
+        m = f.get("method") or {}
+        seed = None if m.get("seed") is None else str(m["seed"])
+        rows.append(
+            (_named(f), m.get("samples_needed"), f.get("n"), f.get("n_effective"), m.get("attempts_allowed"), seed)
+        )
+    yield table("样本与次数", columns, rows, (1, 2, 3, 4, 5))
+    yield Text("有效样本数计入了相继样本之间的相关性，置信界按它计算。随机种子在计划冻结时确定，此后不变。")
+    for f in record["findings"]:
+        audit = (f.get("figure") or {}).get("audit")
+        if audit:
+            population, drawn, good = (display(audit[key]) for key in ("population", "drawn", "good"))
+            yield Text(f"{_label(f)}：总体 {population}，按冻结的种子抽取 {drawn}，现场复核属实 {good}。")
+
+
+def _rules(record: Data) -> Iterator[Block]:
+    yield Items(RULES, numbered=True)
+    columns = {
+        "指标": 2.3,
+        "规则": 0.9,
+        "统计量": 1.2,
+        "有效限值": 1.7,
+        "置信水平": 1.2,
+        "每次 α": 1.1,
+        "单独否决": 1.2,
+    }
+    rows = [
+        (
+            _named(f),
+            f["rule"],
+            statistic_word(f.get("statistic")),
+            limit_text(f["limit"]),
+            percent(f["confidence"]),
+            None if f.get("alpha") is None else exactly(f["alpha"]),
+            "是" if f.get("fatal_alone", True) else "否",
+        )
+        for f in record["findings"]
+    ]
+    yield table("各指标的规则", columns, rows)
+
+
+# ---- 9 results
+
+
+def _results(record: Data) -> Iterator[Block]:
+    for f in record["findings"]:
+        yield Heading(_label(f), f["verdict"])
+        if f["reasons"]:
+            yield Items(tuple(r["text"] for r in f["reasons"]))
+        if f.get("value") is not None or f.get("infinite"):
+            yield facts(*_numbers(f))
+        readings = f.get("readings") or {}
+        if readings:
+            known = [k for k in READINGS if k in readings]
+            texts = ["∞" if readings[k] is None else quantity(readings[k], f["unit"], f["limit"]) for k in known]
+            yield table("并列读数", {READINGS[k]: 1.0 for k in known}, [texts])
+        yield from _shown(f)
+        if f.get("subjects"):
+            rows = [(s["subject"], verdict_cell(s["verdict"])) for s in f["subjects"]]
+            yield table("各受检个体", {"受检个体": 5, "判定": 2}, rows)
+        if f.get("validity"):
+            checks = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in f["validity"]]
+            yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, checks)
+        yield from _attempts(f)
+
+
+def _numbers(f: Data) -> Iterator[tuple[str, object]]:
+    yield f"实测值（{statistic_word(f.get('statistic'))}）", _number(f, "value")
+    if f["kind"] != Kind.INSPECTED:
+        yield f"{confidence_of(f['alpha'])} 单侧置信界", f"下界 {_number(f, 'lower')}　上界 {_number(f, 'upper')}"
+    yield "有效限值", limit_text(f["limit"])
+    yield "余量", signed(f.get("margin"), f["unit"])
+    yield "样本", f"n = {display(f['n'])}　有效样本数 {display(f.get('n_effective'))}"
+    guard = f.get("guard") or {}
+    if guard.get("under") or guard.get("over"):
+        under, over = (quantity(guard[key], f["unit"]) for key in ("under", "over"))
+        yield "判定时让出的示值误差", f"偏低 {under}　偏高 {over}"
+    yield "简单接受（DR-0）", verdict_text(f["simple"])
+
+
+def _shown(f: Data) -> Iterator[Block]:
+    """The figure of a finding as plots or as the table behind it."""
+    figure = f.get("figure")
+    drawn = panels(figure)
+    if drawn:
+        yield Plots(_label(f), tuple(p.__dict__ for p in drawn))
+    if not figure or figure["kind"] == "samples":
+        return
+    if figure["kind"] == "checklist":
+        yield _checklist(figure["items"])
+        return
+    rows: list[Sequence[object]] = [("提交", "", figure["gross"])]
+    rows += [(f"剔除：{e['text']}", e["code"], f"−{display(e['count'])}") for e in figure["exclusions"]]
+    yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, [*rows, ("计入", "", figure["net"])], (2,))
+
+
+def _checklist(items: Sequence[Data]) -> Table:
+    rows = [
+        (
+            Cell(i["text"], (i["id"],)),
+            i["expected"],
+            Cell(i["observed"] or NOTHING, (i["reason"],) if i.get("reason") else ()),
+            i["answer"],
+            Cell(i["inspector"] or NOTHING, (f"见证 {i['witness']}",) if i.get("witness") else ()),
+            Cell(f"{len(i['evidence'])} 份", tuple(f"{sha256[:8]}…" for sha256 in i["evidence"])),
+        )
+        for i in items
+    ]
+    return table("查验记录", {"查验项": 1.9, "要求": 2.3, "所见": 2.6, "答": 0.8, "查验人": 1.3, "证据": 1.3}, rows)
+
+
+def _attempts(f: Data) -> Iterator[Block]:
+    if not f["attempts"]:
+        yield Text("没有测量。")
+        return
+    rows = [
+        (
+            Cell(str(a["attempt"]), (a["subject"],) if a.get("subject") else ()),
+            str(a["run"]),
+            Cell(_status(a["status"]), (a["status_reason"],) if a.get("status_reason") else ()),
+            measured({**f, **a}),
+            Cell(moment(a["started"]), (f"至 {moment(a['ended'])}",)),
+            verdict_cell(a["verdict"]),
+        )
+        for a in f["attempts"]
+    ]
+    columns = {"次": 1.2, "运行": 0.8, "状态": 1.7, "实测值": 2.5, "起止": 2.5, "判定": 1.5}
+    yield table("全部测量", columns, rows)
+    told = [
+        (str(a["run"]), "　".join(f"{name} = {cell(value).text}" for name, value in a["facts"].items()))
+        for a in f["attempts"]
+        if a.get("facts")
+    ]
+    if told:
+        yield table("仪器记录", {"运行": 0.8, "内容": 9}, told)
+
+
+def _status(status: str) -> str:
+    return RunStatus(status).word if status in set(RunStatus) else "未结束"
+
+
+# ---- 10 to 14
+
+
+def _anomalies(record: Data) -> Iterator[Block]:
+    rows: list[Sequence[object]] = []
+    for r in record["runs"]:
+        tail = ("末尾未确认的数据留存而不采用",) if r.get("unacknowledged") else ()
+        if r["status"] != RunStatus.COMPLETED or tail:
+            about = r.get("indicator") or f"{PURPOSES.get(r['purpose'], r['purpose'])} {r['probe']}"
+            why = Cell(r["status_reason"] or NOTHING, tail)
+            rows.append((str(r["number"]), about, _status(r["status"]), why, moment(r["started"])))
+    if rows:
+        yield Text("下列运行没有正常完成，证据全部保留，不作判定依据。")
+        yield table("未完成的运行", {"运行": 0.8, "对象": 1.6, "状态": 0.9, "原因": 4, "开始": 2.5}, rows)
+    else:
+        yield Text("全部运行正常完成。")
+    warned = [
+        (str(a["run"]), f["indicator"], SEVERITIES[v["severity"]], v["text"])
+        for f in record["findings"]
+        for a in f["attempts"]
+        for v in a.get("validity") or ()
+        if v["severity"] != Severity.INFO
+    ]
+    if warned:
+        yield table("有效性警告", {"运行": 0.8, "指标": 1.4, "程度": 0.9, "发现": 6.5}, warned)
+    else:
+        yield Text("有效性检查没有警告。")
+
+
+def _by_people(record: Data) -> Iterator[Block]:
+    inspected = [_label(f) for f in record["findings"] if f["kind"] == Kind.INSPECTED]
+    if inspected:
+        yield Text(f"由人查验的指标：{_joined(inspected)}。判断由查验人作出，软件只计项数，证据见第 9 章查验记录。")
+    else:
+        yield Text("没有由人查验的指标。")
+    rows = [
+        (
+            q["id"],
+            Cell(q["text"], () if q["source"] == "literal" else (SOURCES["inferred"],)),
+            verdict_cell(q["verdict"]),
+            _reasons(q["reasons"]) or "见项目自报的量化目标",
+        )
+        for q in record.get("qualitative") or ()
+    ]
+    if rows:
+        yield table("没有数字的要求", {"编号": 1.2, "榜单要求": 3.6, "判定": 1.5, "说明": 3.5}, rows)
+        yield Text("上表各项不计入案卷结论，由专家评议。")
+
+
+def _evidence(record: Data) -> Iterator[Block]:
+    ledger, findings = record["ledger"], record["findings"]
+    yield facts(
+        ("台账记录数", ledger["records"]),
+        ("台账链首值", digest(ledger["head"])),
+        ("台账起止", f"{moment(ledger['started'])} 至 {moment(ledger['ended'])}"),
+    )
+    yield Text(
+        "台账逐条链接，改动、删除或插入任何一条，链首值都会不同。下表是台账确认的每份原始证据的字节数与 SHA-256 摘要。"
+    )
+    runs = sorted((a for f in findings for a in f["attempts"]), key=lambda a: int(a["run"]))
+    rows = [
+        (str(a["run"]), Cell(e["name"], (e["sha256"],), mono=True), e["bytes"])
+        for a in runs
+        for e in a.get("evidence") or ()
+    ]
+    if rows:
+        yield table("原始证据", {"运行": 0.8, "文件与 SHA-256": 8, "字节": 1.3}, rows, (2,))
+    items = [i for f in findings for i in (f.get("figure") or {}).get("items", ())]
+    attached = [(i["id"], digest(sha256)) for i in items for sha256 in i["evidence"]]
+    if attached:
+        yield table("查验证据", {"查验项": 2, "SHA-256": 8}, attached)
+    yield Heading("校验方法")
+    yield Text(
+        "在任何一台装有 yanshou 的计算机上，不联网，对签名包执行下面的命令。它核对全部摘要、签名与台账，并从原始证据重算全部判定。"
+    )
+    yield Command("yanshou verify 签名包.zip")
+
+
+def _people(record: Data, formal: bool) -> Iterator[Block]:
+    people = record["case"]["evaluator"].get("people") or ()
+    if people:
+        yield table("参与人员", {"姓名": 1, "职责": 2}, [(p["name"], p["role"]) for p in people])
+    if formal:
+        yield Signatures(tuple((role, "、".join(p["name"] for p in people if p["role"] == role)) for role in SIGNING))
+    else:
+        yield Notice(f"{record['marking']}。本报告不设签署栏。")
+
+
+def _annex(record: Data) -> Iterator[Block]:
+    rows = [
+        (
+            str(r["number"]),
+            Cell(r["folder"], mono=True),
+            PURPOSES.get(r["purpose"], r["purpose"]),
+            r.get("indicator") or r["probe"],
+            _status(r["status"]),
+            moment(r["started"]),
+            r["bytes"],
+        )
+        for r in record["runs"]
+    ]
+    columns = {"运行": 0.8, "文件夹": 2.6, "用途": 0.8, "对象": 1.2, "状态": 0.8, "开始": 2.3, "字节": 1.3}
+    yield table("全部运行", columns, rows, (6,))
+    yield Heading("软件")
+    tool: dict[str, Json] = record["plan"].get("tool") or {}
+    commit = f"{tool['commit']}{'（有未提交的改动）' if tool.get('dirty') else ''}" if tool.get("commit") else None
+    yield facts(
+        ("yanshou 版本", tool.get("version")), ("提交", digest(commit)), ("软件摘要", digest(tool.get("sha256")))
+    )
