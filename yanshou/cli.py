@@ -284,9 +284,9 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 
         _print_json(case_schema())
     elif what == "results":
-        from yanshou.reports.machine import results_schema
+        from importlib.resources import files
 
-        _print_json(results_schema())
+        _print_json(json.loads((files("yanshou.reports") / "results.schema.json").read_bytes()))
     else:
         raise UserError(Problem("E-SCHEMA", f"没有 {what} 的 schema", "可用:case、results"))
 

@@ -31,6 +31,8 @@ from yanshou.reports.render import render
 TRUE_DELAY_MS = 0.8
 TRUE_DEVICES = 118
 COMMITTED_DEVICES = 110
+LATENCY_ATTEMPTS = 3
+"""Fixed in the plan, so that a laptop busy with other things may try again: every attempt is printed and costs confidence."""
 SCENES = ("远程设备操控", "设备协同作业", "柔性生产制造", "机器视觉质检", "厂区智能物流")
 FIRST_DAY = date(2025, 3, 3)
 Tell = Callable[[str], None]
@@ -122,6 +124,7 @@ measure:
   S10-I03:
     probe: rtt
     params: {{host: 127.0.0.1, port: {port}, count: 1500, interval_ms: 5}}
+    rule: {{attempts: {LATENCY_ATTEMPTS}}}
 inspections:
   S10-I01:
     sheet: inputs/S10-I01.yaml
@@ -137,7 +140,7 @@ def answer_sheet() -> str:
         f"    observed: 现场操作一次,业务正常,流量经 5G 承载\n"
         f"    answer: 是\n    inspector: 甲\n    witness: 乙\n"
         f"    time: '{FIRST_DAY + timedelta(days=28)} {8 + n:02d}:10:00'\n    place: 演示车间\n"
-        f"    evidence:\n      - {{file: inputs/evidence/{n:02d}.txt, kind: 现场记录, obtained_from: 演示单位}}\n"
+        f"    evidence:\n      - {{file: evidence/{n:02d}.txt, kind: 现场记录, obtained_from: 演示单位}}\n"
         for n in range(1, len(SCENES) + 1)
     )
     return f"items:\n{entries}"
@@ -199,9 +202,18 @@ def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
         assert devices.instrument is not None
         _write_audit(folder, devices.seed, dict(devices.instrument.params))
         summary = run_case(folder, observer)
+        for _ in range(LATENCY_ATTEMPTS - 1):
+            if _verdict(summary.record, "S10-I03") in ("pass", "fail"):
+                break
+            tell("这台机器正忙,时延未能判定:按计划再测一次,前一次照样印在报告上")
+            summary = run_case(folder, observer, only=["S10-I03"], again=True)
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
     return summary.record
+
+
+def _verdict(record: dict[str, Json], indicator: str) -> str:
+    return str(next(f["verdict"] for f in record["findings"] if f["indicator"] == indicator))
 
 
 @dataclass(frozen=True)

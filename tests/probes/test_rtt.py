@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import json
@@ -440,6 +441,35 @@ def test_destination_that_the_system_refuses(tmp_path: Path) -> None:
     }  # E01: host without any route
 
 
+def test_rejected_by_a_firewall_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def receive(_self: object) -> None:
+        raise OSError(errno.EHOSTUNREACH, "No route to host")
+
+    monkeypatch.setattr(timestamps.StampedSocket, "receive", receive)
+    with far_end(lambda request: [good_reply(request)]) as port:
+        assert refused(tmp_path, quick(port, count=100_000)) == "RTT-E02"
+
+
+def test_packets_that_the_system_does_not_take_are_recorded_as_unsent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = timestamps.StampedSocket.send
+
+    def sometimes(self: timestamps.StampedSocket, data: bytes, address: Any = None) -> None:
+        send(self, b"x" * 70_000 if sequence(data) in (20, 21, 30) and len(data) == 45 else data, address)
+
+    with reflecting() as port:
+        monkeypatch.setattr(timestamps.StampedSocket, "send", sometimes)
+        params = quick(port, size=45, warmup=10)
+        evidence = record(tmp_path, params)
+    samples = analyse(evidence, params, SEED)
+    assert [r["seq"] for r in rows_of(evidence) if r["status"] == "unsent"] == ["20", "21", "30"]
+    assert samples.values.size == samples.facts["received"] == samples.facts["sent"] == 57
+    assert samples.facts["stamps"]["t1_kernel"] == (57 if sys.platform == "linux" else 0)
+    assert codes(samples) >= {"RTT-V01"}
+    assert not codes(samples) & {"RTT-V12", "RTT-V13", "RTT-V14"}
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -829,7 +859,7 @@ def test_severities_and_the_document_cover_every_code() -> None:
     warnings = {code for code, severity in severe.items() if severity is Severity.WARNING}
     assert warnings == {f"RTT-V{n:02d}" for n in (7, 8, 10, 11, 12)}
     assert set(severe) == {f"RTT-V{n:02d}" for n in range(1, 15)}
-    document = (ROOT / SPEC.document).read_text()
+    document = (ROOT / SPEC.document).read_text(encoding="utf-8")
     assert all(code in document for code in [*severe, *(f"RTT-E{n:02d}" for n in range(1, 8))])
 
 

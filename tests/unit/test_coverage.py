@@ -86,8 +86,8 @@ class Scenario:
 
 P99 = math.exp(Z99)
 INDEPENDENT = (
-    Scenario("independent", 300, 3000, 1, lognormal_ar1, 0, P99),
-    Scenario("independent", 1000, 3000, 2, lognormal_ar1, 0, P99),
+    Scenario("independent", 300, 2000, 1, lognormal_ar1, 0, P99),
+    Scenario("independent", 1000, 2000, 2, lognormal_ar1, 0, P99),
     Scenario("independent", 3000, 2000, 3, lognormal_ar1, 0, P99),
 )
 DEPENDENT = (
@@ -96,11 +96,11 @@ DEPENDENT = (
     Scenario("AR(1) 0.98", 3000, 2000, 6, lognormal_ar1, 0.98, P99, (0.93, 0.90)),
 )
 TOO_FEW_EXCEEDANCES = (
-    Scenario("AR(1) 0.5", 300, 1500, 7, lognormal_ar1, 0.5, P99, (0.93, 0.95)),
-    Scenario("AR(1) 0.9", 300, 1500, 8, lognormal_ar1, 0.9, P99, (0.89, 0.89)),
-    Scenario("AR(1) 0.98", 300, 1500, 9, lognormal_ar1, 0.98, P99, (0.89, 0.88)),
-    Scenario("AR(1) 0.9", 1000, 1500, 10, lognormal_ar1, 0.9, P99, (0.93, 0.93)),
-    Scenario("AR(1) 0.98", 1000, 1500, 11, lognormal_ar1, 0.98, P99, (0.90, 0.87)),
+    Scenario("AR(1) 0.5", 300, 1000, 7, lognormal_ar1, 0.5, P99, (0.93, 0.95)),
+    Scenario("AR(1) 0.9", 300, 1000, 8, lognormal_ar1, 0.9, P99, (0.89, 0.89)),
+    Scenario("AR(1) 0.98", 300, 1000, 9, lognormal_ar1, 0.98, P99, (0.89, 0.88)),
+    Scenario("AR(1) 0.9", 1000, 1000, 10, lognormal_ar1, 0.9, P99, (0.93, 0.93)),
+    Scenario("AR(1) 0.98", 1000, 1000, 11, lognormal_ar1, 0.98, P99, (0.90, 0.87)),
 )
 RARE = Scenario("outages of 30", 3000, 1000, 12, outages, 30, 2.0, (0, 0))
 SCENARIOS = (*INDEPENDENT, *DEPENDENT, *TOO_FEW_EXCEEDANCES, RARE)

@@ -18,6 +18,7 @@ import pytest
 from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import SSlibKey
 
+from yanshou.harness import keys as keyfiles
 from yanshou.harness.digests import Digests, measure, measure_file
 from yanshou.harness.envelope import (
     DEMO,
@@ -45,6 +46,11 @@ PREDICATE = {"result": "PASSED", "configuration": []}
 TEAM = ((Role.TESTER, "ed25519", "张三"), (Role.REVIEWER, "sm2", "李四"), (Role.APPROVER, "ed25519", "王五"))
 DISTID = ("-sigopt", "distid:1234567812345678")
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+
+
+@pytest.fixture(autouse=True)
+def light_passphrases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfiles, "PBKDF2_ROUNDS", 2048)
 
 
 def openssl(*arguments: str | Path, cwd: Path) -> bytes:
@@ -272,6 +278,16 @@ def test_without_the_guomi_package_there_is_one_clear_line(
             attempt()
         assert refusal(error) == "K-E05"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_without_sm3_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def old(name: str) -> object:
+        raise ValueError(f"unsupported hash type {name}")
+
+    monkeypatch.setattr(hashlib, "new", old)
+    with pytest.raises(UserError, match="OpenSSL") as error:
+        measure(b"")
+    assert refusal(error) == "K-E08"
 
 
 # --- envelopes ----------------------------------------------------------------------------------------------------------

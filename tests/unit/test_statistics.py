@@ -36,7 +36,7 @@ from yanshou.harness.statistics import (
 )
 
 P99 = Fraction(99, 100)
-exact = settings(derandomize=True, deadline=None, max_examples=75)
+exact = settings(derandomize=True, deadline=None, max_examples=60)
 levels = st.integers(1, 199).map(lambda i: Fraction(i, 200))
 alphas = st.sampled_from([0.001, 0.01, 0.025, 0.05, 0.0625, 0.1, 0.25, 0.5])
 
@@ -371,6 +371,17 @@ def test_mean_bounds_widen_under_dependence() -> None:
     assert fourfold.n_effective == pytest.approx(500, rel=0.15)
     assert fourfold.upper is not None
     assert fourfold.upper - fourfold.point == pytest.approx(1.645 * values.std() / math.sqrt(500), rel=0.1)
+
+
+def test_student_has_the_effective_degrees_of_freedom() -> None:
+    from scipy.stats import t
+
+    values = np.repeat([1.0, 4.0, 2.0, 3.0, 5.0, 0.0, 6.0], 3)
+    bounds = mean_bounds(values, 0.05)
+    assert bounds.n_effective < 12
+    half = t.ppf(0.95, bounds.n_effective - 1) * values.std() / math.sqrt(bounds.n_effective - 1)
+    assert bounds.upper == pytest.approx(3 + half)
+    assert bounds.lower == pytest.approx(3 - half)
 
 
 def test_mean_without_bounds() -> None:

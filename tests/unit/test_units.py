@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import cn2an
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanshou.harness.model import Limit, Op
@@ -35,6 +35,7 @@ WORDS = {
 }
 
 
+@settings(deadline=None)
 @given(st.fractions(), st.sampled_from(UNITS), st.sampled_from(UNITS))
 def test_conversion_round_trips_exactly_or_is_refused(value: Fraction, source: str, target: str) -> None:
     if dimension(source) == dimension(target):
@@ -85,6 +86,7 @@ def written_targets(draw: st.DrawFn) -> tuple[str, Limit]:
     return f"{prefix}{space}{value:f}{space}{unit}{suffix}", Limit(op, value, unit)
 
 
+@settings(deadline=None)
 @given(written_targets())
 def test_a_written_target_is_read_back(case: tuple[str, Limit]) -> None:
     text, limit = case
@@ -92,6 +94,7 @@ def test_a_written_target_is_read_back(case: tuple[str, Limit]) -> None:
     assert parse_target(str(parse_target(text))) == limit
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_chinese_numerals(number: int) -> None:
     numeral = cn2an.an2cn(number)
@@ -99,6 +102,7 @@ def test_chinese_numerals(number: int) -> None:
         assert parse_target(f"不少于{numeral}条") == Limit(Op.GE, Decimal(number), "条")
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789.,万亿千百十一二两点零≤≥<>-~±+^²m scCMB台套条以内上不少超过个（）约 ", max_size=14))
 def test_any_text_is_read_or_refused_with_a_remedy(text: str) -> None:
     try:

@@ -178,7 +178,7 @@ class Source(_Model, title="出处"):
 class Commitment(_Model, title="承诺"):
     """One row of 表1. `name` and `kind` belong to indicators that the list does not have."""
 
-    name: str = _text("指标名称", "仅自增指标填写")
+    name: str = _text("指标名称", "仅自报指标填写")
     kind: Kind | None = Field(
         default=None, title="方法类别", description="仅自报指标填写：measured 测量、counted 计数、inspected 查验"
     )
@@ -391,6 +391,9 @@ def _compose(text: str, path: Path) -> Node:
     return node
 
 
+_TYPES = {"map", "seq", "str", "int", "float", "bool", "null", "timestamp"}
+
+
 class _Tree:
     """Turns nodes into plain data, and notes the line of every key and what plain data cannot say."""
 
@@ -405,6 +408,10 @@ class _Tree:
 
     def plain(self, node: Node, place: Place) -> Json:
         """`node` as plain data; dates stay dates."""
+        prefix, _, kind = str(node.tag).rpartition(":")
+        if prefix != "tag:yaml.org,2002" or kind not in _TYPES:
+            self._note(node, "E-YAML", f"不认识的标签 {node.tag}", "去掉以 ! 开头的标签")
+            return None
         if isinstance(node, ScalarNode):
             return self._scalar(node)
         if id(node) in self._seen:
@@ -417,9 +424,6 @@ class _Tree:
         return self._mapping(node, place)
 
     def _scalar(self, node: ScalarNode) -> Json:
-        if not str(node.tag).startswith("tag:yaml.org,2002:"):
-            self._note(node, "E-YAML", f"不认识的标签 {node.tag}", "去掉以 ! 开头的标签")
-            return None
         try:
             value = self._scalars.construct_object(node)
         except (ValueError, YAMLError):  # looks like a date or a number and is none
@@ -539,12 +543,12 @@ _PERSONAL = (
     _Personal(
         "手机号",
         "改用座机或通信地址",
-        re.compile(r"(?<![0-9A-Za-z.])(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}(?![0-9A-Za-z])"),
+        re.compile(r"(?<![0-9A-Za-z.])(?:\+?86[- ]?)?1[3-9][0-9](?:[- ]?[0-9]{4}){2}(?![0-9]|[0-9a-f]{8})"),
     ),
     _Personal(
         "身份证号",
         "删去；须区分个人时用加密钥的摘要（HMAC）",
-        re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9Xx](?![0-9A-Za-z])"),
+        re.compile(r"(?<![0-9A-Za-z])[1-9][0-9]{16}[0-9Xx](?![0-9]|[0-9a-f]{8})"),
         _is_id_card,
     ),
     _Personal(
@@ -555,7 +559,7 @@ _PERSONAL = (
     _Personal(
         "高精度坐标",
         "改用相对控制点的东、北、天偏移量",
-        re.compile(r"(?<![0-9A-Za-z.])[0-9]{2,3}\.[0-9]{6,}(?![0-9A-Za-z])"),
+        re.compile(r"(?<![0-9A-Za-z.])[0-9]{2,3}\.[0-9]{6,}"),
         _is_in_china,
     ),
 )
@@ -880,13 +884,13 @@ def c10(case: Case, public_list: PublicList) -> Iterator[Problem]:
     place = ("project", "deadline")
     months = int(_parameters(public_list, "R-DEADLINE-HARD").get("months", 12))
     last = _months_later(published, months)
+    soft = _parameters(public_list, "R-DEADLINE-SOFT").get("target")
     if deadline > last:
         text = f"完成时限 {deadline} 晚于发榜日 {published} 起 {months} 个月（{last}）"
         yield _problem(case, "C10", text, f"写 {last} 或更早的日期", *place)
     elif deadline < published:
         yield _problem(case, "C10", f"完成时限 {deadline} 早于发榜日 {published}", "核对两个日期", *place)
-    soft = _parameters(public_list, "R-DEADLINE-SOFT").get("target")
-    if soft and deadline.isoformat()[:7] > soft:
+    elif soft and deadline.isoformat()[:7] > soft:
         text = f"完成时限 {deadline} 晚于通知力求的 {soft}"
         yield _problem(case, "C10", text, "只是提示，不影响判定", *place, severity="note")
 
@@ -1096,8 +1100,7 @@ def _commitments(row: Scenario) -> Iterator[str]:
             "榜单没有数字；不自报量化目标则删去各处的本项，由专家评议" if listed else "可仿照增加 P02、P03……",
         )
         yield f"  {name}:"
-        if not listed:
-            yield f"    name: {_placeholder('指标名称')}"
+        yield f"    name: {_quoted(title) if listed else _placeholder('指标名称')}"
         yield f"    kind: {_placeholder('measured 测量、counted 计数、inspected 查验')}"
         yield f"    baseline: {_placeholder('本单位当前水平，带单位')}"
         yield f"    target: {_placeholder('项目建设目标，含比较词与单位')}"

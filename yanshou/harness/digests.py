@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from yanshou.harness.evidence import CHUNK
-from yanshou.harness.model import Json
+from yanshou.harness.model import Json, Problem, UserError
 
 ALGORITHMS = ("sha256", "sm3")
 
@@ -28,10 +28,14 @@ class Digests:
 
 
 class Digester:
-    """Both digests of what is fed to it, and how much that was."""
+    """Both digests of what is fed to it, and how much that was. Raises UserError where Python was built without SM3."""
 
     def __init__(self) -> None:
-        self._hashes = [hashlib.new(name) for name in ALGORITHMS]
+        try:
+            self._hashes = [hashlib.new(name) for name in ALGORITHMS]
+        except ValueError:
+            remedy = "换用链接 OpenSSL 1.1.1 以上的 Python（python.org 或系统自带）"
+            raise UserError(Problem("K-E08", "本机的 Python 不支持 SM3 摘要", remedy)) from None
         self.size = 0
 
     def update(self, block: bytes) -> None:

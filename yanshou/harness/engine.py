@@ -34,6 +34,7 @@ from yanshou.harness.plan import (
     Instrument,
     Plan,
     PlannedIndicator,
+    UnfitInstrument,
     build_plan,
     differences,
     freeze,
@@ -89,16 +90,22 @@ class Silent:
 
 
 def describe(name: str, params: Mapping[str, Any], needed: int | None) -> Instrument:
-    """A probe with checked parameters, as the plan wants to know it. Raises UserError for parameters that do not fit."""
+    """A probe with checked parameters, as the plan wants to know it. Raises UnfitInstrument."""
     from pydantic import ValidationError
 
-    probe = find_probe(name)
+    try:
+        probe = find_probe(name)
+    except UserError as error:
+        raise UnfitInstrument([(("probe",), error.problems[0])]) from None
     try:
         checked = probe.params(dict(params))
     except ValidationError as error:
         fields = list(probe.params_type().model_fields)
-        raise UserError(
-            [_param_problem(name, ".".join(str(x) for x in e["loc"]), e["type"], e["msg"], fields) for e in error.errors()]
+        raise UnfitInstrument(
+            [
+                (("params", *e["loc"]), _param_problem(name, ".".join(map(str, e["loc"])), e["type"], e["msg"], fields))
+                for e in error.errors()
+            ]
         ) from None
     estimate, spec = probe.estimate(checked, needed), probe.spec
     return Instrument(
@@ -114,7 +121,8 @@ def _param_problem(probe: str, place: str, kind: str, message: str, fields: Sequ
         return Problem("P-PARAM", f"{probe} 没有参数 {place}", remedy)
     if kind == "missing":
         return Problem("P-PARAM", f"{probe} 缺参数 {place}", f"在 measure 的 params 写明 {place}")
-    return Problem("P-PARAM", f"{probe} 的参数 {place} 不对:{message}", "改正该参数")
+    said = message.removeprefix("Value error, ")
+    return Problem("P-PARAM", f"{probe} 的参数 {place or '之间'} 不对:{said}", "改正该参数")
 
 
 def params_help() -> dict[str, list[tuple[str, Json, str]]]:

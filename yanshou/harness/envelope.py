@@ -189,8 +189,8 @@ def read_envelope(data: bytes, file: Path | None = None) -> Envelope:
         if envelope.to_bytes() == data:
             return envelope
         why = "写法不规范，或 payloadType 不对"
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        why = f"{type(error).__name__}"
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        why = "内容损坏"
     problem = Problem("V-S01", f"签名文件不是 yanshou 写的形式（{why}）", "文件已损坏或被改动，向交付方要原件", file)
     raise UserError(problem, ExitCode.UNVERIFIED)
 
@@ -209,7 +209,7 @@ def add_signature(envelope: Envelope, key: PrivateKey, role: Role) -> Envelope:
     for key_id, signature in envelope.signatures.items():
         if key_id not in roster or not roster[key_id].key.verifies(message, signature):
             who = str(roster.get(key_id, key_id))
-            raise UserError(Problem("S-E05", f"已有的签名不成立：{who}", "不要在它上面再签，查明来历", None))
+            raise UserError(Problem("S-E05", f"已有的签名不成立：{who}", "不要在它上面再签，查明来历"))
     return Envelope(envelope.statement, {**envelope.signatures, key.public.id: key.sign(message)})
 
 

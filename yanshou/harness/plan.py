@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
 from yanshou.harness.case import DECLINED, Case, Commitment, Measure
-from yanshou.harness.evidence import Ledger, sha256_bytes, utc_now, write_atomic
+from yanshou.harness.evidence import Ledger, canonical, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.identity import ToolIdentity
 from yanshou.harness.judge import Criterion, satisfies, stricter
 from yanshou.harness.listing import Indicator, PublicList
@@ -45,7 +45,15 @@ class Instrument:
 
 
 Describe = Callable[[str, Mapping[str, Any], int | None], Instrument]
-"""(probe, params, samples needed) -> Instrument. Raises UserError when the parameters do not fit."""
+"""(probe, params, samples needed) -> Instrument. Raises UnfitInstrument."""
+
+
+class UnfitInstrument(UserError):
+    """A probe that does not exist or does not take these parameters; `places` say where below `measure.ID` each is."""
+
+    def __init__(self, found: Sequence[tuple[tuple[str | int, ...], Problem]]) -> None:
+        super().__init__([problem for _, problem in found])
+        self.places = tuple(place for place, _ in found)
 
 
 @dataclass(frozen=True)
@@ -127,8 +135,12 @@ class Plan:
         raise KeyError(indicator_id)
 
     def to_bytes(self) -> bytes:
-        """The file form: readable JSON, one fixed spelling, so that its digest is the plan's identity."""
-        return (json.dumps(_plain(self), ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+        """The file form: readable JSON, one fixed spelling, so that its digest is the plan's identity.
+
+        Numbers go through canonical JSON first: 5.0 and 5 are the same number and must be the same bytes.
+        """
+        settled = json.loads(canonical(_plain(self)))
+        return (json.dumps(settled, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
 
     @property
     def sha256(self) -> str:
@@ -283,11 +295,12 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
             params = {"items": [i.model_dump(exclude_none=True) for i in sheet.items], "sheet": sheet.sheet, **params}
         try:
             instrument = describe(probe, params, needed)
-        except UserError as error:
+        except UnfitInstrument as error:
             # A default probe that nobody has set up yet is an open point of the plan; one that somebody did is a mistake.
             if indicator_id in document.measure:
-                at = case.line("measure", indicator_id)
-                raise UserError([replace(x, file=case.path, line=at) for x in error.problems]) from None
+                lines = [case.line("measure", indicator_id, *place) for place in error.places]
+                found = zip(error.problems, lines, strict=True)
+                raise UserError([replace(x, file=case.path, line=line) for x, line in found]) from None
     return PlannedIndicator(
         id=indicator_id,
         name=indicator.name if indicator else (commitment.name or indicator_id),

@@ -179,12 +179,12 @@ def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:
 
 def _require_current_report(folder: Path, record: bytes) -> None:
     """The report must have been rendered from the very record that is being signed."""
-    from yanshou.reports.machine import results_bytes
+    from yanshou.reports.machine import results_json
 
     path = folder / RECORD_FILE
     results = folder / "report/results.json"
     if not path.exists() or path.read_bytes() != record:
         raise UserError(Problem("S-E15", "记录不是现状", f"先运行 yanshou report {folder}", path), ExitCode.USAGE)
     missing = [n for n in REPORTS if not (folder / "report" / n).exists()]
-    if missing or results.read_bytes() != results_bytes(json.loads(record)):
+    if missing or results.read_bytes() != results_json(json.loads(record)):
         raise UserError(Problem("S-E15", "没有由现状写出的报告", f"先运行 yanshou report {folder}", folder / "report"))

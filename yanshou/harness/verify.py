@@ -24,7 +24,8 @@ from yanshou.harness.runs import damaged_streams
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package
 from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES, plan_subjects
 from yanshou.harness.trust import Trust
-from yanshou.reports.machine import machine_files
+from yanshou.reports.display import fit
+from yanshou.reports.machine import junit_xml, results_csv, results_json
 
 SHOWN_DIFFERENCES = 20
 
@@ -175,7 +176,13 @@ def _replay(state: CaseState, found: Verification) -> None:
         shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
         more = f" 等 {len(different)} 处" if len(different) > SHOWN_DIFFERENCES else ""
         found.problems.append(Problem("V-R02", f"记录与重放结果不符:{shown}{more}", "以重放结果为准,查明改动", path))
-    for name, data in machine_files(record).items():
+    printable = fit(record)
+    machine = {
+        "results.json": results_json(record),
+        "results.csv": results_csv(printable),
+        "junit.xml": junit_xml(printable),
+    }
+    for name, data in machine.items():
         file = state.folder / "report" / name
         if file.is_file() and file.read_bytes() != data:
             found.problems.append(Problem("V-R03", f"report/{name} 与记录不符", "由记录重新写出报告", file))

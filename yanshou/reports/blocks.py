@@ -17,12 +17,13 @@ from yanshou.reports.display import NOTHING, Data, display
 
 @dataclass(frozen=True)
 class Cell:
-    """A line of text, smaller lines under it; a verdict's code stands for that verdict's mark and word."""
+    """A line of text, smaller lines under it, a wordless SVG strip between; a verdict's code gives its mark and word."""
 
     text: str
     sub: tuple[str, ...] = ()
     verdict: str = ""
     mono: bool = False
+    strip: str = ""
 
 
 @dataclass(frozen=True)

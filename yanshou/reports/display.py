@@ -28,8 +28,8 @@ MARKS = {Verdict.PASS: "✓", Verdict.INCONCLUSIVE: "△", Verdict.NOT_RUN: "○
 """A shape beside every verdict word, so that no verdict rests on colour."""
 
 
-def display(value: float | int | bool | None, limit: Data | None = None) -> str:
-    """`value` for the eye: integers whole, others to 4 significant digits, more where the limit is near.
+def display(value: float | int | bool | None, limit: Data | None = None, digits: int = SIGNIFICANT) -> str:
+    """`value` for the eye: integers whole, others to `digits` significant digits, more where the limit is near.
 
     The printed number stands on the same side of `limit["value"]` as the exact one: 2.0004 against 2 is "2.0004", and only
     what equals the limit is printed equal to it. Tiny and huge numbers are written as 1.234e-9.
@@ -42,7 +42,6 @@ def display(value: float | int | bool | None, limit: Data | None = None) -> str:
     if isinstance(value, int) or not exact:
         return _minus(f"{exact + 0:,.0f}")
     bound = None if limit is None or isinstance(limit["value"], bool) else Decimal(repr(limit["value"]))
-    digits = SIGNIFICANT
     while True:
         step = Decimal(1).scaleb(min(0, exact.adjusted() + 1 - digits), EXACT)
         rounded = exact.quantize(step, ROUND_HALF_EVEN, EXACT)
@@ -59,16 +58,16 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def quantity(value: float | int | bool | None, unit: str, limit: Data | None = None) -> str:
+def quantity(value: float | int | bool | None, unit: str, limit: Data | None = None, digits: int = SIGNIFICANT) -> str:
     """A number with its unit, kept together by a no-break space."""
     if value is None or isinstance(value, bool) or unit == "bool":
         return display(value)
-    return f"{display(value, limit)}\u00a0{unit}"
+    return f"{display(value, limit, digits)}\u00a0{unit}"
 
 
 def signed(margin: float | int | None, unit: str) -> str:
     """A margin with its sign and unit; what is not zero is never printed as zero."""
-    text = quantity(margin, unit, {"value": 0})
+    text = quantity(margin, unit, {"value": 0}, 3)
     return f"+{text}" if margin is not None and margin > 0 else text
 
 

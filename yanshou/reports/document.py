@@ -45,7 +45,7 @@ from yanshou.reports.display import (
     statistic_word,
     verdict_text,
 )
-from yanshou.reports.figures import panels
+from yanshou.reports.figures import panels, strip
 
 TITLES = {
     Mode.ACCEPTANCE: "重点指标检测报告",
@@ -181,7 +181,7 @@ def _reasons(reasons: Sequence[Data]) -> str:
 def _conclusion(record: Data) -> Iterator[Block]:
     counts = tuple((v.value, display(record["counts"].get(v.value, 0))) for v in Verdict)
     yield Conclusion(record["verdict"], MEANING[Verdict(record["verdict"])], counts)
-    columns = {"指标": 2.3, "榜单值": 1.85, "承诺值": 1.95, "实测值": 2.45, "余量": 1.55, "判定": 1.9}
+    columns = {"指标": 2.35, "榜单值": 1.8, "承诺值": 1.75, "实测值": 2.5, "余量": 1.8, "判定": 1.8}
     yield table("重点指标检测结果", columns, [_result_row(f) for f in record["findings"]])
     groups = record.get("groups") or ()
     if groups:
@@ -191,7 +191,8 @@ def _conclusion(record: Data) -> Iterator[Block]:
         ]
         yield table("指标组", {"组": 1.4, "成员": 4, "逻辑": 2, "判定": 1.5}, rows)
     yield Text(
-        "余量是判定所用的置信界到限值的距离，正数在限值以内。“简单接受”（DR-0）只比较点估计与限值，并列供参考，不作为结论。"
+        "余量是判定所用的置信界到限值的距离，正数在限值以内；其下图示中线为限值，阴影为符合一侧，点为实测值，横条为置信区间，"
+        "全宽为限值的 ±50%。承诺值下引号内为任务书原文。“简单接受”（DR-0）只比较点估计与限值，并列供参考，不作为结论。"
         "案卷结论取各项计划指标与指标组中最差者，由好到差为：符合、未定、未测、无效、不符合。"
     )
     points = [
@@ -232,14 +233,16 @@ def _result_row(f: Data) -> Sequence[object]:
         Cell(limit_text(f.get("list_limit")), () if source == "literal" else (SOURCES[source],)),
         _committed(f),
         measured(f),
-        signed(f.get("margin"), f["unit"]),
+        Cell(
+            signed(f.get("margin"), f["unit"]), strip=strip(f.get("value"), f.get("lower"), f.get("upper"), f["limit"])
+        ),
         verdict_cell(f["verdict"], f"简单接受：{Verdict(f['simple']).word}"),
     )
 
 
 def _committed(f: Data) -> Cell:
     verbatim = f.get("commitment_text")
-    return Cell(limit_text(f.get("commitment_limit")), (f"原文“{verbatim}”",) if verbatim else ())
+    return Cell(limit_text(f.get("commitment_limit")), (f"“{verbatim}”",) if verbatim else ())
 
 
 def measured(f: Data) -> Cell:

@@ -63,6 +63,32 @@ def panels(figure: Data | None) -> tuple[Panel, ...]:
     return tuple(_sample_panels(figure) if figure["kind"] == "samples" else _count_panels(figure))
 
 
+def strip(value: float | None, lower: float | None, upper: float | None, limit: Data) -> str:
+    """A wordless strip: limit in the middle, the side that satisfies shaded, the value as a dot, its bounds as a bar.
+
+    Full width is the limit ±50 %, beyond it an end stands at the edge; a bound that does not exist leaves its
+    end open. "" where there is nothing to show.
+    """
+    bound = limit["value"]
+    if value is None or isinstance(bound, bool) or not bound or limit["op"] == "==":
+        return ""
+
+    def place(number: float) -> float:
+        away = 100 * (number - float(bound)) / abs(float(bound))
+        return 50 + round(min(47.0, max(-47.0, away)), 2)
+
+    left, right = 0.0 if lower is None else place(lower), 100.0 if upper is None else place(upper)
+    stops = "".join(f"M{place(x)} 4V10" for x in (lower, upper) if x is not None)
+    shade = 0 if limit["op"] in ("<=", "<") else 50
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 14">'
+        f'<rect x="{shade}" y="1" width="50" height="12" fill="#dfe7ee"/>'
+        f'<path d="M50 0V14" stroke="{VERMILLION}" stroke-width="1.6" stroke-dasharray="3.2 1.6"/>'
+        f'<path d="M{left} 7H{right}{stops}" stroke="{INK}" stroke-width="1.2" fill="none"/>'
+        f'<circle cx="{place(value)}" cy="7" r="2.6" fill="{INK}"/></svg>'
+    )
+
+
 def prefixed(svg: str, prefix: str) -> str:
     """An SVG for inlining into HTML: ids made unique by `prefix`, no XML head, no namespace addresses."""
     svg = svg[svg.index("<svg") :]
@@ -249,10 +275,9 @@ def _days(axes: Axes, per_day: list[tuple[str, int]]) -> None:
     axes.set_xlim(first - 1, last + 1)
     marks = sorted({first, (first + last) // 2, last})
     axes.set_xticks(marks, [date.fromordinal(d).isoformat() for d in marks])
-    for label, side in zip(
-        axes.get_xticklabels(), ("left", "center", "right") if len(marks) == 3 else (), strict=False
-    ):
-        label.set_horizontalalignment(side)
+    if len(marks) > 1:  # the outer dates stay inside the plot
+        axes.get_xticklabels()[0].set_horizontalalignment("left")
+        axes.get_xticklabels()[-1].set_horizontalalignment("right")
     axes.locator_params(axis="y", nbins=5, integer=True)
     axes.grid(axis="y", color=PALE, lw=0.5)
     axes.set_axisbelow(True)

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from yanshou.harness.model import Problem, UserError, Verdict
-from yanshou.reports.display import MARKS
 from yanshou.reports.blocks import Document
+from yanshou.reports.display import MARKS
 from yanshou.reports.font import font_file
 
 TEMPLATE = Path(__file__).with_name("report.typ")
-STANDARD = "a-3b"
+STANDARD: Final = "a-3b"
 
 
 @dataclass(frozen=True)

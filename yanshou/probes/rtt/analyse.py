@@ -233,55 +233,57 @@ def _findings(
 ) -> Iterable[Validity]:
     """Every reason for caution, in the order of their codes. docs/probes/p-010-rtt.md says why each threshold."""
 
-    def invalid(number: int, text: str) -> Validity:
-        return Validity(f"RTT-V{number:02d}", Severity.INVALID, text)
+    def invalid(code: str, text: str) -> Validity:
+        return Validity(code, Severity.INVALID, text)
 
-    def warning(number: int, text: str) -> Validity:
-        return Validity(f"RTT-V{number:02d}", Severity.WARNING, text)
+    def warning(code: str, text: str) -> Validity:
+        return Validity(code, Severity.WARNING, text)
 
     measured = np.arange(offsets.size) >= params.warmup
     sent, answered = record.sent & measured, record.answered(params) & measured
     t1, number_sent, number_answered = record.t1[sent], int(sent.sum()), int(answered.sum())
     if number_sent < SENT_SHARE * params.count:
-        yield invalid(1, f"计划 {params.count} 包,实发 {number_sent} 包,不足 {SENT_SHARE:.0%}")
+        yield invalid("RTT-V01", f"计划 {params.count} 包,实发 {number_sent} 包,不足 {SENT_SHARE:.0%}")
     if number_sent:
         late = _quantile(t1 - record.scheduled[sent], 0.99)
         allowed = max(LATE_NS, round(LATE_SHARE * params.interval_ms * 1e6))
         if late > allowed:
-            yield invalid(2, f"发送端迟发:P99 {late / 1e3:.0f} µs,允许 {allowed / 1e3:.0f} µs")
+            yield invalid("RTT-V02", f"发送端迟发:P99 {late / 1e3:.0f} µs,允许 {allowed / 1e3:.0f} µs")
         gap = _longest_gap(t1, offsets[sent])
         if gap > GAP_NS:
-            yield invalid(3, f"发送中断 {gap / 1e6:.0f} ms(计划之外),允许 {GAP_NS // 1_000_000} ms")
+            yield invalid("RTT-V03", f"发送中断 {gap / 1e6:.0f} ms(计划之外),允许 {GAP_NS // 1_000_000} ms")
         if (step := _clock_step(clock)) > STEP_NS:
-            yield invalid(4, f"测量中系统时钟跳变 {step / 1e3:.0f} µs,允许 {STEP_NS // 1000} µs")
+            yield invalid("RTT-V04", f"测量中系统时钟跳变 {step / 1e3:.0f} µs,允许 {STEP_NS // 1000} µs")
         if (rate := _clock_rate(clock)) > RATE:
-            yield invalid(5, f"系统时钟速率偏差 {rate * 1e6:.0f} ppm,允许 {RATE * 1e6:.0f} ppm")
+            yield invalid("RTT-V05", f"系统时钟速率偏差 {rate * 1e6:.0f} ppm,允许 {RATE * 1e6:.0f} ppm")
         if not _clock_covers(clock, record.t1[record.sent]):
-            yield invalid(6, "时钟记录缺失或有 5 s 以上空缺,不能证明时钟未跳变")
+            yield invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺,不能证明时钟未跳变")
     kernel = int((answered & (record.t1_kernel > 0) & (record.t4_kernel > 0)).sum())
     if kernel < KERNEL_SHARE * number_answered:
-        yield warning(7, f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳,结果含本机调度延迟,偏大")
+        yield warning(
+            "RTT-V07", f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳,结果含本机调度延迟,偏大"
+        )
     if params.schedule == "grid":
-        yield warning(8, "固定间隔发包可能与网络周期同步,结果取决于相位")
+        yield warning("RTT-V08", "固定间隔发包可能与网络周期同步,结果取决于相位")
     impossible = answered & (
         (record.residence < 0) | (record.residence > record.round_trip * (1 + 2 * RATE) + SLACK_NS)
     )
     if impossible.any():
-        yield invalid(9, f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延,反射端时间戳不可信")
+        yield invalid("RTT-V09", f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延,反射端时间戳不可信")
     if record.rows["dup"]:
-        yield warning(10, f"收到 {record.rows['dup']} 个重复应答")
+        yield warning("RTT-V10", f"收到 {record.rows['dup']} 个重复应答")
     if record.rows["foreign"]:
-        yield warning(11, f"收到 {record.rows['foreign']} 个无法对应的应答")
+        yield warning("RTT-V11", f"收到 {record.rows['foreign']} 个无法对应的应答")
     orphans = int((record.judged & ~record.sent).sum())
     if record.rows["torn"] or orphans or record.rows["all"] != rows_expected:
-        yield warning(12, f"记录不完整(采集未正常结束);{orphans} 个已发未记结果的包按丢失计")
+        yield warning("RTT-V12", f"记录不完整(采集未正常结束);{orphans} 个已发未记结果的包按丢失计")
     base = (record.scheduled - offsets)[record.sent]
     if base.size and int(np.ptp(base)) > SLACK_NS:
-        yield invalid(13, "记录的计划发送时刻与种子生成的计划不符")
+        yield invalid("RTT-V13", "记录的计划发送时刻与种子生成的计划不符")
     elif (early := int((record.t1_user < record.scheduled - SLACK_NS)[record.sent].sum())) > 0:
-        yield invalid(13, f"{early} 个包早于计划时刻发出,计划时刻不可信")
+        yield invalid("RTT-V13", f"{early} 个包早于计划时刻发出,计划时刻不可信")
     if (bad := record.rows["bad"] + int(record.disordered(params).sum())) > 0:
-        yield invalid(14, f"{bad} 行记录无法识别或自相矛盾")
+        yield invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
 
 
 def _longest_gap(t1: Ints, planned: Ints) -> int:

@@ -67,7 +67,7 @@ class _Packet:
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Record one run. Raises ProbeError: RTT-E01 nobody answers, E02 port closed, E03 name, E04 refused here, E05 not STAMP."""
+    """Record one run. Raises ProbeError: RTT-E01 nobody answers, E02 rejected there, E03 name, E04 refused here, E05 not STAMP."""
     with _connected(params.host, params.port) as sock, punctual() as obtained:
         net = StampedSocket(sock, transmit=True)
         run.sink.stream(SESSION).write(_json(_session(params, run.seed, sock, net.kernel, obtained)))
@@ -97,9 +97,10 @@ def _silent(host: str, port: int, why: str) -> ProbeError:
     return ProbeError("RTT-E01", f"{host} 端口 {port} 无任何应答({why})", remedy)
 
 
-def _closed(params: Params) -> ProbeError:
-    remedy = f"在对端运行 yanshou reflect --port {params.port},或改正 host 与 port"
-    return ProbeError("RTT-E02", f"{params.host} 端口 {params.port} 未开放(收到 ICMP 端口不可达)", remedy)
+def _rejected(params: Params, error: OSError) -> ProbeError:
+    remedy = f"在对端运行 yanshou reflect --port {params.port},或改正 host 与 port、放行防火墙"
+    text = f"{params.host} 端口 {params.port} 未开放或拒收(收到 ICMP:{error.strerror or error})"
+    return ProbeError("RTT-E02", text, remedy)
 
 
 def _refused_here(error: OSError) -> ProbeError:
@@ -202,8 +203,8 @@ class _Sender:
         packet = _Packet(seq, due + self._real, t1, size=self._params.size)
         try:
             self._net.send(pack_request(seq, t1, self._params.size))
-        except ConnectionRefusedError:
-            raise _closed(self._params) from None
+        except ConnectionRefusedError as error:
+            raise _rejected(self._params, error) from None
         except PermissionError as error:
             raise _refused_here(error) from None
         except OSError:  # no route for a moment, no buffer: planned and not sent
@@ -223,8 +224,8 @@ class _Sender:
         try:
             while (received := self._net.receive()) is not None:
                 self._reply(received)
-        except ConnectionRefusedError:
-            raise _closed(self._params) from None
+        except OSError as error:
+            raise _rejected(self._params, error) from None
 
     def _reply(self, received: Received) -> None:
         reply = unpack_reply(received.data)

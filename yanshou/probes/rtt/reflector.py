@@ -64,10 +64,10 @@ def reflect(
                 answered += 1
             wait = (waiting[0][0] - SPIN_NS - time.monotonic_ns()) / 1e9 if waiting else IDLE_SECONDS
             select.select((sock,), (), (), max(0.0, wait))
-            while (request_in := net.receive()) is not None:
-                if is_request(request_in.data):
-                    age = time.time_ns() - (request_in.kernel_ns or request_in.user_ns)
-                    waiting.append((time.monotonic_ns() - age + delay_ns, request_in))
+            received = net.receive()  # one at a time: looking for a second would hold up the first
+            if received is not None and is_request(received.data):
+                age = time.time_ns() - (received.kernel_ns or received.user_ns)
+                waiting.append((time.monotonic_ns() - age + delay_ns, received))
 
 
 def _answer(net: StampedSocket, request: Received, *, delayed: bool) -> int:

@@ -27,7 +27,7 @@ class Params(BaseModel):
         default=PORT, ge=1, le=65535, description="反射端 UDP 端口；862 是 STAMP 的指定端口，监听它需要特权"
     )
     count: int = Field(default=3000, ge=1, le=10_000_000, description="参加判定的测量包数（不含预热）")
-    interval_ms: float = Field(default=10, ge=0.1, le=60_000, description="发包间隔的平均值，毫秒")
+    interval_ms: float = Field(default=10, ge=0.5, le=60_000, description="发包间隔的平均值，毫秒")
     min_interval_ms: float = Field(default=1, ge=0, description="发包间隔的最小值，毫秒；须小于平均值")
     schedule: Literal["poisson", "jitter", "grid"] = Field(
         default="poisson",

@@ -21,7 +21,7 @@ compute a one-way delay from these stamps; a round trip uses one clock only."""
 
 _REQUEST = struct.Struct("!IQHH")
 _REPLY = struct.Struct("!IQHHQIQHHB")
-_MBZ = slice(_REQUEST.size, SIZE)
+_MBZ, _ZEROS = slice(_REQUEST.size, SIZE), bytes(SIZE - _REQUEST.size)
 _NTP_EPOCH = 2_208_988_800  # seconds from 1900-01-01 to 1970-01-01
 _PTP_FORMAT = 0x4000
 _SECOND = 1_000_000_000
@@ -67,7 +67,7 @@ def is_request(data: bytes) -> bool:
     RFC 8762 lets a receiver ignore MBZ. Checking it keeps two reflectors from answering each other for ever: a reply
     has its receive time there.
     """
-    return len(data) >= SIZE and data[13] != 0 and not any(data[_MBZ])
+    return len(data) >= SIZE and data[13] != 0 and data[_MBZ] == _ZEROS
 
 
 def pack_reply(request: bytes, received_ns: int, transmitted_ns: int, ttl: int) -> bytes:

@@ -98,7 +98,7 @@ class StampedSocket:
                 yield self._first + number, stamp
 
     def receive(self) -> Received | None:
-        """The next waiting datagram, None when there is none. Raises ConnectionRefusedError (ICMP port unreachable)."""
+        """The next waiting datagram, None when there is none. Raises OSError: an ICMP message says that ours are rejected."""
         try:
             data, cmsgs, _, address = self._sock.recvmsg(LONGEST, 256)
         except BlockingIOError:

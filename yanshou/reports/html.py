@@ -1,0 +1,39 @@
+"""The HTML: the document in one file that needs no script, no network and no font of its own.
+
+It must never load anything: the page forbids itself scripts and resources, all texts are escaped, and the machine-readable
+results lie inside as inert data.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from yanshou.harness.model import Verdict
+from yanshou.reports.blocks import Document
+from yanshou.reports.display import MARKS
+from yanshou.reports.figures import prefixed
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+def render_html(document: Document, results: bytes) -> bytes:
+    """HTML bytes. `results` is canonical JSON, embedded so that no text in it can end its element."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
+    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        doc=document.to_json(),
+        verdicts={v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict},
+        results=Markup(_inert(results)),
+    )
+    return page.encode()
+
+
+def _inert(data: bytes) -> str:
+    """JSON with <, > and & as escapes (they occur in strings only): the same value, and no markup."""
+    text = data.decode()
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
