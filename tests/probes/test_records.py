@@ -237,9 +237,9 @@ def test_a_file_without_line_ends_is_read_piece_by_piece() -> None:
             self.left -= size
             return size
 
-    columns, rows = read_table(io.BufferedReader(Endless()), "utf-8", ",")
-    assert columns == ()
-    assert all(row == [] for row in rows)
+    with read_table(io.BufferedReader(Endless()), "utf-8", ",") as (columns, rows):
+        assert columns == ()
+        assert all(row == [] for row in rows)
 
 
 # --- bad and cut evidence ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from scipy.stats import binom
 from yanshou.harness.evidence import Ledger, RunEvidence, acknowledged_streams
 from yanshou.harness.model import Samples, Severity
 from yanshou.probes.rtt.analyse import analyse
-from yanshou.probes.rtt.spec import Params
+from yanshou.probes.rtt.spec import SPEC, Params
 
 pytestmark = [
     pytest.mark.netns,
@@ -35,7 +35,11 @@ import sys, threading
 from yanshou.probes.rtt.reflector import reflect
 stop = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
-reflect(sys.argv[1], 0, delay_s=float(sys.argv[2]), stop=stop, ready=lambda host, port: print(port, flush=True))
+holds = []
+reflect(sys.argv[1], 0, delay_s=float(sys.argv[2]), stop=stop, ready=lambda host, port: print(port, flush=True),
+        log=lambda seq, hold: holds.append((seq, hold)))
+for seq, hold in holds:
+    print(seq, hold)
 """
 CAPTURE = """
 import sys
@@ -43,7 +47,7 @@ from pathlib import Path
 from yanshou.harness.evidence import Ledger, RunWriter
 from yanshou.harness.model import RunStatus
 from yanshou.probes.rtt.capture import capture
-from yanshou.probes.rtt.spec import Params
+from yanshou.probes.rtt.spec import SPEC, Params
 from yanshou.probes.contract import RunContext
 folder, params = Path(sys.argv[1]), Params.model_validate_json(sys.argv[2])
 with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:
@@ -73,27 +77,31 @@ def two_hosts() -> Iterator[None]:
 
 
 @contextmanager
-def reflector(delay_ms: float) -> Iterator[int]:
+def reflector(delay_ms: float) -> Iterator[tuple[int, list[int]]]:
+    """Its port, and the true hold of each packet in ns, in order of arrival, once the block is left."""
     command = ["ip", "netns", "exec", FAR, sys.executable, "-c", REFLECT, ADDRESS, str(delay_ms / 1000)]
+    holds: list[int] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdin is not None
         assert child.stdout is not None
+        port = int(child.stdout.readline())
         try:
-            yield int(child.stdout.readline())
+            yield port, holds
         finally:
-            child.stdin.close()
+            log, _ = child.communicate(timeout=10)
+            holds += [int(line.split()[1]) for line in log.splitlines()]
 
 
-def measure(folder: Path, delay_ms: float) -> Samples:
-    """1500 packets from one namespace to a reflector with `delay_ms` in the other."""
+def measure(folder: Path, delay_ms: float) -> tuple[Samples, np.ndarray]:
+    """1500 packets from one namespace to a reflector with `delay_ms` in the other, and their true holds, ns."""
     folder.mkdir()
-    with reflector(delay_ms) as port:
+    with reflector(delay_ms) as (port, holds):
         params = Params(host=ADDRESS, port=port, count=1500, interval_ms=2)
         command = ["ip", "netns", "exec", NEAR, sys.executable, "-c", CAPTURE]
         subprocess.run([*command, str(folder), params.model_dump_json(), str(SEED)], check=True, timeout=60)
     with Ledger(folder) as ledger:
         state = acknowledged_streams(ledger.records, 1)
-    return analyse(RunEvidence(folder / "runs" / "0001-x", state), params, SEED)
+    samples = analyse(RunEvidence(folder / "runs" / "0001-x", state), params, SEED)
+    return samples, np.array(holds[params.warmup :], dtype=float)
 
 
 def p99_bounds(values: np.ndarray) -> tuple[float, float]:
@@ -106,21 +114,20 @@ def p99_bounds(values: np.ndarray) -> tuple[float, float]:
 
 
 def test_a_delay_below_two_ms_is_found_below(two_hosts: None, tmp_path: Path) -> None:
-    """A stall of this host only adds delay: one of three runs without one shows that the probe adds none of its own."""
-    uppers = []
+    """The probe adds no more than its tolerance to what the reflector truly did; on a host that stalls that is more than set."""
     for attempt in range(3):
-        samples = measure(tmp_path / str(attempt), 1.0)
-        assert samples.values.min() >= 1e6
-        assert samples.facts["stamps"]["t1_kernel"] == samples.facts["stamps"]["t4_kernel"] == samples.facts["received"]
-        uppers.append(p99_bounds(samples.values)[1])
-        if uppers[-1] < 2 and not any(finding.severity is Severity.INVALID for finding in samples.validity):
+        samples, holds = measure(tmp_path / str(attempt), 1.0)
+        assert samples.facts["stamps"] == {"t1_kernel": 1500, "t4_kernel": 1500}
+        true_upper, upper = p99_bounds(holds)[1], p99_bounds(samples.values)[1]
+        assert true_upper < upper <= true_upper + SPEC.tolerance
+        if upper < 2 and not any(finding.severity is Severity.INVALID for finding in samples.validity):
             return
-    pytest.fail(f"upper bounds of P99 in ms: {uppers}")
+    pytest.skip(f"this host stalls: the reflector itself held packets for {true_upper:.1f} ms (P99, upper bound)")
 
 
 @pytest.mark.parametrize(("delay_ms", "side"), [(2.5, 0), (2.1, 1)], ids=["2.5 lower bound", "2.1 upper bound"])
 def test_a_delay_above_two_ms_is_never_found_below(two_hosts: None, tmp_path: Path, delay_ms: float, side: int) -> None:
-    samples = measure(tmp_path / "run", delay_ms)
+    samples, _ = measure(tmp_path / "run", delay_ms)
     assert samples.values.size == 1500
     assert samples.values.min() >= delay_ms * 1e6
     assert p99_bounds(samples.values)[side] > 2

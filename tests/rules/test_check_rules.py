@@ -118,6 +118,7 @@ FAILING = [
     ("C07", TEXT, [("    kind: counted\n", "")], "  S10-Q02:", "方法类别"),
     ("C07", SCENARIO_3, [("name: 审图时长, ", "")], "S03-P01", "没有名称"),
     ("C07", SCENARIO_3, [("{probe: records}", "{}")], "  S03-P01: {}", "没有仪器"),
+    ("C07", SCENARIO_3, [("measure:\n  S03-P01: {probe: records}\n", "")], "S03-P01", "没有仪器"),
     ("C08", TEXT, [("    baseline: 8 ms", "    baseline:")], "    baseline:\n", "S10-I03.baseline"),
     ("C08", TEXT, [("    baseline: 8 ms\n", "")], "  S10-I03:", "本单位当前水平"),
     ("C08", TEXT, [("name: 某电子元件厂5G工厂", 'name: "<项目名称>"')], "<项目名称>", "project.name"),

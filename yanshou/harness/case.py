@@ -772,7 +772,8 @@ def c07(case: Case, public_list: PublicList) -> Iterator[Problem]:
         if not case.has(*place, "kind"):
             yield _problem(case, "C07", f"{name} 没有方法类别", "写 kind: measured、counted 或 inspected", *place)
         if not case.has("measure", name, "probe"):
-            yield _problem(case, "C07", f"{name} 没有仪器", f"在 measure 的 {name} 下写 probe", "measure", name)
+            here = ("measure", name) if case.has("measure", name) else place
+            yield _problem(case, "C07", f"{name} 没有仪器", f"在 measure 的 {name} 下写 probe", *here)
         if commitment.target:
             try:
                 parse_target(commitment.target)
@@ -1022,52 +1023,58 @@ def _own(row: Scenario) -> Iterator[tuple[str, str]]:
             yield requirement.id, requirement.text
 
 
+_HEAD = """\
+# {title}　场景 {number}　{name}
+# 填写所有 <…>，然后运行 yanshou check；目标照申报材料原样写，如 ≤ 2 ms、不少于10万条、支持。
+# 编辑器补全：yanshou schema case > case.schema.json
+yanshou: 1
+list: {list_id}
+scenario: {number}
+mode: {mode}  # acceptance 正式验收，self-check 自检，demo 演示
+{formal}
+project:
+  name: "<项目名称>"
+  lead:
+    name: "<牵头单位全称>"
+    uscc: "<统一社会信用代码，18 位>"
+  partners: []  # 联合单位，每个写 - {{name: 全称, uscc: 代码}}
+  published: "<发榜日，如 2024-11-01>"
+  deadline: "<完成时限，发榜之日起一年内>"
+
+target:
+  kind: "<production 生产环境、lab 实验室、simulator 模拟>"
+  site: "<地点>"
+  version: "<系统名称与版本>"
+  condition: "<测试时的状态>"
+  subjects: []  # 一个案卷有几个受检对象时逐个列出，如车型、基站
+"""
+_FORMAL = """
+report:
+  number: "<报告编号>"
+  edition: restricted  # 不公开；public 公开版只印结论
+
+evaluator:
+  name: "<评测机构名称>"
+  address: "<地址>"
+  people:
+    - {name: "<姓名>", role: "<检测、审核、批准>"}
+
+client:
+  name: "<委托方名称>"
+  contact: "<通信地址或座机，不写手机号与邮箱>"
+"""
+
+
 def _head(public_list: PublicList, row: Scenario, mode: str) -> Iterator[str]:
-    yield from _comment(
-        "",
-        f"{public_list.title}　场景 {row.number}　{row.name.restored}",
-        "填写所有 <…>，然后运行 yanshou check；目标照申报材料原样写，如 ≤ 2 ms、不少于10万条、支持。",
-        "编辑器补全：yanshou schema case > case.schema.json",
-    )
-    yield from ("yanshou: 1", f"list: {public_list.id}", f"scenario: {row.number}", f"mode: {mode}")
-    yield from _comment("", "mode：acceptance 正式验收，self-check 自检，demo 演示")
-    formal = mode == Mode.ACCEPTANCE
-    if formal:
-        yield from (
-            "",
-            "report:",
-            f"  number: {_placeholder('报告编号')}",
-            "  edition: restricted  # 不公开；public 公开版只印结论",
-        )
-    yield from ("", "project:", f"  name: {_placeholder('项目名称')}", "  lead:")
-    yield from (f"    name: {_placeholder('牵头单位全称')}", f"    uscc: {_placeholder('统一社会信用代码，18 位')}")
-    yield "  partners: []  # 联合单位，每个写 - {name: 全称, uscc: 代码}"
-    yield from (
-        f"  published: {_placeholder('发榜日，如 2024-11-01')}",
-        f"  deadline: {_placeholder('完成时限，发榜之日起一年内')}",
-    )
-    if formal:
-        yield from (
-            "",
-            "evaluator:",
-            f"  name: {_placeholder('评测机构名称')}",
-            f"  address: {_placeholder('地址')}",
-            "  people:",
-        )
-        yield f"    - {{name: {_placeholder('姓名')}, role: {_placeholder('检测、审核、批准')}}}"
-        yield from (
-            "",
-            "client:",
-            f"  name: {_placeholder('委托方名称')}",
-            f"  contact: {_placeholder('通信地址或座机，不写手机号与邮箱')}",
-        )
-    yield from ("", "target:", f"  kind: {_placeholder('production 生产环境、lab 实验室、simulator 模拟')}")
-    yield from (
-        f"  site: {_placeholder('地点')}",
-        f"  version: {_placeholder('系统名称与版本')}",
-        f"  condition: {_placeholder('测试时的状态')}",
-    )
-    yield "  subjects: []  # 一个案卷有几个受检对象时逐个列出，如车型、基站"
+    formal = _FORMAL if mode == Mode.ACCEPTANCE else ""
+    yield _HEAD.format(
+        title=public_list.title,
+        number=row.number,
+        name=row.name.restored,
+        list_id=public_list.id,
+        mode=mode,
+        formal=formal,
+    ).rstrip()
 
 
 def _commitments(row: Scenario) -> Iterator[str]:

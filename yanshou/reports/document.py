@@ -529,7 +529,7 @@ def _attempts(f: Data) -> Iterator[Block]:
         )
         for a in f["attempts"]
     ]
-    columns = {"次": 1.2, "运行": 0.8, "状态": 1.7, "实测值": 2.5, "起止": 2.5, "判定": 1.5}
+    columns = {"次": 1.7, "运行": 0.8, "状态": 1.7, "实测值": 2.4, "起止": 2.4, "判定": 1.5}
     yield table("全部测量", columns, rows)
     told = [
         (str(a["run"]), "　".join(f"{name} = {cell(value).text}" for name, value in a["facts"].items()))

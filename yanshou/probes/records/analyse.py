@@ -15,9 +15,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
@@ -31,13 +31,15 @@ from yanshou.probes.texts import moment, plain
 Key = tuple[str, ...]
 
 EXPORT, AUDIT, IMPORT = "export.csv", "audit.csv", "import.json"
+RESULT = "result"
 RESULTS = {"好": True, "good": True, "1": True, "坏": False, "bad": False, "0": False}
-"""The words for an audited record in column `result`; empty is not yet answered."""
+"""The words for an audited record in column RESULT; empty is not yet answered."""
 LONGEST_LINE = 1 << 20
 RECENT_DAYS = 7
 RECENT_SHARE = 0.5
 MANGLED_SHARE = 0.01
 REGULAR_ROWS = 1000
+_DAY = timedelta(days=1)
 MANGLED = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]{2,}|[0-9]{15}0{3,}|[0-9]+\.0+", re.IGNORECASE)
 """What spreadsheets make of long numbers: 1.23E+15, all zero after the 15th of >= 18 digits, 12345.0.
 
@@ -45,39 +47,35 @@ Sixteen or seventeen digits end in zeros by chance too often to accuse anybody, 
 """
 
 
+@contextmanager
 def read_table(
     stream: BinaryIO, encoding: str, delimiter: str, errors: str = "replace"
-) -> tuple[Key, Iterator[list[str]]]:
-    """Column names (stripped, () when there are none) and the rows of a CSV stream, in bounded memory.
+) -> Iterator[tuple[Key, Iterator[list[str]]]]:
+    """Column names (stripped, () when there are none) and the rows of a CSV stream, in bounded memory; closes the stream.
 
     A byte order mark is dropped in any encoding. Blank lines are not rows. A record with broken quoting comes as one
-    empty list per physical line that it swallowed, so that a lost quote can hide no row. Raises UnicodeDecodeError with
+    empty list per physical line that it swallowed, so that a lost quote can hide no row. Raises UnicodeError with
     `errors="strict"`.
     """
-    text = io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="")
-    line = partial(text.readline, LONGEST_LINE)
-    reader = csv.reader(chain([line().removeprefix("\ufeff")], iter(line, "")), delimiter=delimiter, strict=True)
+    with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text:
+        line = partial(text.readline, LONGEST_LINE)
+        reader = csv.reader(chain([line().removeprefix("\ufeff")], iter(line, "")), delimiter=delimiter, strict=True)
 
-    def rows() -> Iterator[list[str]]:
-        read = 0
-        while True:
-            try:
-                for row in reader:
-                    if row:
-                        yield row
+        def rows() -> Iterator[list[str]]:
+            read = 0
+            while True:
+                try:
+                    for row in reader:
+                        if row:
+                            yield row
+                        read = reader.line_num
+                    return
+                except csv.Error:
+                    yield from repeat([], reader.line_num - read)
                     read = reader.line_num
-                return
-            except csv.Error:
-                yield from repeat([], reader.line_num - read)
-                read = reader.line_num
 
-    table = rows()
-    return tuple(name.strip() for name in next(table, [])), table
-
-
-def positions(columns: Key, wanted: Iterable[str]) -> list[int]:
-    """Index of each wanted column. Raises ValueError when one is not there."""
-    return [columns.index(name) for name in wanted]
+        table = rows()
+        yield tuple(name.strip() for name in next(table, [])), table
 
 
 def normaliser(params: Params) -> Callable[[list[str]], Key]:
@@ -132,7 +130,7 @@ def admitted(
 
     Raises ValueError when a declared column is missing.
     """
-    key_at = positions(columns, params.key)
+    key_at = [columns.index(name) for name in params.key]
     time_at = columns.index(params.time) if params.time else None
     rules = [(rule.code, columns.index(rule.column), _predicate(rule)) for rule in params.exclude]
     start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
@@ -166,27 +164,23 @@ def admitted(
 class _Rhythm:
     """The longest run of rows, in file order, whose time stamps keep exactly one step (0 = all equal).
 
-    Stamps at midnight are dates without a time of day and end a run: many records a day are no rhythm.
+    Stamps that are all at midnight are dates without a time of day: many records on one date are no rhythm.
     """
 
     longest: int = 0
-    _run: int = 0
+    _run: int = 1
     _last: datetime | None = None
     _step: timedelta | None = None
 
     def feed(self, when: datetime) -> None:
-        if when.hour == when.minute == when.second == when.microsecond == 0:
-            self._run, self._last, self._step = 0, None, None
-            return
-        step = None if self._last is None else when - self._last
-        if step is None:
-            self._run = 1
-        elif step == self._step:
-            self._run += 1
-        else:
-            self._run = 2
-        self._last, self._step = when, step
-        self.longest = max(self.longest, self._run)
+        """Take in the next row's time stamp."""
+        if self._last is not None:
+            step = when - self._last
+            self._run = self._run + 1 if step == self._step else 2
+            self._step = step
+            if self._run > self.longest and (step % _DAY or when.time() != time.min):
+                self.longest = self._run
+        self._last = when
 
 
 def draw_sample(keys_count: int, size: int, seed: int, export_sha256: str) -> tuple[int, ...]:
@@ -224,8 +218,7 @@ def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[K
 
     def net() -> Iterator[Key]:
         seen: set[bytes] = set()
-        with opened() as stream:
-            columns, rows = read_table(stream, params.encoding, params.delimiter)
+        with read_table(opened(), params.encoding, params.delimiter) as (columns, rows):
             for key, _ in admitted(columns, rows, params, Counter()):
                 digest = key_digest(key)
                 if digest not in seen:
@@ -238,43 +231,39 @@ def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[K
     return [found[index] for index in indices]
 
 
-def read_audit(data: bytes, params: Params) -> tuple[Key, Iterator[tuple[Key, str]]]:
+def read_audit(data: bytes, params: Params) -> tuple[Key, list[tuple[Key, str]]]:
     """Column names and (normalised key, result word) per row of an audit file: comma-separated UTF-8, or else GB 18030.
 
-    Rows that are not as wide as the header have the key (). Iterating raises ValueError when a column is missing.
+    Rows that are not as wide as the header have the key (); there are no rows when a column is missing.
     """
     try:
         data.decode("utf-8")
         encoding = "utf-8"
     except UnicodeDecodeError:
         encoding = "gb18030"
-    columns, table = read_table(io.BytesIO(data), encoding, ",")
-    normal = normaliser(params)
-
-    def rows() -> Iterator[tuple[Key, str]]:
-        *key_at, result_at = positions(columns, (*params.key, "result"))
-        for row in table:
-            if len(row) == len(columns):
-                yield normal([row[at] for at in key_at]), plain(row[result_at]).lower()
-            else:
-                yield (), ""
-
-    return columns, rows()
+    wanted = (*params.key, RESULT)
+    with read_table(io.BytesIO(data), encoding, ",") as (columns, table):
+        if not set(wanted) <= set(columns):
+            return columns, []
+        *key_at, result_at = map(columns.index, wanted)
+        normal, width = normaliser(params), len(columns)
+        rows = [
+            (normal([row[at] for at in key_at]), plain(row[result_at]).lower()) if len(row) == width else ((), "")
+            for row in table
+        ]
+    return columns, rows
 
 
 def _audited(data: bytes, params: Params, population: int, drawn: frozenset[bytes]) -> tuple[Audit, Iterator[Validity]]:
     """The audit's outcome: whatever was drawn and not confirmed as good counts as not good."""
     results: dict[bytes, bool | None] = {}
     foreign = 0
-    try:
-        for key, word in read_audit(data, params)[1]:
-            digest = key_digest(key)
-            if digest in drawn and digest not in results:
-                results[digest] = RESULTS.get(word)
-            else:
-                foreign += 1
-    except ValueError:  # no such columns: nothing was answered
-        results.clear()
+    for key, word in read_audit(data, params)[1]:
+        digest = key_digest(key)
+        if digest in drawn and digest not in results:
+            results[digest] = RESULTS.get(word)
+        else:
+            foreign += 1
     answered = sum(good is not None for good in results.values())
 
     def findings() -> Iterator[Validity]:
@@ -327,20 +316,21 @@ class _Tally:
 
 
 def _tally(stream: BinaryIO, params: Params) -> _Tally:
-    columns, rows = read_table(stream, params.encoding, params.delimiter)
-    tally = _Tally(columns)
-    if tally.lacks(params):
-        return tally
-    seen, candidates = tally.seen, 0
-    for key, when in admitted(columns, rows, params, tally.counts):
-        candidates += 1
-        tally.mangled += any(map(MANGLED.fullmatch, key))
-        digest = key_digest(key)
-        seen[digest] = seen.get(digest, 0) + 1
-        if when is not None and seen[digest] == 1:
-            tally.days[when.date()] += 1
-            tally.first, tally.last = min(tally.first, when), max(tally.last, when)
-            tally.rhythm.feed(when)
+    """One pass over an export; closes the stream."""
+    with read_table(stream, params.encoding, params.delimiter) as (columns, rows):
+        tally = _Tally(columns)
+        if tally.lacks(params):
+            return tally
+        seen, candidates = tally.seen, 0
+        for key, when in admitted(columns, rows, params, tally.counts):
+            candidates += 1
+            tally.mangled += any(map(MANGLED.fullmatch, key))
+            digest = key_digest(key)
+            seen[digest] = seen.get(digest, 0) + 1
+            if when is not None and seen[digest] == 1:
+                tally.days[when.date()] += 1
+                tally.first, tally.last = min(tally.first, when), max(tally.last, when)
+                tally.rhythm.feed(when)
     tally.counts["REC-X-DUP"] = candidates - len(seen)
     return tally
 
@@ -367,14 +357,13 @@ def _findings(params: Params, tally: _Tally, whole: bool) -> Iterator[Validity]:
 
 def _days(window: Window) -> float:
     start, end = window.bounds()
-    return (end - start) / timedelta(days=1)
+    return (end - start) / _DAY
 
 
 def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     """The count that the acknowledged export yields; a cut or missing export gives REC-V07 (invalid), never an exception."""
     streams = evidence.streams()
-    with closing(evidence.open(EXPORT) if EXPORT in streams else io.BytesIO()) as stream:
-        tally = _tally(stream, params)
+    tally = _tally(evidence.open(EXPORT) if EXPORT in streams else io.BytesIO(), params)
     net = len(tally.seen)
     sha256 = evidence.sha256(EXPORT) if EXPORT in streams else sha256_bytes(b"")
     validity = list(_findings(params, tally, whole=not (_incomplete(evidence) or tally.lacks(params))))

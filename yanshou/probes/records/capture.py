@@ -14,7 +14,7 @@ from typing import NoReturn
 from yanshou.harness.evidence import CHUNK, canonical
 from yanshou.harness.model import Json, ProbeError
 from yanshou.probes.contract import Progress, RunContext
-from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, RESULTS, Key, read_audit, read_table
+from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, RESULT, RESULTS, Key, read_audit, read_table
 from yanshou.probes.records.spec import Params
 
 
@@ -76,14 +76,13 @@ def _checked_file(folder: Path, name: str, what: str) -> Path:
 def _check_export(path: Path, params: Params) -> int:
     """Number of rows, once the whole file has been decoded and its header found to hold every declared column."""
     rows = 0
-    with path.open("rb") as f:
-        try:
-            columns, table = read_table(f, params.encoding, params.delimiter, errors="strict")
+    try:
+        with read_table(path.open("rb"), params.encoding, params.delimiter, errors="strict") as (columns, table):
             _check_columns("REC-E06", path, columns, params.columns())
             for _ in table:
                 rows += 1
-        except UnicodeError:
-            _refuse_encoding(path, params.encoding, rows)
+    except UnicodeError:
+        _refuse_encoding(path, params.encoding, rows)
     return rows
 
 
@@ -120,7 +119,7 @@ def _check_columns(code: str, path: Path, columns: Key, wanted: tuple[str, ...])
 
 def _check_audit(path: Path, params: Params) -> None:
     columns, rows = read_audit(path.read_bytes(), params)
-    _check_columns("REC-E09", path, columns, (*params.key, "result"))
+    _check_columns("REC-E09", path, columns, (*params.key, RESULT))
     for number, (_, word) in enumerate(rows, 1):
         if word and word not in RESULTS:
             words = "、".join(RESULTS)
