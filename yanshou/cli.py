@@ -103,7 +103,7 @@ def new(
     mode: Annotated[str, typer.Option("--mode", help="acceptance | self-check | demo")] = "self-check",
 ) -> None:
     """新建案卷:写出带注释的 case.yaml,由人填写。"""
-    from yanshou.harness.case import new_case
+    from yanshou.harness.case_template import new_case
     from yanshou.harness.engine import params_help
     from yanshou.harness.evidence import require_writable, write_atomic
     from yanshou.harness.listing import load_list
@@ -127,7 +127,8 @@ def new(
 @app.command()
 def check(folder: Folder = None, as_json: AsJson = False) -> None:
     """检查案卷:规则 C01–C15,逐条给出文件、行号、错在哪、怎么办。"""
-    from yanshou.harness.case import check_case, load_case
+    from yanshou.harness.case import load_case
+    from yanshou.harness.check import check_case
     from yanshou.harness.listing import load_list
     from yanshou.show import problems
 
@@ -200,7 +201,9 @@ def plan(
     else:
         shown = draft(place).plan
     if as_json:
-        _print_json({**json.loads(shown.to_bytes()), "sha256": shown.sha256, "open": [p.to_json() for p in open_points(shown)]})
+        _print_json(
+            {**json.loads(shown.to_bytes()), "sha256": shown.sha256, "open": [p.to_json() for p in open_points(shown)]}
+        )
         return
     out = _out()
     out.print(plan_table(shown))
@@ -209,7 +212,11 @@ def plan(
         out.print(f"未纳入计划的榜单指标:{'、'.join(shown.not_planned)}", markup=False)
     for line in equipment_lines(shown):
         out.print(f"需要:{line}", markup=False)
-    said = {"frozen": "计划已冻结", "unchanged": "计划早已冻结,没有变化", "amended": f"变更已登记,计划第 {shown.revision} 版"}
+    said = {
+        "frozen": "计划已冻结",
+        "unchanged": "计划早已冻结,没有变化",
+        "amended": f"变更已登记,计划第 {shown.revision} 版",
+    }
     if freeze:
         out.print(f"{said[word]}:{place / 'plan.lock.json'} sha256:{shown.sha256}", markup=False, soft_wrap=True)
 
@@ -354,7 +361,9 @@ def sign(
     role: Annotated[str, typer.Option("--role", help="tester | reviewer | approver | project | witness")] = "tester",
     key: Annotated[Path, typer.Option("--key", help="私钥文件")] = Path("key"),
     sign_the_plan: Annotated[bool, typer.Option("--plan", help="签计划(测量之前),不是签数据包")] = False,
-    with_: Annotated[list[str] | None, typer.Option("--with", help="还要谁签:角色=公钥文件,可多次;首签时定名册")] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="还要谁签:角色=公钥文件,可多次;首签时定名册")
+    ] = None,
     trust: Annotated[Path | None, typer.Option("--trust", help="由信任文件定名册")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -373,7 +382,9 @@ def sign(
         if as_json:
             _print_json({"file": str(place / "plan.dsse.json"), "signatures": len(envelope.signatures)})
         else:
-            typer.echo(f"计划已签:{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})")
+            typer.echo(
+                f"计划已签:{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})"
+            )
         return
     sealed = sign_package(place, _private_key(key), Role(role), roster, trusted)
     if as_json:
@@ -443,7 +454,9 @@ def _defect(error: BaseException) -> int:
     fd, name = tempfile.mkstemp(prefix="yanshou-", suffix=".txt", text=True)
     with os.fdopen(fd, "w", encoding="utf-8") as f:
         traceback.print_exception(error, file=f)
-    typer.echo(str(Problem("E-INTERNAL", f"内部错误 {type(error).__name__}: {error}", f"请把 {name} 交给开发者")), err=True)
+    typer.echo(
+        str(Problem("E-INTERNAL", f"内部错误 {type(error).__name__}: {error}", f"请把 {name} 交给开发者")), err=True
+    )
     return int(ExitCode.INTERNAL)
 
 
@@ -457,7 +470,9 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         code = _stop(error)
     except LedgerDamage as error:
-        code = _stop(UserError(Problem("V-L01", error.text, "从副本恢复台账", error.path, error.line), ExitCode.UNVERIFIED))
+        code = _stop(
+            UserError(Problem("V-L01", error.text, "从副本恢复台账", error.path, error.line), ExitCode.UNVERIFIED)
+        )
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("已中断;已确认的数据都在,再次运行即可继续", err=True)
         code = ExitCode.INTERRUPTED

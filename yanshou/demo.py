@@ -149,13 +149,26 @@ def answer_sheet() -> str:
 @contextmanager
 def reflector(delay_ms: float) -> Iterator[int]:
     """A reflector with a known added delay in a process of its own; yields its port on loopback."""
-    command = [sys.executable, "-m", "yanshou", "reflect", "--bind", "127.0.0.1", "--port", "0", "--delay", str(delay_ms)]
+    command = [
+        sys.executable,
+        "-m",
+        "yanshou",
+        "reflect",
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        "0",
+        "--delay",
+        str(delay_ms),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         line = process.stdout.readline() if process.stdout else ""
         found = re.search(r":(\d+) ", line)
         if found is None:
-            raise UserError(Problem("DEMO-E01", "演示用的反射器没有启动", "运行 yanshou doctor 检查"), ExitCode.INTERNAL)
+            raise UserError(
+                Problem("DEMO-E01", "演示用的反射器没有启动", "运行 yanshou doctor 检查"), ExitCode.INTERNAL
+            )
         yield int(found[1])
     finally:
         process.terminate()

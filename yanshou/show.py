@@ -43,7 +43,9 @@ def problems(lines: Iterable[Problem], out: Console) -> None:
 
 def plan_table(plan: Plan) -> Table:
     """The dry run as a table."""
-    table = Table(title=f"测试计划 · 场景 {plan.scenario} {plan.scenario_name} · {plan.mode.value}", title_justify="left")
+    table = Table(
+        title=f"测试计划 · 场景 {plan.scenario} {plan.scenario_name} · {plan.mode.value}", title_justify="left"
+    )
     for heading in ("指标", "名称", "判定限值", "统计量", "仪器", "样本(至少)", "可超限", "时长", "次数"):
         table.add_column(heading, overflow="fold")
     for i in plan.indicators:
@@ -101,7 +103,9 @@ def limit_text(limit: Mapping[str, Json] | None) -> str:
 def result_table(record: Mapping[str, Json]) -> Table:
     """The findings of a record."""
     marking = f" · {record['marking']}" if record["marking"] else ""
-    table = Table(title=f"场景 {record['case']['scenario']} {record['case']['scenario_name']}{marking}", title_justify="left")
+    table = Table(
+        title=f"场景 {record['case']['scenario']} {record['case']['scenario_name']}{marking}", title_justify="left"
+    )
     for heading in ("指标", "名称", "榜单", "承诺", "实测", "n", "次", "判定", "理由"):
         table.add_column(heading, overflow="fold")
     for f in record["findings"]:
@@ -194,7 +198,9 @@ class TerminalObserver:
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """The run is closed."""
         self._stop()
-        self._out.print(f"运行 {run:04d} {status.word}" + (f":{reason}" if reason else ""), markup=False, soft_wrap=True)
+        self._out.print(
+            f"运行 {run:04d} {status.word}" + (f":{reason}" if reason else ""), markup=False, soft_wrap=True
+        )
 
     def problem(self, problem: Problem) -> None:
         """What stopped a run."""

@@ -20,7 +20,9 @@ def yanshou(*arguments: object, prefix: Sequence[str] = (), timeout: float = 300
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def latency_case(folder: Path, host: str, port: int, *, count: int = 1000, interval_ms: float = 2, **rule: object) -> Path:
+def latency_case(
+    folder: Path, host: str, port: int, *, count: int = 1000, interval_ms: float = 2, **rule: object
+) -> Path:
     """A self-check case with nothing but a fully defined S10-I03."""
     rules = json.dumps(rule) if rule else "{}"
     folder.mkdir(parents=True, exist_ok=True)

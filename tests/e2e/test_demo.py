@@ -187,9 +187,13 @@ def test_a_flawless_forgery_needs_a_trust_file(unpacked: Path, tmp_path: Path) -
     assert yanshou("verify", forged).returncode == 0
     new_key(tmp_path / "tester", algorithm="ed25519", name="检测员")
     public = json.loads((tmp_path / "tester.pub").read_text())
-    entry = "{name: 检测员, roles: [tester], algorithm: ed25519, id: %s, valid_from: 2026-01-01, valid_until: 2099-12-31}"
+    entry = (
+        "{name: 检测员, roles: [tester], algorithm: ed25519, id: %s, valid_from: 2026-01-01, valid_until: 2099-12-31}"
+    )
     trust = tmp_path / "trust.yaml"
-    trust.write_text(f"keys:\n  - {entry % public['id']}\nrequire: {{plan: [tester], package: [tester]}}\n", encoding="utf-8")
+    trust.write_text(
+        f"keys:\n  - {entry % public['id']}\nrequire: {{plan: [tester], package: [tester]}}\n", encoding="utf-8"
+    )
     done = yanshou("verify", forged, "--trust", trust)
     assert (done.returncode, "V-S09" in done.stdout) == (4, True), done.stdout
 

@@ -102,7 +102,9 @@ def test_amendment_needs_author_and_reason_and_is_kept(tmp_path: Path) -> None:
     case = latency_case(tmp_path, "127.0.0.1", 8620)
     assert yanshou("plan", case, "--freeze").returncode == 0
     path = case / "case.yaml"
-    path.write_text(path.read_text().replace("confidence", "").replace("rule: {}", "rule: {attempts: 3}"), encoding="utf-8")
+    path.write_text(
+        path.read_text().replace("confidence", "").replace("rule: {}", "rule: {attempts: 3}"), encoding="utf-8"
+    )
     refused = yanshou("plan", case, "--freeze")
     assert (refused.returncode, "P-AMEND" in refused.stderr) == (2, True)
     assert yanshou("plan", case, "--freeze", "--author", "甲", "--reason", "增加次数").returncode == 0
@@ -193,7 +195,9 @@ def test_read_only_folder(tmp_path: Path) -> None:
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[Path]:
     folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False)
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, check=False
+    )
     if made.returncode:
         pytest.skip(f"cannot mount a small file system: {made.stderr.decode().strip()}")
     try:
@@ -235,7 +239,9 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
     with reflector() as port:
         case = latency_case(tmp_path, "127.0.0.1", port, count=20_000, interval_ms=2)
         assert yanshou("plan", case, "--freeze").returncode == 0
-        process = subprocess.Popen([*YANSHOU, "run", str(case)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*YANSHOU, "run", str(case)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         packets = list
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:

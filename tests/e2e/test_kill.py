@@ -33,7 +33,9 @@ def test_fifty_kills(tmp_path: Path) -> None:
         assert yanshou("plan", case, "--freeze").returncode == 0
         seen_rows: dict[int, int] = {}
         for _ in range(KILLS):
-            process = subprocess.Popen([*YANSHOU, "run", str(case)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            process = subprocess.Popen(
+                [*YANSHOU, "run", str(case)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             time.sleep(rng.uniform(0.2, 3.2))
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -57,5 +59,7 @@ def test_fifty_kills(tmp_path: Path) -> None:
     assert last.returncode in (0, 3), last.stderr
     result = finding(case)
     assert result["attempts"][-1]["status"] == "completed"
-    assert len(result["attempts"]) == sum(r.purpose == "measurement" for r in runs_of([r for _, r in read_ledger(path)]))
+    assert len(result["attempts"]) == sum(
+        r.purpose == "measurement" for r in runs_of([r for _, r in read_ledger(path)])
+    )
     assert yanshou("verify", case).returncode == 0

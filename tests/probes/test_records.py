@@ -375,7 +375,7 @@ def test_draw_is_the_documented_one() -> None:
     assert draw_sample(1000, 5, 7, "abc") == tuple(expected) == PINNED
 
 
-PINNED = (0, 0, 0, 0, 0)
+PINNED = (881, 149, 546, 254, 142)
 
 
 @given(st.integers(0, 500), st.integers(1, 500), st.integers(0, 2**64))

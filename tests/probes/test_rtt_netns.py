@@ -114,15 +114,22 @@ def p99_bounds(values: np.ndarray) -> tuple[float, float]:
 
 
 def test_a_delay_below_two_ms_is_found_below(two_hosts: None, tmp_path: Path) -> None:
-    """The probe adds no more than its tolerance to what the reflector truly did; on a host that stalls that is more than set."""
+    """On a host that stalls the reflector holds packets longer than set: then this shows nothing, after three tries."""
+    stalled = []
     for attempt in range(3):
         samples, holds = measure(tmp_path / str(attempt), 1.0)
         assert samples.facts["stamps"] == {"t1_kernel": 1500, "t4_kernel": 1500}
-        true_upper, upper = p99_bounds(holds)[1], p99_bounds(samples.values)[1]
-        assert true_upper < upper <= true_upper + SPEC.tolerance
-        if upper < 2 and not any(finding.severity is Severity.INVALID for finding in samples.validity):
+        error = samples.values - holds
+        assert error.min() > 0
+        assert np.quantile(error, 0.95) < SPEC.tolerance * 1e6
+        invalid = any(finding.severity is Severity.INVALID for finding in samples.validity)
+        if p99_bounds(samples.values)[1] < 2 and not invalid:
             return
-    pytest.skip(f"this host stalls: the reflector itself held packets for {true_upper:.1f} ms (P99, upper bound)")
+        stalled.append(invalid or p99_bounds(holds)[1] > 1.8)
+    assert all(stalled)
+    pytest.skip(
+        "this host stalls: the sender was late, or the reflector itself held too many packets for 1.8 ms and more"
+    )
 
 
 @pytest.mark.parametrize(("delay_ms", "side"), [(2.5, 0), (2.1, 1)], ids=["2.5 lower bound", "2.1 upper bound"])

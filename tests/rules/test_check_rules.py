@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from yanshou.harness.case import RULES, Case, check_case, load_case, parse_case
+from yanshou.harness.case import Case, load_case, parse_case
+from yanshou.harness.check import RULES, check_case
 from yanshou.harness.listing import PublicList, load_list
 from yanshou.harness.model import Problem
 

@@ -44,7 +44,7 @@ LE2 = Limit(Op.LE, Decimal(2), "ms")
 GE100 = Limit(Op.GE, Decimal(100), "台(套)")
 GE5 = Limit(Op.GE, Decimal(5), "个")
 TRUE = Limit(Op.EQ, True, "bool")
-P, I, F = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL
+P, I, F = Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.FAIL  # noqa: E741 - the three answers, as in a truth table
 
 
 def criterion(limit: Limit = LE2, **changes) -> Criterion:
@@ -305,8 +305,13 @@ def test_how_a_run_ended_is_never_a_fail_nor_a_pass(status: RunStatus) -> None:
 def test_invalid_finding_voids_a_run_and_a_warning_does_not() -> None:
     void = Validity("RTT-V01", Severity.INVALID, "x")
     warn = Validity("RTT-V08", Severity.WARNING, "x")
-    assert judge_attempts(criterion(), None, [attempt(1, samples(), RunStatus.COMPLETED, void)]).verdict is Verdict.INVALID
-    assert judge_attempts(criterion(), None, [attempt(1, samples(low=9.0), RunStatus.COMPLETED, void)]).verdict is Verdict.INVALID
+    assert (
+        judge_attempts(criterion(), None, [attempt(1, samples(), RunStatus.COMPLETED, void)]).verdict is Verdict.INVALID
+    )
+    assert (
+        judge_attempts(criterion(), None, [attempt(1, samples(low=9.0), RunStatus.COMPLETED, void)]).verdict
+        is Verdict.INVALID
+    )
     assert judge_attempts(criterion(), None, [attempt(1, samples(), RunStatus.COMPLETED, warn)]).verdict is P
 
 

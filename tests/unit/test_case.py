@@ -21,21 +21,29 @@ from yanshou.harness.case import (
     Commitment,
     Measure,
     case_schema,
-    check_case,
     find_case,
     load_case,
-    new_case,
     parse_case,
 )
+from yanshou.harness.case_template import ParameterHelp, new_case
+from yanshou.harness.check import check_case
 from yanshou.harness.listing import Indicator, MustDefine, PublicList, Qualitative, Scenario, Wording, load_list
 from yanshou.harness.model import Json, Kind, Limit, Mode, Op, Problem, UserError
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "case_s10.yaml"
 HEAD = "yanshou: 1\nlist: wuhan-2024\nscenario: 10\nmode: self-check\n"
-HELP: dict[str, list[tuple[str, Json, str]]] = {
-    "rtt": [("host", None, "反射端 <主机> 的\n地址"), ("port", 862, "端口"), ("hosts", ("a", "b"), "各端")],
-    "records": [("file", None, "导出文件"), ("unit", "条", "计数单位")],
-    "inspection": [("sheet", None, "答卷")],
+HELP: dict[str, list[ParameterHelp]] = {
+    "rtt": [
+        ParameterHelp("host", True, None, "反射端 <主机> 的\n地址"),
+        ParameterHelp("port", False, 862, "端口"),
+        ParameterHelp("hosts", False, ("a", "b"), "各端"),
+    ],
+    "records": [
+        ParameterHelp("file", True, None, "导出文件"),
+        ParameterHelp("unit", False, "条", "计数单位"),
+        ParameterHelp("time", False, None, "时间列"),
+    ],
+    "inspection": [ParameterHelp("sheet", True, None, "答卷")],
 }
 
 
@@ -338,6 +346,8 @@ def test_a_new_case_carries_what_the_list_says() -> None:
     assert document.inspections["S01-I02"].items[2].id == "S01-I02-03"
     assert document.measure["S01-I01"].params == {"host": "<反射端 主机 的 地址>", "port": 862, "hosts": ["a", "b"]}
     assert document.measure["S01-I05"].params["unit"] == "家"
+    assert "time" not in document.measure["S01-I05"].params
+    assert "      # time: 时间列" in text.splitlines()
     assert [item.split()[0] for item in document.acceptance.content] == [*document.commitments]
 
 

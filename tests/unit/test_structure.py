@@ -56,11 +56,23 @@ def test_every_parameter_has_help(name: str) -> None:
 def loaded_by(code: str) -> set[str]:
     """Modules in a fresh interpreter after running `code`."""
     script = f"{code}\nimport sys; print('\\n'.join(sys.modules))"
-    return set(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    )
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = {"numpy", "scipy", "pandas", "pydantic", "matplotlib", "typst", "cryptography", "rich.console", "ruamel.yaml"}
+    heavy = {
+        "numpy",
+        "scipy",
+        "pandas",
+        "pydantic",
+        "matplotlib",
+        "typst",
+        "cryptography",
+        "rich.console",
+        "ruamel.yaml",
+    }
     assert loaded_by("import yanshou.cli") & heavy == set()
     assert loaded_by("import yanshou.pytest_plugin") & heavy == set()
 
@@ -73,7 +85,9 @@ def test_verification_loads_no_capture() -> None:
 
 
 def test_repository_says_nothing_about_where_it_was_made() -> None:
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
+        "\n"
+    )
     if tracked == [""]:
         pytest.skip("not a checkout")
     forbidden = re.compile(r"/work/|/opt/(pypi|wheels)|index-url|find-links|pypi\.org|registry\.npm|deb\.debian", re.I)

@@ -91,7 +91,9 @@ def load_state(folder: Path) -> CaseState:
     if frozen is None:
         raise UserError(Problem("P-NONE", "还没有冻结的计划", f"先运行 yanshou plan {folder} --freeze", folder))
     text = next(str(r["case_text"]) for r in reversed(records) if r["kind"] in ("plan", "amendment"))
-    return CaseState(folder, records, [h for h, _ in entries], frozen, parse_case(text, folder / "case.yaml"), runs_of(records))
+    return CaseState(
+        folder, records, [h for h, _ in entries], frozen, parse_case(text, folder / "case.yaml"), runs_of(records)
+    )
 
 
 def measure(state: CaseState, run: Run, known: Analysed) -> tuple[Measurement | None, tuple[Validity, ...]]:
@@ -150,7 +152,9 @@ def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[
     return ()
 
 
-def attempts_of(state: CaseState, indicator: PlannedIndicator, subject: str | None, known: Analysed) -> list[tuple[Run, Attempt]]:
+def attempts_of(
+    state: CaseState, indicator: PlannedIndicator, subject: str | None, known: Analysed
+) -> list[tuple[Run, Attempt]]:
     """Every closed run of an indicator and subject, as attempts in order."""
     found = []
     for run in state.runs:
@@ -354,7 +358,9 @@ def _reasons(
     if len(outcomes) > 1:
         passed = sum(o.verdict is Verdict.PASS for o in outcomes)
         needed = indicator.required_subjects or len(outcomes)
-        reasons.insert(0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合,要求 {needed} 个").to_json())
+        reasons.insert(
+            0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合,要求 {needed} 个").to_json()
+        )
     if indicator.list_source == "inferred":
         reasons.append(Reason("restored_wording", f"依据恢复文字:{indicator.inferred_part}").to_json())
     if verdict is Verdict.FAIL and not indicator.fatal_alone:
@@ -475,7 +481,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
     except ValueError:
         return None
     done = judged.judged
-    return _settle_floats(
+    drawn: dict[str, Json] = _settle_floats(
         {
             "kind": "samples",
             "unit": limit.unit,
@@ -492,6 +498,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "limit": limit.to_json(),
         }
     )
+    return drawn
 
 
 def exit_verdict(record: Mapping[str, Any]) -> int:

@@ -58,9 +58,7 @@ class Calibration:
             "tolerance": self.tolerance,
             "within": self.within,
             "run": self.run,
-            "points": [
-                {"true": p.true, "indicated": p.indicated, "error": p.error, "n": p.n} for p in self.points
-            ],
+            "points": [{"true": p.true, "indicated": p.indicated, "error": p.error, "n": p.n} for p in self.points],
         }
 
 

@@ -16,7 +16,9 @@ from typing import Any, Protocol
 from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import Analysed, assess, load_state, record_bytes
 from yanshou.harness.calibrate import run_calibration
-from yanshou.harness.case import Case, check_case, load_case
+from yanshou.harness.case import Case, load_case
+from yanshou.harness.case_template import ParameterHelp
+from yanshou.harness.check import check_case
 from yanshou.harness.evidence import (
     Ledger,
     RunWriter,
@@ -28,7 +30,7 @@ from yanshou.harness.evidence import (
 from yanshou.harness.host import host_facts
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.listing import PublicList, load_list
-from yanshou.harness.model import ExitCode, Json, Mode, Problem, ProbeError, RunStatus, UserError
+from yanshou.harness.model import ExitCode, Json, Mode, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.plan import (
     FrozenPlan,
     Instrument,
@@ -125,11 +127,16 @@ def _param_problem(probe: str, place: str, kind: str, message: str, fields: Sequ
     return Problem("P-PARAM", f"{probe} 的参数 {place or '之间'} 不对:{said}", "改正该参数")
 
 
-def params_help() -> dict[str, list[tuple[str, Json, str]]]:
-    """Probe -> (parameter, default or None where a person must fill it, Chinese description)."""
+def params_help() -> dict[str, list[ParameterHelp]]:
+    """What a person should know of every probe's parameters."""
     return {
         name: [
-            (field_name, None if info.is_required() else info.get_default(call_default_factory=True), info.description or "")
+            ParameterHelp(
+                field_name,
+                info.is_required(),
+                None if info.is_required() else info.get_default(call_default_factory=True),
+                info.description or "",
+            )
             for field_name, info in Probe(name).params_type().model_fields.items()
         ]
         for name in probe_names()
@@ -342,7 +349,9 @@ def _measure(session: _Session, indicator: PlannedIndicator, probe: Probe, subje
             status, reason = RunStatus.CRASHED, f"{type(error).__name__}: {error}"
             run.sink.stream("crash.txt").write(traceback.format_exc().encode())
             session.crashed = True
-            session.report(Problem("E-CRASH", f"仪器 {probe.name} 崩溃:{reason}", f"见 {run.folder / 'crash.txt'},并报告此缺陷"))
+            session.report(
+                Problem("E-CRASH", f"仪器 {probe.name} 崩溃:{reason}", f"见 {run.folder / 'crash.txt'},并报告此缺陷")
+            )
         run.close(status, reason)
         session.observer.ended(run.number, status, reason)
 

@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -210,7 +210,9 @@ class Ledger:
                 write_all(self._file, line)
                 sync(self._file)
             except OSError:
-                os.truncate(self.path, self._size)  # a full disk may have taken half a line: it must not break the chain
+                os.truncate(
+                    self.path, self._size
+                )  # a full disk may have taken half a line: it must not break the chain
                 raise
             self._size += len(line)
             self.records.append(record)
@@ -420,7 +422,7 @@ def recover(ledger: Ledger) -> list[int]:
     return [r["number"] for r in found]
 
 
-def acknowledged_streams(records: list[dict[str, Json]], number: int) -> dict[str, dict[str, Json]]:
+def acknowledged_streams(records: Sequence[Mapping[str, Json]], number: int) -> dict[str, dict[str, Json]]:
     """{stream: {"bytes","sha256"}} of the last checkpoint of run `number`."""
     state: dict[str, dict[str, Json]] = {}
     for record in records:
@@ -479,7 +481,9 @@ class RunEvidence:
 
 def disk_problem(error: OSError, folder: Path) -> Problem:
     """The one line for a folder that cannot be written (full, read-only, gone)."""
-    return Problem("E-DISK", f"无法写入:{error.strerror or error}", "检查剩余空间与写权限后重新运行,已确认的数据不丢", folder)
+    return Problem(
+        "E-DISK", f"无法写入:{error.strerror or error}", "检查剩余空间与写权限后重新运行,已确认的数据不丢", folder
+    )
 
 
 def require_writable(folder: Path) -> None:

@@ -42,7 +42,7 @@ from yanshou.harness.statistics import (
     quantile_bounds,
     split_alpha,
 )
-from yanshou.harness.units import UnitError, convert, dimension
+from yanshou.harness.units import convert, dimension
 
 Exact: TypeAlias = Fraction | float
 """An exact number, or float infinity."""
@@ -200,9 +200,7 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     if n == 0:
         return _blank(Verdict.INCONCLUSIVE, Reason("insufficient_samples", "没有样本"), alpha)
     readings = {
-        code: value
-        for code in READINGS
-        if (value := exact(statistic_bounds(samples, code, alpha).point)) is not None
+        code: value for code in READINGS if (value := exact(statistic_bounds(samples, code, alpha).point)) is not None
     }
     if criterion.undefined or criterion.statistic is None:
         missing = "、".join(criterion.undefined) or "statistic"
@@ -226,6 +224,9 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
         reasons += (Reason("instrument_margin", "越过限值的部分小于仪器的示值误差,不足以判定"),)
     if reasons and reasons[0].code == "insufficient_samples":
         reasons = (Reason("insufficient_samples", _why_no_bound(criterion.statistic, bounds, alpha)),)
+    if bounds.n_effective < n / 2:
+        text = f"样本前后相关:{n} 个样本只相当于 {math.floor(bounds.n_effective)} 个独立样本,界已按此放宽"
+        reasons += (Reason("serial_dependence", text),)
     if criterion.direction not in (None, samples.measurand):
         verdict, reasons = _other_reading(verdict, reasons, criterion.direction, samples)
     return Judged(
@@ -304,6 +305,8 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
         reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
         return _blank(Verdict.INCONCLUSIVE, reason, alpha)
     yes_no = isinstance(limit.value, bool)
+    verdict: Verdict
+    reasons: tuple[Reason, ...]
     counts_items = not yes_no and dimension(checklist.unit) == dimension(limit.unit)
     if not counts_items:
         if no:

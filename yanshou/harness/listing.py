@@ -112,6 +112,11 @@ class Scenario:
     self_target_required: bool
     guidance_wording: Wording = Wording(None, "", "literal")
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Ids of everything that the list asks of it."""
+        return frozenset({i.id for i in self.indicators} | {q.id for q in self.qualitative})
+
 
 @dataclass(frozen=True)
 class ListRule:

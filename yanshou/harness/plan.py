@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from yanshou.harness.case import DECLINED, Case, Commitment, Measure
+from yanshou.harness.case import Case, Commitment, Measure
 from yanshou.harness.evidence import Ledger, canonical, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.identity import ToolIdentity
 from yanshou.harness.judge import Criterion, satisfies, stricter
@@ -99,8 +100,21 @@ class PlannedIndicator:
     def criterion(self) -> Criterion:
         """What the judge holds it to."""
         return Criterion(
-            self.id, self.kind, self.limit, self.statistic, self.direction, self.undefined, self.confidence, self.attempts
+            self.id,
+            self.kind,
+            self.limit,
+            self.statistic,
+            self.direction,
+            self.undefined,
+            self.confidence,
+            self.attempts,
         )
+
+    @property
+    def samples_advised(self) -> int | None:
+        """Samples of which 30 are expected beyond the percentile: fewer cannot show serial dependence (docs/statistics.md)."""
+        p = percentile_code(self.statistic) if self.statistic and self.samples_needed else None
+        return math.ceil(30 / (1 - p)) if p else None
 
     @property
     def alpha(self) -> float:
@@ -118,6 +132,7 @@ class Plan:
     scenario_source: str
     list: Mapping[str, Json]
     case_sha256: str
+    target_kind: str | None
     tool: Mapping[str, Json]
     subjects: tuple[str, ...]
     indicators: tuple[PlannedIndicator, ...]
@@ -209,11 +224,9 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
     """
     document = case.document
     scenario = public_list.scenario(document.scenario)
-    declined = {i for i, c in document.commitments.items() if c.target == DECLINED}
+    declined = {i for i, c in document.commitments.items() if c.declined}
     everything = document.mode == Mode.ACCEPTANCE
-    listed = [
-        i for i in scenario.indicators if i.id not in declined and (everything or i.id in document.commitments)
-    ]
+    listed = [i for i in scenario.indicators if i.id not in declined and (everything or i.id in document.commitments)]
     own = [i for i in document.commitments if i not in declined and i not in {x.id for x in scenario.indicators}]
     problems: list[Problem] = []
     planned: list[PlannedIndicator] = []
@@ -237,6 +250,7 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
             "needs_official_confirmation": public_list.needs_official_confirmation,
         },
         case_sha256=case.sha256,
+        target_kind=document.target.kind,
         tool=tool.to_json(),
         subjects=tuple(document.target.subjects),
         indicators=tuple(planned),
@@ -283,6 +297,11 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         if indicator and not indicator.judge_undefined and (not d.answer or readings.get(d.key, True) is None)
     )
     kind = indicator.kind if indicator else Kind(commitment.kind or Kind.INSPECTED)
+    required = None if measure.rule.subjects == "all" else measure.rule.subjects
+    if required is not None and required > max(len(document.target.subjects), 1):
+        line = case.line("measure", indicator_id, "rule", "subjects")
+        text = f"{indicator_id} 要求 {required} 个受检对象符合,target.subjects 只有 {len(document.target.subjects)} 个"
+        raise UserError(Problem("P-SUBJECTS", text, "写 all,或补全 target.subjects", case.path, line))
     p = percentile_code(statistic) if kind is Kind.MEASURED and statistic else None
     alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts)
     needed = min_samples(p, alpha) if p else None
@@ -324,7 +343,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         decision=measure.rule.decision,
         confidence=measure.rule.confidence,
         attempts=measure.rule.attempts,
-        required_subjects=None if measure.rule.subjects == "all" else measure.rule.subjects,
+        required_subjects=required,
         samples_needed=needed,
         instrument=instrument,
         seed=0,
@@ -333,14 +352,25 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
 
 def open_points(plan: Plan) -> Iterator[Problem]:
     """What a dry run warns of: readings left open, too few samples, no instrument."""
+    if plan.mode is Mode.ACCEPTANCE and plan.target_kind != "production":
+        text = f"受检对象是 {plan.target_kind or '未写'},不是 production"
+        yield Problem("P-KIND", text, "正式报告只对生产环境出具,sign 会拒绝", severity="warning")
     for i in plan.indicators:
         if i.undefined:
             asks = ";".join(d.ask for d in i.definition if d.key in i.undefined)
-            yield Problem("P-OPEN", f"{i.id} 口径未定:{asks}", "由项目与评测机构商定后写入 define,否则不予判定", severity="warning")
+            yield Problem(
+                "P-OPEN",
+                f"{i.id} 口径未定:{asks}",
+                "由项目与评测机构商定后写入 define,否则不予判定",
+                severity="warning",
+            )
         elif i.kind is Kind.MEASURED and i.statistic is None:
             yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明,如 P99", severity="warning")
         if i.instrument is None:
             yield Problem("P-PROBE", f"{i.id} 没有指定仪器,不会被测量", "在 measure 写明 probe", severity="warning")
+        elif i.samples_needed and i.samples_advised and i.samples_needed <= i.instrument.samples < i.samples_advised:
+            text = f"{i.id} 计划 {i.instrument.samples} 个样本,够得上置信界,但看不清样本之间的相关"
+            yield Problem("P-POWER", text, f"建议 {i.samples_advised} 个以上(期望 30 次超出分位)", severity="note")
         elif i.samples_needed and i.instrument.samples < i.samples_needed:
             text = (
                 f"{i.id} 计划 {i.instrument.samples} 个样本;少于 {i.samples_needed} 个时 "
@@ -401,13 +431,21 @@ def weakens(old: Plan, new: Plan) -> bool:
             return True
         if after.required_subjects is not None and after.required_subjects != before.required_subjects:
             return True
-        if (after.statistic, after.direction, after.definition) != (before.statistic, before.direction, before.definition):
+        if (after.statistic, after.direction, after.definition) != (
+            before.statistic,
+            before.direction,
+            before.definition,
+        ):
             return True
     return False
 
 
 def _looser(old: Limit, new: Limit) -> bool:
-    if isinstance(old.value, bool) or isinstance(new.value, bool) or old.op.smaller_is_better != new.op.smaller_is_better:
+    if (
+        isinstance(old.value, bool)
+        or isinstance(new.value, bool)
+        or old.op.smaller_is_better != new.op.smaller_is_better
+    ):
         return True
     try:
         return stricter(old, new) is old or not satisfies(Fraction(convert(new.value, new.unit, old.unit)), old)
@@ -478,7 +516,7 @@ def _last_case_text(records: list[dict[str, Json]]) -> str:
 
 def plan_is_current(frozen: Plan, now: Plan) -> bool:
     """True when nothing that the plan was frozen from has changed: list, case, tool, and so every derived field."""
-    return _plain(_unfrozen(frozen)) == _plain(_unfrozen(now))
+    return not differences(frozen, now)
 
 
 def restore_lock(ledger: Ledger) -> None:

@@ -16,7 +16,17 @@ from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import CaseState, assess, load_state, plan_signers, record_bytes
 from yanshou.harness.bag import Bag, make_bag, write_package
 from yanshou.harness.digests import Digests, measure_file
-from yanshou.harness.envelope import PLAN, Document, Envelope, Role, Signer, add_signature, read_envelope, sign, statement
+from yanshou.harness.envelope import (
+    PLAN,
+    Document,
+    Envelope,
+    Role,
+    Signer,
+    add_signature,
+    read_envelope,
+    sign,
+    statement,
+)
 from yanshou.harness.evidence import Ledger, recover, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.keys import PrivateKey
 from yanshou.harness.model import ExitCode, Json, Mode, Problem, UserError, Verdict
@@ -57,7 +67,9 @@ def sign_plan(
         _refuse_demo_key(state.plan.mode, key)
         subjects = plan_subjects(folder)
         if sha256_bytes((folder / "case.yaml").read_bytes()) != state.plan.case_sha256:
-            raise UserError(Problem("P-CHANGED", "案卷在计划冻结之后被改动", "恢复原样,或登记变更后再签", folder / "case.yaml"))
+            raise UserError(
+                Problem("P-CHANGED", "案卷在计划冻结之后被改动", "恢复原样,或登记变更后再签", folder / "case.yaml")
+            )
         path = folder / PLAN_ENVELOPE
         envelope = read_envelope(path.read_bytes(), path) if path.exists() else None
         if envelope is not None and dict(envelope.statement.subjects) == subjects:
@@ -91,7 +103,9 @@ def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
     if plan.mode is Mode.ACCEPTANCE:
         if state.case.document.target.kind != "production":
             kind = state.case.document.target.kind
-            found.append(Problem("S-E12", f"受检对象是 {kind},不是生产环境", "正式报告只对 target.kind: production 出具", case))
+            found.append(
+                Problem("S-E12", f"受检对象是 {kind},不是生产环境", "正式报告只对 target.kind: production 出具", case)
+            )
         missing = sorted(r.word for r in PLAN_ROLES if r.value not in plan_signers(state))
         if missing:
             text = f"计划没有在第一次测量之前由{'、'.join(missing)}签署"

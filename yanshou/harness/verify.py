@@ -110,7 +110,8 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
         found.notes.append("有一次运行没有收尾:下次 yanshou run 会把它记为截断")
     _replay(state, found)
     if state.plan.tool["sha256"] != tool_identity().sha256:
-        found.notes.append(f"出具报告的工具是 {state.plan.tool['version']}({state.plan.tool['sha256'][:12]}),与本机的不是同一份源码")
+        theirs = f"{state.plan.tool['version']}({state.plan.tool['sha256'][:12]})"
+        found.notes.append(f"出具报告的工具是 {theirs},与本机的不是同一份源码")
 
 
 def _plan_problems(state: CaseState) -> Iterator[Problem]:
@@ -143,7 +144,9 @@ def _verify_plan_seal(state: CaseState, trust: Trust | None, found: Verification
     problems = [*check_subjects(envelope.statement, plan_subjects(state.folder)), *report.problems]
     if state.plan.mode is Mode.ACCEPTANCE:
         present = {s.role for s in envelope.statement.signers}
-        problems += [Problem("V-P05", f"计划没有{r.word}的签名", "由本人签署", path) for r in sorted(PLAN_ROLES - present)]
+        problems += [
+            Problem("V-P05", f"计划没有{r.word}的签名", "由本人签署", path) for r in sorted(PLAN_ROLES - present)
+        ]
     found.problems += problems
     if not problems:
         _take_seal(report, "计划", found)
@@ -170,7 +173,7 @@ def _replay(state: CaseState, found: Verification) -> None:
         found.checked.append(f"由原始证据重放出同一份记录,结论:{record['verdict_word']}")
     else:
         try:
-            different = list(_differences(json.loads(stored), record, ""))
+            different = list(_differences(json.loads(stored), json.loads(record_bytes(record)), ""))
         except ValueError:
             different = ["不是 JSON"]
         shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"

@@ -52,7 +52,8 @@ TITLES = {
     Mode.SELF_CHECK: "重点指标自检报告",
     Mode.DEMO: "重点指标检测报告（演示）",
 }
-EDITIONS = {"restricted": "不公开"}
+EDITION = "不公开"
+"""Every rendering here prints numbers and commitments, whatever edition a case asks for."""
 ROLES = {"tester": "检测", "reviewer": "审核", "approver": "批准", "project": "受检方", "witness": "见证"}
 SIGNING = ("检测", "审核", "批准")
 TARGETS = {"production": "生产系统", "lab": "实验环境", "simulator": "模拟器"}
@@ -120,7 +121,7 @@ def build(record: Data) -> Document:
         basis=record["list"]["title"],
         project=case["project"]["name"],
         number=case.get("report_number") or "未编号",
-        edition=EDITIONS.get(case.get("edition", "restricted"), ""),
+        edition=EDITION,
         marking=record["marking"],
         formal=formal,
         ended=record["ledger"]["ended"],
