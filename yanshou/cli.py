@@ -243,6 +243,9 @@ def run(
         out.print(result_table(record))
         out.print(conclusion(record))
         out.print(f"记录:{place / 'record.json'} → 下一步 yanshou report {place}", markup=False, soft_wrap=True)
+        ledger = record["ledger"]
+        head = f"台账 {ledger['records']} 条,末端 {ledger['head'][:16]} → 请见证人抄录,事后删改尾部即可发现"
+        out.print(head, markup=False, soft_wrap=True)
     _leave(ExitCode.INTERNAL if summary.crashed else exit_verdict(record))
 
 

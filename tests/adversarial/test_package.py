@@ -21,11 +21,12 @@ import pytest
 from yanshou.harness import bag as bag_module
 from yanshou.harness import container
 from yanshou.harness.bag import ENVELOPE, Bag, PackageContents, make_bag, open_package, write_package
-from yanshou.harness.container import Entry, Item, Limits, name_problem, read_container, write_container
+from yanshou.harness.container import Entry, Item, Limits, read_container, write_container
 from yanshou.harness.digests import measure
 from yanshou.harness.envelope import DEMO, TEST_RESULT, Role, Signer, sign, statement
 from yanshou.harness.keys import PrivateKey, load_private, new_key
 from yanshou.harness.model import ExitCode, UserError
+from yanshou.harness.names import name_problem
 from yanshou.harness.seal import countersign, verify_package
 
 INFO = {"Bagging-Date": "2024-11-22", "External-Identifier": "演示-2024-001", "Source-Organization": "某检测中心"}
@@ -367,6 +368,15 @@ def test_special_entries(sample: Sample, tmp_path: Path, place: int, value: byte
     assert not (tmp_path / "out").exists()
 
 
+def test_local_headers_that_tell_another_story(tmp_path: Path) -> None:
+    path = repack(tmp_path / "p.zip", {"a": b"x", "b": b"y"}, "t")
+    data = path.read_bytes()
+    for number, place in enumerate((4, 6, 8, 10, 14, 18, 22, 30, 36, 50)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(UserError, match="t/a：本地文件头"):
+            read_container(path, tmp_path / f"out{number}")
+
+
 def test_order_gaps_and_overlaps(tmp_path: Path) -> None:
     assert refused(forge(tmp_path / "order.zip", [("t/b", b"x"), ("t/a", b"x")]), tmp_path / "out") == ["V-B01"]
     path = repack(tmp_path / "gap.zip", {"a": b"x", "b": b"y"}, "t")
@@ -454,6 +464,13 @@ def without(files: Mapping[str, bytes], *names: str) -> dict[str, bytes]:
     return {name: data for name, data in files.items() if name not in names}
 
 
+def retagged(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """`files` with tag manifests that know every change: no digest will tell."""
+    tags = {n: measure(d).digests for n, d in sorted(files.items()) if not n.startswith(("data/", "tagmanifest-"))}
+    lines = {a: "".join(f"{getattr(d, a)}  {n}\n" for n, d in tags.items()) for a in ("sha256", "sm3")}
+    return {**files, **{f"tagmanifest-{a}.txt": text.encode() for a, text in lines.items()}}
+
+
 RECORD = "data/record.json"
 BAGS: list[tuple[str, Callable[[dict[str, bytes]], dict[str, bytes]], set[str], str]] = [
     ("extra payload", lambda f: {**f, "data/more": b"x"}, {"V-B09", "V-B12"}, "data/more"),
@@ -462,6 +479,11 @@ BAGS: list[tuple[str, Callable[[dict[str, bytes]], dict[str, bytes]], set[str], 
     ("extra tag folder", lambda f: {**f, "meta/note.txt": b"x"}, {"V-B09"}, "meta/note.txt"),
     ("fetch.txt", lambda f: {**f, "fetch.txt": b"http://x/ 1 data/x\n"}, {"V-B09"}, "fetch.txt"),
     ("other manifest", lambda f: {**f, "manifest-md5.txt": b""}, {"V-B09"}, "manifest-md5.txt"),
+    ("listed tag file", lambda f: retagged({**f, "note.txt": b"x"}), {"V-B09"}, "note.txt"),
+    ("second envelope", lambda f: retagged({**f, "other.dsse.json": f[ENVELOPE]}), {"V-B09"}, "other.dsse.json"),
+    ("info order", lambda f: retagged(edited(f, "bag-info.txt", lambda d: b"".join(d.splitlines(True)[::-1]))),
+     {"V-B12"}, "写法不规范"),
+    ("info twice", lambda f: retagged(edited(f, "bag-info.txt", lambda d: d + d.splitlines(True)[-1])), {"V-B12"}, "写法不规范"),
     ("missing payload", lambda f: without(f, RECORD), {"V-B08", "V-B12"}, RECORD),
     ("no payload", lambda f: {n: d for n, d in f.items() if not n.startswith("data/")}, {"V-B07"}, "data/"),
     ("no envelope", lambda f: without(f, ENVELOPE), {"V-B08"}, ENVELOPE),
@@ -512,6 +534,7 @@ def test_bags_that_are_not_as_they_say(
     assert refused(folder, tmp_path / "unused") == sorted(found), "the unpacked folder is judged the same"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs FIFOs and free symbolic links")
 def test_a_folder_with_links_or_special_files(sample: Sample, tmp_path: Path) -> None:
     root = unpacked(sample, tmp_path)
     link = root / "data" / "link"

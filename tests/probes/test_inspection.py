@@ -142,7 +142,7 @@ items:
   B:
     answer: 是
     inspector: 张 三
-    witness: 张三　
+    witness: "张三　"
     evidence: [{file: a.jpg}]
   C:
     answer: 是
@@ -235,9 +235,16 @@ def test_missing_sheet_and_folder_are_refused(tmp_path: Path) -> None:
     assert problems(tmp_path, checklist("A")) == [("INS-E01", None)]
 
 
-@pytest.mark.parametrize("file", ["''", ".", "nowhere/x.jpg"])
+@pytest.mark.parametrize("name", ["a\\b.jpg", "a:b.jpg", "a\nb.jpg", "con.jpg", "a.jpg "])
+def test_a_file_name_that_could_not_be_packed_is_refused(tmp_path: Path, name: str) -> None:
+    folder = site(tmp_path, "items:\n" + yes("A", file=json.dumps(name)))
+    (folder / "查验" / name).write_bytes(b"x")
+    assert problems(folder, checklist("A")) == [("INS-E09", 10)]
+
+
+@pytest.mark.parametrize("file", ["''", '"a\\0"', ".", "nowhere/x.jpg"])
 def test_evidence_that_is_no_file_is_refused(tmp_path: Path, file: str) -> None:
-    assert problems(site(tmp_path, "items:\n" + yes("A", file=file)), checklist("A")) == [("INS-E02", 9)]
+    assert problems(site(tmp_path, "items:\n" + yes("A", file=file)), checklist("A")) == [("INS-E02", 10)]
 
 
 def test_a_refused_sheet_leaves_no_stream(tmp_path: Path) -> None:
@@ -271,7 +278,7 @@ def replay(streams: dict[str, bytes], *said: dict[str, Any], ids: str = "A") -> 
         for item, entry in zip(params.items, said, strict=False)
     ]
     record_json = json.dumps({"sheet_sha256": "0" * 64, "items": items}).encode()
-    return analyse(MemoryEvidence({**streams, "items.json": record_json}), params, 1)  # type: ignore[arg-type]
+    return analyse(MemoryEvidence({**streams, "items.json": record_json}), params, 1)
 
 
 A = {"attachments/A/a": b"a"}
@@ -335,11 +342,11 @@ def test_every_cut_of_the_record_leaves_all_items_open(tmp_path: Path) -> None:
     params = checklist("A", "B")
     evidence = record(site(tmp_path, "items:\n" + yes("A")), capture, params)
     streams = {name: evidence.open(name).read() for name in evidence.streams()}
-    assert analyse(MemoryEvidence(streams), params, 1).validity == ()  # type: ignore[arg-type]
+    assert analyse(MemoryEvidence(streams), params, 1).validity == ()
     whole = streams.pop("items.json")
     for cut in (None, *range(len(whole) - 1)):
         part = {} if cut is None else {"items.json": whole[:cut]}
-        found = analyse(MemoryEvidence({**streams, **part}), params, 1)  # type: ignore[arg-type]
+        found = analyse(MemoryEvidence({**streams, **part}), params, 1)
         assert found.number(Answer.OPEN) == 2
         assert codes(found.validity) == {"INS-V05": "invalid"}
 
@@ -348,7 +355,7 @@ def test_every_cut_of_the_record_leaves_all_items_open(tmp_path: Path) -> None:
 def test_a_record_of_another_shape_is_no_record(doctored: dict[str, Any]) -> None:
     entry = {**checklist("A").items[0].model_dump(), **doctored}
     data = json.dumps({"sheet_sha256": "", "items": [entry]}).encode()
-    found = analyse(MemoryEvidence({"items.json": data}), checklist("A"), 1)  # type: ignore[arg-type]
+    found = analyse(MemoryEvidence({"items.json": data}), checklist("A"), 1)
     assert codes(found.validity) == {"INS-V05": "invalid"}
 
 

@@ -356,7 +356,7 @@ def results(keys: list[tuple[str, ...]], words: list[str] | None = None, encodin
 
 
 def drawn(export: bytes, seed: int = 7) -> list[tuple[str, ...]]:
-    return sample_keys(imported(export), params(audit=AUDITED), seed)  # type: ignore[arg-type]
+    return sample_keys(imported(export), params(audit=AUDITED), seed)
 
 
 def audited(export: bytes, audit: bytes | None, seed: int = 7) -> Count:
@@ -613,6 +613,13 @@ def test_missing_column_lists_those_that_exist(tmp_path: Path) -> None:
     assert "设备编号、时间、状态" in error.problem.remedy
     assert refused(tmp_path, params(key=["状态"], time="when")).problem.code == "REC-E06"
     assert refused(tmp_path, params(key=["状态"], time="时间", exclude=[rule])).problem.code == "REC-E06"
+
+
+def test_a_message_stays_one_short_line_whatever_the_header_holds(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(table([["x"]], "a\nb," + ",".join(map(str, range(5000)))))
+    error = refused(tmp_path, params())
+    assert "a b、0、1" in error.problem.remedy
+    assert "等 5001 列" in error.problem.remedy
 
 
 def test_declared_column_that_stands_twice_is_refused(tmp_path: Path) -> None:

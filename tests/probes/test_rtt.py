@@ -325,6 +325,14 @@ def test_over_ipv6(tmp_path: Path) -> None:
     assert {r["ttl"] for r in rows_of(evidence)} == {"255"}
 
 
+def test_clocks_are_read_between_packets_that_are_far_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanshou.probes.rtt.capture.CLOCK_NS", 20 * MS)
+    with reflecting() as port:
+        params = quick(port, count=2, warmup=1, interval_ms=300, schedule="grid")
+        samples = analyse(record(tmp_path, params), params, SEED)
+    assert samples.facts["clock_readings"] > 10
+
+
 def test_delay_is_in_the_gross_and_in_the_net(tmp_path: Path) -> None:
     holds: dict[int, int] = {}
     with reflecting(delay_s=0.003, log=holds.__setitem__) as port:

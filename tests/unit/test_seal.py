@@ -163,6 +163,23 @@ def test_wrong_signatures_are_refused_without_noise(
     assert repr(key.secret) not in repr(key)
 
 
+def test_an_sm2_signature_has_one_encoding(keys: dict[Role, PrivateKey]) -> None:
+    key, padded, negative = keys[Role.REVIEWER], 0, 0
+    while not (padded and negative):
+        good = key.sign(b"m")
+        end = 4 + good[3]
+        r, s = good[4:end], good[end:]
+        sequence = (
+            bytes([0x30, good[1] - 1, 2, len(r) - 1]) + r[1:]
+            if r[0] == 0
+            else bytes([0x30, good[1] + 1, 2, len(r) + 1, 0]) + r
+        )
+        padded, negative = padded + (r[0] != 0), negative + (r[0] == 0)
+        assert key.public.verifies(b"m", good)
+        for other in (sequence + s, b"\x30\x81" + good[1:], good + b"\0"):
+            assert not key.public.verifies(b"m", other)
+
+
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:
     new_key(tmp_path / "k", algorithm="ed25519", name="张三")
     before = {p: p.read_bytes() for p in tmp_path.iterdir()}

@@ -24,13 +24,13 @@ from yanshou.harness.container import (
     LIMITS,
     Item,
     Limits,
-    name_problem,
     name_problems,
     read_container,
     write_container,
 )
 from yanshou.harness.digests import ALGORITHMS, Digests, Measured, measure, measure_file
 from yanshou.harness.model import ExitCode, Problem, UserError
+from yanshou.harness.names import name_problem
 
 BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"
 ENVELOPE = "package.dsse.json"

@@ -14,9 +14,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import struct
-import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -26,6 +24,7 @@ from typing import BinaryIO, NoReturn
 from yanshou.harness.digests import Digester, Measured
 from yanshou.harness.evidence import CHUNK, disk_problem, sync, sync_folder
 from yanshou.harness.model import ExitCode, Problem, UserError
+from yanshou.harness.names import name_problem
 
 _LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -118,31 +117,6 @@ def _tail(count: int, size: int, offset: int) -> bytes:
         + _LOCATOR.pack(b"PK\6\7", 0, offset + size, 1)
         + _END.pack(b"PK\5\6", 0, 0, 0xFFFF, 0xFFFF, _IN_ZIP64, _IN_ZIP64, 0)
     )
-
-
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
-
-
-def name_problem(name: str) -> str | None:
-    """Why `name` cannot be a relative path that means the same file on every system and to every tool, if it cannot."""
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in name):
-        return "有控制字符或不可见字符"
-    if bad := sorted(set(name) & set('\\:*?"<>|%')):
-        return f"有不允许的字符 {' '.join(bad)}"
-    if name != unicodedata.normalize("NFC", name):
-        return "不是 NFC 规范的 Unicode"
-    if len(name.encode()) > 1000:
-        return "超过 1000 字节"
-    for part in name.split("/"):
-        if part in ("", ".", ".."):
-            return "是绝对路径，或含空的、“.”或“..”的一段"
-        if part[-1] == "." or part[-1].isspace():
-            return "有一段以空格或“.”结尾"
-        if _RESERVED.fullmatch(part):
-            return f"{part} 是 Windows 的设备名"
-        if len(part.encode()) > 255:
-            return "有一段超过 255 字节"
-    return None
 
 
 def name_problems(names: Iterable[str]) -> Iterator[Problem]:

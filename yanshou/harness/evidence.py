@@ -19,13 +19,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import rfc8785
 from filelock import FileLock, Timeout
 
 from yanshou.harness.model import ExitCode, Json, Problem, RunStatus, UserError
+from yanshou.harness.names import name_problem
 
 CHECKPOINT_SECONDS = 0.8
 """Pace of checkpoints; at most this much plus one fdatasync can be unacknowledged."""
@@ -335,15 +336,14 @@ class RunWriter:
         return EvidenceSink(self)
 
     def open_stream(self, name: str) -> StreamWriter:
-        """A new stream below the run's folder. Raises ValueError for a name that leaves it, OSError."""
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts or name == "run.json" or "\\" in name:
-            raise ValueError(f"bad stream name: {name!r}")
+        """A new stream below the run's folder. Raises UserError for a name that no package could carry, OSError."""
+        if why := name_problem(name) or ("与运行说明重名" if name == "run.json" else None):
+            raise UserError(Problem("E-NAME", f"证据文件名 {name!r} 不能用:{why}", "把文件改名后重新运行"))
         self.raise_failure()
         with self._guard:
             if name in self._streams:
                 raise ValueError(f"stream exists: {name}")
-            writer = self._streams[name] = StreamWriter(self.folder / pure, self._guard)
+            writer = self._streams[name] = StreamWriter(self.folder / name, self._guard)
         return writer
 
     def raise_failure(self) -> None:
@@ -407,7 +407,7 @@ def recover(ledger: Ledger) -> list[int]:
         tails: dict[str, Json] = {}
         for path in sorted(p for p in folder.rglob("*") if p.is_file()) if folder.exists() else ():
             name = path.relative_to(folder).as_posix()
-            if name == "run.json" or path.name.startswith("."):
+            if name == "run.json":
                 continue
             size = path.stat().st_size
             if size != acknowledged.get(name, {"bytes": 0})["bytes"] or name not in acknowledged:

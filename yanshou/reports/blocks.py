@@ -5,7 +5,6 @@ It must never know a record. All texts are final: a layout adds marks, lines and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
@@ -157,9 +156,26 @@ def cell(value: object) -> Cell:
         return Cell(NOTHING)
     if isinstance(value, (bool, int, float)):
         return Cell(display(value))
-    if isinstance(value, list) and all(isinstance(v, str) for v in value):
-        return Cell("、".join(value))
-    return Cell(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return Cell("、".join(value) if isinstance(value, list) else str(value))
+
+
+def field(value: Json) -> Cell:
+    """A machine's own field: a nested value in words, one line per entry of a list of records."""
+    if _is_records(value):
+        return Cell("\n".join(_in_words(v) for v in value))
+    return cell(_in_words(value))
+
+
+def _is_records(value: Json) -> bool:
+    return isinstance(value, list) and any(isinstance(v, dict) for v in value)
+
+
+def _in_words(value: Json) -> str:
+    if isinstance(value, dict):
+        return "，".join(f"{k} {_in_words(v)}" for k, v in value.items() if v not in (None, "", []))
+    if isinstance(value, list):
+        return f"{len(value)} 条" if _is_records(value) else "、".join(map(_in_words, value))
+    return str(value) if type(value) in (int, str) else display(value)
 
 
 def digest(text: str | None) -> Cell:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, TypeAlias
 
 from yanshou.harness.model import Json, Op, Problem, UserError, Verdict
@@ -86,9 +86,14 @@ def exactly(value: float | int) -> str:
 
 
 def percent(share: float) -> str:
-    """0.95 -> 95%, 0.975 -> 97.5%: up to 6 decimals, no trailing zeros."""
-    shown = (Decimal(repr(share)) * 100).quantize(Decimal("1e-6"), ROUND_HALF_EVEN)
-    return f"{shown.normalize():f}%"
+    """0.95 -> 95%, 0.98333… -> 98.33%: two decimals, cut, so that no confidence is overstated; no trailing zeros."""
+    exact = (Decimal(repr(share)) * 100).quantize(Decimal("1e-9"), ROUND_HALF_EVEN)  # 0.95 is not 0.9499999999999999
+    return f"{exact.quantize(Decimal('0.01'), ROUND_FLOOR).normalize():f}%"
+
+
+def left_out(count: int) -> str:
+    """A number of things taken away: −12, and 0 without a sign."""
+    return display(-count)
 
 
 def confidence_of(alpha: float) -> str:

@@ -23,9 +23,9 @@ from yanshou.reports.blocks import (
     Signatures,
     Table,
     Text,
-    cell,
     digest,
     facts,
+    field,
     numbered,
     table,
     verdict_cell,
@@ -37,6 +37,7 @@ from yanshou.reports.display import (
     day,
     display,
     exactly,
+    left_out,
     limit_text,
     moment,
     percent,
@@ -63,6 +64,7 @@ SEVERITIES = {Severity.INFO: "提示", Severity.WARNING: "警告", Severity.INVA
 READINGS = {"p50": "中位数", "p99": "P99", "p99.9": "P99.9", "max": "最大值"}
 LOGIC = {"any": "任一符合即符合", "all": "全部符合才符合"}
 ACCEPTANCE = {"environment": "环境条件", "tools": "工具", "steps": "步骤", "samples": "样本"}
+SIDE_BY_SIDE = 3
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
     Verdict.PASS: "计划内的各项重点指标均符合。",
@@ -213,7 +215,7 @@ def _conclusion(record: Data) -> Iterator[Block]:
 def _warnings(record: Data) -> Iterator[str]:
     for a in record.get("amendments") or ():
         if a["weakening"]:
-            yield f"计划第 {a['revision']} 次修订放宽了要求（{_joined(a['changes'])}）。作者：{a['author']}。理由：{a['reason']}。"
+            yield f"计划第 {a['revision']} 版放宽了要求（{_joined(a['changes'])}）。作者：{a['author']}。理由：{a['reason']}。"
     left_out = record["plan"].get("not_planned")
     if left_out:
         yield f"榜单指标 {_joined(left_out)} 未列入本次计划，结论不涉及。"
@@ -310,7 +312,7 @@ def _commitments(record: Data) -> Iterator[Block]:
     signers = [ROLES.get(r, r) for r in plan.get("signed_by") or ()]
     yield facts(
         ("计划冻结时间", moment(plan.get("frozen"))),
-        ("现行修订次数", str(plan.get("revision", 0))),
+        ("计划版本", f"第 {plan.get('revision', 1)} 版"),
         ("测量前签署", _joined(signers) if signers else "无人签署"),
         *_digests(record),
     )
@@ -324,7 +326,7 @@ def _commitments(record: Data) -> Iterator[Block]:
         rows.append(
             (str(a["revision"]), author, a["reason"], "\n".join(a["changes"]), "放宽" if a["weakening"] else "未放宽")
         )
-    yield table("计划修订", {"次": 0.5, "作者与时间": 2.4, "理由": 3.6, "变更": 2.8, "要求": 1}, rows)
+    yield table("计划修订", {"版": 0.5, "作者与时间": 2.4, "理由": 3.6, "变更": 2.8, "要求": 1}, rows)
 
 
 def _definition(f: Data) -> Iterator[Block]:
@@ -355,7 +357,7 @@ def _methods(record: Data) -> Iterator[Block]:
         params = (f.get("method") or {}).get("params")
         if params and f["kind"] != Kind.INSPECTED:
             yield Heading(f"{_label(f)}：测量参数")
-            yield facts(*params.items())
+            yield facts(*((name, field(value)) for name, value in params.items()))
     acceptance = record["case"].get("acceptance") or {}
     how = acceptance.get("method") or {}
     yield Heading("任务书约定的验收内容与方式")
@@ -437,7 +439,7 @@ def _rules(record: Data) -> Iterator[Block]:
             statistic_word(f.get("statistic")),
             limit_text(f["limit"]),
             percent(f["confidence"]),
-            None if f.get("alpha") is None else exactly(f["alpha"]),
+            f.get("alpha"),
             "是" if f.get("fatal_alone", True) else "否",
         )
         for f in record["findings"]
@@ -496,7 +498,7 @@ def _shown(f: Data) -> Iterator[Block]:
         yield _checklist(figure["items"])
         return
     rows: list[Sequence[object]] = [("提交", "", figure["gross"])]
-    rows += [(f"剔除：{e['text']}", e["code"], f"−{display(e['count'])}") for e in figure["exclusions"]]
+    rows += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
     yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, [*rows, ("计入", "", figure["net"])], (2,))
 
 
@@ -532,13 +534,6 @@ def _attempts(f: Data) -> Iterator[Block]:
     ]
     columns = {"次": 1.7, "运行": 0.8, "状态": 1.7, "实测值": 2.4, "起止": 2.4, "判定": 1.5}
     yield table("全部测量", columns, rows)
-    told = [
-        (str(a["run"]), "　".join(f"{name} = {cell(value).text}" for name, value in a["facts"].items()))
-        for a in f["attempts"]
-        if a.get("facts")
-    ]
-    if told:
-        yield table("仪器记录", {"运行": 0.8, "内容": 9}, told)
 
 
 def _status(status: str) -> str:
@@ -626,9 +621,11 @@ def _evidence(record: Data) -> Iterator[Block]:
 def _people(record: Data, formal: bool) -> Iterator[Block]:
     people = record["case"]["evaluator"].get("people") or ()
     if people:
-        yield table("参与人员", {"姓名": 1, "职责": 2}, [(p["name"], p["role"]) for p in people])
+        yield table("参与人员", {"姓名": 1, "职责": 2}, [(p["name"], ROLES.get(p["role"], p["role"])) for p in people])
     if formal:
-        yield Signatures(tuple((role, "、".join(p["name"] for p in people if p["role"] == role)) for role in SIGNING))
+        yield Signatures(
+            tuple((role, "、".join(p["name"] for p in people if ROLES.get(p["role"], p["role"]) == role)) for role in SIGNING)
+        )
     else:
         yield Notice(f"{record['marking']}。本报告不设签署栏。")
 
@@ -648,9 +645,22 @@ def _annex(record: Data) -> Iterator[Block]:
     ]
     columns = {"运行": 0.8, "文件夹": 2.6, "用途": 0.8, "对象": 1.2, "状态": 0.8, "开始": 2.3, "字节": 1.3}
     yield table("全部运行", columns, rows, (6,))
+    for f in record["findings"]:
+        yield from _fields(f)
     yield Heading("软件")
     tool: dict[str, Json] = record["plan"].get("tool") or {}
     commit = f"{tool['commit']}{'（有未提交的改动）' if tool.get('dirty') else ''}" if tool.get("commit") else None
     yield facts(
         ("yanshou 版本", tool.get("version")), ("提交", digest(commit)), ("软件摘要", digest(tool.get("sha256")))
     )
+
+
+def _fields(f: Data) -> Iterator[Block]:
+    """What the instrument noted in each run, side by side."""
+    told = [a for a in f["attempts"] if a.get("facts")]
+    for some in (told[i : i + SIDE_BY_SIDE] for i in range(0, len(told), SIDE_BY_SIDE)):
+        names = sorted({name for a in some for name in a["facts"]})
+        rows = [(name, *(field(a["facts"].get(name)) for a in some)) for name in names]
+        yield table(
+            f"仪器记录：{_label(f)}", {"字段": 1.0, **{f"运行 {a['run']}": 2.4 / len(some) for a in some}}, rows
+        )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yanshou.reports.display import Data, display, limit_text, quantity, statistic_word
+from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word
 from yanshou.reports.font import FAMILY, font_file
 
 if TYPE_CHECKING:
@@ -176,8 +176,12 @@ def _bracket(axes: Axes, figure: Data, y: float) -> None:
     text = f"{statistic_word(figure['statistic'])}  {display(point, limit)}\n{word}  {display(figure[safe], limit)}"
     # A falling curve leaves its upper right and its lower left empty.
     above = point < sum(axes.get_xlim()) / 2
+    start, value = right if above else left, float(limit["value"])
+    room = 0.4 * (axes.get_xlim()[1] - axes.get_xlim()[0]) * (1 if above else -1)
+    if min(start, start + room) < value < max(start, start + room):
+        start = value  # beyond the limit line, not across it
     axes.annotate(
-        text, (right if above else left, y), xytext=(4, 5) if above else (-5, -5), textcoords="offset points",
+        text, (start, y), xytext=(4, 5) if above else (-5, -5), textcoords="offset points",
         ha="left" if above else "right", va="bottom" if above else "top", linespacing=1.35, zorder=7,
     )  # fmt: skip
 
@@ -224,7 +228,7 @@ def _series(axes: Axes, figure: Data) -> None:
 
 
 def _count_panels(figure: Data) -> Iterator[Panel]:
-    steps = "，".join(f"{e['text']} 减 {display(e['count'])}" for e in figure["exclusions"]) or "没有剔除"
+    steps = "，".join(f"{e['text']} {left_out(e['count'])}" for e in figure["exclusions"]) or "没有剔除"
     alt = f"计数过程：提交 {display(figure['gross'])}，{steps}，计入 {display(figure['net'])}；限值 {limit_text(figure['limit'])}。"
     height = 0.5 + 0.36 * (2 + len(figure["exclusions"]))
     yield Panel("计数过程：从提交到计入", _draw(lambda axes: _waterfall(axes, figure), height), alt)
@@ -244,10 +248,8 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     bars.append(("计入", 0, figure["net"], BLUE, ""))
     for row, (words, start, length, colour, hatch) in enumerate(bars):
         axes.barh(row, length, left=start, height=0.34, color=colour, ec=GREY if hatch else colour, hatch=hatch, lw=0.6)
-        sign = "−" if hatch else ""
-        axes.annotate(
-            f"{words}  {sign}{display(length)}", (0, row - 0.22), xytext=(2, 1), textcoords="offset points", va="bottom"
-        )
+        shown = left_out(length) if hatch else display(length)
+        axes.annotate(f"{words}  {shown}", (0, row - 0.22), xytext=(2, 1), textcoords="offset points", va="bottom")
     axes.set_ylim(len(bars) - 0.6, -0.95)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

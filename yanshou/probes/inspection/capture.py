@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yanshou.harness.names import name_problem
 from yanshou.harness.evidence import canonical, sha256_bytes
 from yanshou.harness.model import Answer, Problem, UserError
 from yanshou.probes.contract import Progress, RunContext
@@ -48,7 +49,7 @@ def capture(params: Params, run: RunContext) -> None:
 
     Raises UserError with every problem of the sheet: INS-E01 (not readable), E02 (evidence missing), E03 (是 without
     evidence), E04 (是 without two persons), E05 (evidence empty), E06 (unknown item or key, wrong shape), E07 (duplicate
-    key), E08 (answer or time not readable), E09 (two files of one name in an item), E10 (answer not explained).
+    key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained).
     """
     data, responses, problems = read_sheet(run.folder, params)
     if problems:
@@ -64,8 +65,12 @@ def capture(params: Params, run: RunContext) -> None:
     run.sink.stream(ITEMS).write(canonical(record.model_dump(mode="json")) + b"\n")
 
 
+def _stream(item: Item, path: Path) -> str:
+    return f"{ATTACHMENTS}/{item.id}/{path.name}"
+
+
 def _attach(item: Item, proof: Proof, run: RunContext) -> RecordedFile:
-    stream = f"{ATTACHMENTS}/{item.id}/{proof.path.name}"
+    stream = _stream(item, proof.path)
     return RecordedFile.model_validate({**proof.said, "stream": stream, "sha256": run.sink.attach(proof.path, stream)})
 
 
@@ -93,7 +98,7 @@ class _Reader:
 
     def note(self, node: Node | int | None, code: str, text: str, remedy: str) -> None:
         line = node if node is None or isinstance(node, int) else node.start_mark.line + 1
-        self.problems.append(Problem(code, text, remedy, self.shown, line))
+        self.problems.append(Problem(code, " ".join(text.split()), remedy, self.shown, line))
 
     def load(self, path: Path) -> tuple[bytes, Node | None]:
         from ruamel.yaml import YAML
@@ -103,11 +108,11 @@ class _Reader:
         try:
             data = path.read_bytes()
             root = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
-        except OSError as error:
-            self.note(None, "INS-E01", f"答卷{_why(error)}", "放好答卷，或改正 sheet 的路径")
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             self.note(line, "INS-E01", "答卷不是 UTF-8 文本", "用编辑器另存为 UTF-8")
+        except (OSError, ValueError) as error:
+            self.note(None, "INS-E01", f"答卷{_why(error)}", "放好答卷，或改正 sheet 的路径")
         except YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             text = getattr(error, "problem", None) or "有不允许的字符"
@@ -189,7 +194,7 @@ class _Reader:
             what = f"{item.id} 的 evidence"
             said = self.texts(self.mapping(node, FILE_KEYS, what), FILE_KEYS, what)
             path = folder / said["file"]
-            problem = _unusable(path, {proof.path.name.casefold() for proof in proofs})
+            problem = _unusable(path, _stream(item, path), {_stream(item, proof.path).casefold() for proof in proofs})
             if problem:
                 code, text, remedy = problem
                 self.note(node, code, f"{item.id} 的证据文件 {said['file'] or '（没写 file）'} {text}", remedy)
@@ -198,25 +203,29 @@ class _Reader:
         return tuple(proofs)
 
 
-def _unusable(path: Path, taken: set[str]) -> tuple[str, str, str] | None:
-    """(code, text, remedy) when an evidence file cannot be taken in beside those whose names are `taken`."""
+def _unusable(path: Path, stream: str, taken: set[str]) -> tuple[str, str, str] | None:
+    """(code, text, remedy) when an evidence file cannot be taken in as `stream` beside those that are `taken`."""
     try:
         with path.open("rb") as f:
             if not f.read(1):
                 return "INS-E05", "是空的", "换成有内容的文件"
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return "INS-E02", _why(error), "放好文件，或改正 file"
-    if path.name.casefold() in taken or "\\" in path.name:
-        return "INS-E09", "与前一个同名，或名称含反斜线", "改名后重列，同一条目下各不相同"
+    remedy = "改名后重列，同一条目下各不相同"
+    if stream.casefold() in taken:
+        return "INS-E09", "与前一个同名", remedy
+    if unsafe := name_problem(stream):  # it could not be packed later, when nothing can be renamed any more
+        return "INS-E09", f"的名称不能用：{unsafe}", remedy
     return None
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | ValueError) -> str:
     for kind, text in (
         (FileNotFoundError, "不存在"),
         (IsADirectoryError, "是文件夹"),
         (PermissionError, "没有读权限"),
+        (ValueError, "的路径里有不允许的字符"),
     ):
         if isinstance(error, kind):
             return text
-    return str(error.strerror)
+    return f"读不出：{error.strerror}" if isinstance(error, OSError) else str(error)

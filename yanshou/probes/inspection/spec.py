@@ -28,7 +28,9 @@ class Item(_Frozen):
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="条目编号，如 M01；也是附件文件夹名")
     text: str = Field(min_length=1, description="查什么")
     expected: str = Field(min_length=1, description="应为什么：满足到何种程度才答“是”")
-    method: Literal["查阅", "观察", "询问", "操作"] = Field(description="怎么查：查阅、观察、询问、操作")
+    method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
+        default=None, description="怎么查：查阅、观察、询问、操作；不写则由检查人定"
+    )
 
 
 class Params(_Frozen):
@@ -101,7 +103,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
     def entry(item: Item) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
         return (
-            f"  # {question}\n  # 应为：{expected}；方法：{item.method}\n  {item.id}:\n"
+            f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n  {item.id}:\n"
             '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
             '    time: ""\n    place: ""\n    evidence: []\n'
         )

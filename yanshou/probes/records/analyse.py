@@ -1,7 +1,7 @@
 """Counts the rows of a frozen export: gross -> each exclusion in order -> net, with per-day figures and the audit's result.
 
 It is for giving the same count from the same bytes, forever. It must never touch the world and never know a limit. The
-export is streamed; memory holds one 16-byte digest per distinct key (about 120 bytes with Python's overhead, so some
+export is streamed; memory holds one 16-byte digest per distinct key (about 130 bytes with Python's overhead, so some
 eight million keys a GiB). The csv module reads it rather than pandas, which pads short rows silently and cannot report them.
 """
 

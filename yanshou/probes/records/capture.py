@@ -17,6 +17,9 @@ from yanshou.probes.contract import Progress, RunContext
 from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, RESULT, RESULTS, Key, read_audit, read_table
 from yanshou.probes.records.spec import Params
 
+LISTED = 20
+"""How many of the existing columns a message lists."""
+
 
 def capture(params: Params, run: RunContext) -> None:
     """Streams `export.csv`, `audit.csv` when an audit is declared, and `import.json` last, which says the import is whole.
@@ -108,13 +111,18 @@ def _decodes(head: bytes, encoding: str) -> bool:
 def _check_columns(code: str, path: Path, columns: Key, wanted: tuple[str, ...]) -> None:
     for name in wanted:
         if name not in columns:
-            there = "、".join(columns) or "无"
-            remedy = f"改正列名；现有列：{there}。若显示为乱码或只有一列，改 encoding 或 delimiter"
-            raise ProbeError(code, f"{path.name} 没有列“{name}”{_like(name, list(columns))}", remedy)
+            there = "、".join(columns[:LISTED]) + (f" 等 {len(columns)} 列" if len(columns) > LISTED else "")
+            remedy = f"改正列名；现有列：{there or '无'}。若显示为乱码或只有一列，改 encoding 或 delimiter"
+            text = f"{path.name} 没有列“{name}”{_like(name, list(columns))}"
+            raise ProbeError(code, _one_line(text), _one_line(remedy))
         if columns.count(name) > 1:
-            raise ProbeError(
-                "REC-E07", f"{path.name} 的列“{name}”出现 {columns.count(name)} 次", "重新导出，列名不得重复"
-            )
+            text = f"{path.name} 的列“{name}”出现 {columns.count(name)} 次"
+            raise ProbeError("REC-E07", _one_line(text), "重新导出，列名不得重复")
+
+
+def _one_line(text: str) -> str:
+    """`text`, in which cells of somebody's file are quoted, on one line."""
+    return " ".join(text.split())
 
 
 def _check_audit(path: Path, params: Params) -> None:
@@ -123,6 +131,5 @@ def _check_audit(path: Path, params: Params) -> None:
     for number, (_, word) in enumerate(rows, 1):
         if word and word not in RESULTS:
             words = "、".join(RESULTS)
-            raise ProbeError(
-                "REC-E09", f"{path.name} 第 {number} 条的 result“{word}”不认识", f"只用：{words}；未核验的留空"
-            )
+            text = f"{path.name} 第 {number} 条的 result“{word}”不认识"
+            raise ProbeError("REC-E09", _one_line(text), f"只用：{words}；未核验的留空")

@@ -39,6 +39,8 @@ SPIN_NS = 50_000
 QUIET_NS = 1 * _MS
 """Rows are formatted only when the next packet is further away than this, or half the mean interval where that is less."""
 ROWS_AT_ONCE = 32
+REPLIES_AT_ONCE = 64
+"""A flood from the far end must not hold up the next packet."""
 NEWS_NS = 500 * _MS
 NEWS_QUIET_NS = 5 * _MS
 CLOCK_NS = 1000 * _MS
@@ -185,6 +187,7 @@ class _Sender:
             wake = self._due() - SPIN_NS if self._next < self._total else now + QUIET_NS * 2
             if wake - now > self._quiet:
                 self._use_gap(now, wake)
+            wake = min(wake, now + CLOCK_NS)
             if self._flying:
                 wake = min(wake, next(iter(self._flying.values())).deadline)
             left = wake - time.monotonic_ns()
@@ -222,7 +225,10 @@ class _Sender:
             if packet is not None and stamp >= packet.t1_user:
                 packet.t1_kernel = stamp
         try:
-            while (received := self._net.receive()) is not None:
+            for _ in range(REPLIES_AT_ONCE):
+                received = self._net.receive()
+                if received is None:
+                    return
                 self._reply(received)
         except OSError as error:
             raise _rejected(self._params, error) from None

@@ -1,0 +1,573 @@
+"""The renderings of a record: same bytes, same words everywhere, and nothing in a text can become more than text."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import html.parser
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yanshou.harness.model import UserError, Verdict
+from yanshou.reports import document as document_module
+from yanshou.reports.blocks import Plots, Table
+from yanshou.reports.display import (
+    confidence_of,
+    day,
+    display,
+    exactly,
+    fit,
+    left_out,
+    limit_text,
+    moment,
+    percent,
+    quantity,
+    signed,
+    verdict_text,
+)
+from yanshou.reports.document import build
+from yanshou.reports.figures import panels, prefixed, strip
+from yanshou.reports.machine import junit_xml, results, results_csv
+from yanshou.reports.render import render
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = ROOT / "tests" / "golden"
+HOSTILE = '#panic("x") *b* _i_ $x$ <a> @ref \\ ` ]) <script>alert(1)</script> &amp; {{ 1 }}'
+FILES = {"report.pdf", "report.html", "results.json", "results.csv", "junit.xml"}
+LATENCY = {"op": "<=", "value": 2, "unit": "ms"}
+
+
+def golden(name: str) -> dict:
+    return json.loads((GOLDEN / f"{name}.json").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return render(golden("record"), tmp_path_factory.mktemp("demo"))
+
+
+@pytest.fixture(scope="module")
+def formal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return render(golden("record_acceptance"), tmp_path_factory.mktemp("formal"))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict[str, Path]]:
+    """An acceptance record where texts try to be markup, formulas, control characters, or too long for a page."""
+    record = golden("record_acceptance")
+    record["case"]["project"]["name"] = HOSTILE
+    record["case"]["target"]["version"] = "v\u202egnp.exe\x00\x1b[31m🙂\ufffd"
+    record["case"]["target"]["condition"] = "字" * 9000 + "条件末尾"
+    record["case"]["target"]["site"] = "\n".join(["行"] * 300) + "地点末尾"
+    first, second = record["findings"][0], record["findings"][4]
+    first["name"] = "=cmd|'/c calc'!A1"
+    first["note"] = "长" * 6000 + "说明末尾"
+    first["reasons"] = [{"code": "long", "text": "因" * 9000 + "理由末尾"}]
+    first["commitment_text"] = "@SUM(1)"
+    first["attempts"][0]["status_reason"] = "x" * 3000 + "原因末尾"
+    first["attempts"][0]["facts"] = {HOSTILE: HOSTILE, "path": "/very/long/" + "a" * 400}
+    second["figure"]["exclusions"][0]["text"] = HOSTILE
+    second["name"] = "-2+3"
+    return record, render(record, tmp_path_factory.mktemp("hostile"))
+
+
+def pdf_pages(path: Path) -> list[str]:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("poppler-utils is not installed")
+    text = subprocess.run(["pdftotext", "-layout", path, "-"], capture_output=True, check=True).stdout.decode()
+    return text.split("\f")[:-1]
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+# ---- numbers for the eye
+
+
+def printed(text: str) -> Decimal:
+    return Decimal(text.replace(",", "").replace("−", "-"))
+
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@given(finite, finite | st.integers(-(10**9), 10**9))
+def test_display_stays_on_its_side_of_the_limit(value: float, bound: float) -> None:
+    shown, exact, limit = printed(display(value, {"value": bound})), Decimal(repr(value)), Decimal(repr(bound))
+    assert (shown < limit, shown == limit, shown > limit) == (exact < limit, exact == limit, exact > limit)
+
+
+@given(st.floats(0.001, 1e6), st.floats(-1e-6, 1e-6))
+def test_display_stays_on_its_side_when_it_is_close(bound: float, relative: float) -> None:
+    value = bound * (1 + relative)
+    shown = printed(display(value, {"value": bound}))
+    exact, limit = Decimal(repr(value)), Decimal(repr(bound))
+    assert (shown < limit, shown > limit) == (exact < limit, exact > limit)
+
+
+@given(finite)
+def test_display_is_close(value: float) -> None:
+    assert abs(printed(display(value)) - Decimal(repr(value))) <= abs(Decimal(repr(value))) * Decimal("0.0006")
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "text"),
+    [
+        (2.0004, LATENCY, "2.0004"),
+        (1.99996, LATENCY, "1.99996"),
+        (2.0, LATENCY, "2.000"),
+        (2, LATENCY, "2"),
+        (1.33250839245, LATENCY, "1.333"),
+        (0.12345, None, "0.1234"),
+        (0.12355, None, "0.1236"),
+        (-7, None, "−7"),
+        (-0.0, None, "0"),
+        (1050000, None, "1,050,000"),
+        (123456.7, None, "123,457"),
+        (1.5e-9, None, "1.5e−9"),
+        (None, None, "—"),
+        (True, None, "是"),
+    ],
+)
+def test_display(value: float | None, limit: dict | None, text: str) -> None:
+    assert display(value, limit) == text
+
+
+def test_other_numbers_and_words() -> None:
+    assert quantity(1.5, "ms") == "1.500\u00a0ms"
+    assert limit_text(LATENCY) == "≤\u00a02\u00a0ms"
+    assert limit_text({"op": "==", "value": True, "unit": "bool"}) == "应具备"
+    assert exactly(0.123456789) == "0.123456789"
+    assert (signed(0.567538, "ms"), signed(-0.00189, "cm")) == ("+0.568\u00a0ms", "−0.00189\u00a0cm")
+    assert signed(1e-12, "ms").startswith("+1")
+    assert (left_out(12), left_out(0)) == ("−12", "0")
+    assert (percent(0.95), confidence_of(0.05), confidence_of(0.05 / 3)) == ("95%", "95%", "98.33%")
+    assert percent(0.99999) == "99.99%"  # never 100 %
+    assert (moment("2026-03-12T16:30:05.900Z"), day("2026-03-12T16:30:05.900Z")) == (
+        "2026-03-13 00:30:05",
+        "2026年3月13日",
+    )
+    assert (moment(""), day("2024-11-20")) == ("—", "2024年11月20日")
+    assert [verdict_text(v) for v in Verdict] == ["✓ 符合", "△ 未定", "○ 未测", "◇ 无效", "× 不符合"]
+
+
+# ---- texts
+
+
+def test_fit_shows_what_cannot_be_seen() -> None:
+    assert fit({"a": ["x\u202ey", "\x00", "🙂", "\ud800", "a\tb\r\nc", "①"]}) == {
+        "a": ["x[U+202E]y", "[U+0000]", "[U+1F642]", "[U+D800]", "a b\nc", "①"]
+    }
+
+
+def test_a_letter_without_glyph_stops_the_report_and_writes_nothing(tmp_path: Path) -> None:
+    record = golden("record")
+    record["case"]["evaluator"]["people"][0]["name"] = "𠮷田"
+    with pytest.raises(UserError, match=r"E-GLYPH case\.evaluator\.people\[0\]\.name.*U\+20BB7"):
+        render(record, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_glyph_in_our_own_words_is_named_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(document_module, "STATEMENTS", ("☃\u2fff",))
+    with pytest.raises(UserError, match="E-GLYPH"):
+        render(golden("record"), tmp_path)
+
+
+# ---- the document
+
+
+def test_fourteen_sections_and_annex() -> None:
+    document = build(fit(golden("record")))
+    assert [s.number for s in document.sections] == [*map(str, range(1, 15)), ""]
+    assert all(s.blocks for s in document.sections)
+    titles = [b.title for s in document.sections for b in s.blocks if isinstance(b, Table)]
+    assert [int(re.match(r"表 (\d+)", t)[1]) for t in titles] == list(range(1, len(titles) + 1))
+    rows_fit = [
+        len(r) == len(b.head) == len(b.widths)
+        for s in document.sections
+        for b in s.blocks
+        if isinstance(b, Table)
+        for r in b.rows
+    ]
+    assert all(rows_fit)
+
+
+def test_conclusion_says_what_must_not_be_overlooked() -> None:
+    record = golden("record")
+    first = json.dumps(build(fit(record)).to_json()["sections"][0], ensure_ascii=False)
+    for words in ("放宽了要求", "恢复", "尚待与官方原件核对", "不是生产系统", "97.5% 上界 1.432", "简单接受：符合"):
+        assert words in first
+    assert "未列入本次计划" in json.dumps(build(fit(golden("record_acceptance"))).to_json(), ensure_ascii=False)
+
+
+def test_the_report_computes_nothing_of_its_own() -> None:
+    """Change a number in the record only, and exactly that number is printed, however wrong it is."""
+    record = golden("record")
+    record["findings"][2].update(value=1.7771, margin=0.3331, verdict="fail", verdict_word="不符合")
+    row = build(fit(record)).to_json()["sections"][0]["blocks"][1]["rows"][2]
+    assert (row[3]["text"], row[4]["text"], row[5]["verdict"]) == ("1.777\u00a0ms", "+0.333\u00a0ms", "fail")
+
+
+def optional_keys(schema: dict, name: str, value: dict) -> list[str]:
+    return [key for key in value if key not in schema["$defs"][name]["required"]]
+
+
+def test_optional_keys_may_be_missing() -> None:
+    schema = json.loads((ROOT / "yanshou/reports/results.schema.json").read_bytes())
+    record = golden("record")
+    for key in set(record) - set(schema["required"]):
+        del record[key]
+    for section in ("case", "list", "plan"):
+        needed = schema["properties"][section]["required"]
+        record[section] = {k: v for k, v in record[section].items() if k in (*needed, "scenario_name")}
+    for finding in record["findings"]:
+        for key in optional_keys(schema, "finding", finding):
+            del finding[key]
+        for attempt in finding["attempts"]:
+            for key in set(optional_keys(schema, "attempt", attempt)) - {"ended"}:
+                del attempt[key]
+    document = build(record)
+    assert "未编号" in document.number
+    assert not any(isinstance(b, Plots) for s in document.sections for b in s.blocks)
+    assert results_csv(record).count(b"\r\n") == 1 + len(record["findings"])
+    assert len(ET.fromstring(junit_xml(record)).findall(".//testcase")) == len(record["findings"])
+
+
+def test_unfinished_infinite_and_yes_no_findings() -> None:
+    record = golden("record")
+    yes, count, rtt = record["findings"]
+    yes.update(
+        limit={"op": "==", "value": True, "unit": "bool"}, list_limit=None, unit="bool", margin=None, list_source="own"
+    )
+    rtt.update(value=None, upper=None, lower=None, infinite=["value", "upper"], margin=None)
+    rtt["attempts"][0]["status"] = "open"
+    count.update(lower=None, margin=None)
+    rows = build(fit(record)).to_json()["sections"][0]["blocks"][1]["rows"]
+    assert (rows[0][1]["text"], rows[0][1]["sub"]) == ("—", ["项目自增"])
+    assert rows[1][3]["sub"][0] == "下界不存在"
+    assert (rows[2][3]["text"], rows[2][3]["sub"][0]) == ("∞", "97.5% 上界 ∞")
+
+
+# ---- plots
+
+
+def sample_figure(**changes: object) -> dict:
+    return {**golden("record")["findings"][2]["figure"], **changes}
+
+
+def test_plots_are_paths_with_words_for_who_cannot_see() -> None:
+    drawn = panels(sample_figure())
+    assert len(drawn) == 2
+    for panel in drawn:
+        assert "<text" not in panel.svg
+        assert "限值 ≤\u00a02\u00a0ms" in panel.alt
+    assert "P99 为 1.333\u00a0ms" in drawn[0].alt
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        sample_figure(ecdf=[], series=[[0, None, None]], lost=1, point=None, lower=None, upper=None, statistic=None),
+        sample_figure(ecdf=[[1.5, 1]], series=[[0, 1.5, 1.5]], lost=0, point=1.5, lower=None, upper=None),
+        sample_figure(ecdf=[[2, 1]], series=[[0, 2, 2]], lost=0, point=2, lower=2, upper=2, statistic="max"),
+        sample_figure(ecdf=[[-1.5, 0.5], [1e9, 1]], series=[[0, -1.5, 1e9]], point=-1.5, lower=-2, upper=1e9, statistic="mean"),
+        sample_figure(limit={"op": ">=", "value": 0.9, "unit": "ms"}),
+        {"kind": "count", "gross": 0, "exclusions": [], "net": 0, "per_day": [], "audit": None, "limit": {"op": ">=", "value": 1, "unit": "条"}},
+        {
+            "kind": "count",
+            "gross": 5_000_000,
+            "exclusions": [{"code": str(i), "text": "$x_1$ " * 9, "count": 1} for i in range(12)],
+            "net": 4_999_988,
+            "per_day": [["2026-01-01", 4_999_988]],
+            "audit": None,
+            "limit": {"op": "==", "value": True, "unit": "bool"},
+        },
+    ],
+)  # fmt: skip
+def test_plots_of_extreme_figures(figure: dict) -> None:
+    drawn = panels(figure)
+    assert drawn
+    assert drawn == panels(copy.deepcopy(figure))
+
+
+def test_no_plot_where_there_is_nothing_to_draw() -> None:
+    assert panels(None) == panels({"kind": "checklist", "items": [], "limit": LATENCY}) == ()
+
+
+def test_strip_marks_limit_value_and_bounds() -> None:
+    inside = strip(1.5, 1.4, 1.6, LATENCY)
+    assert 'cx="25.0"' in inside
+    assert "M20.0 4V10M30.0 4V10" in inside
+    assert '<rect x="0"' in inside  # smaller is better: the left half satisfies
+    assert 'd="M20.0 7H100.0' in strip(1.5, 1.4, None, LATENCY)  # no upper bound: open end
+    assert 'cx="97.0"' in strip(2e9, 1, 3, LATENCY)
+    assert strip(None, None, None, LATENCY) == strip(1, 1, 1, {"op": "==", "value": True, "unit": "bool"}) == ""
+
+
+def test_inlined_svg_has_its_own_ids() -> None:
+    svg = panels(sample_figure())[0].svg
+    inlined = prefixed(svg, "p1")
+    ids = set(re.findall(r'\bid="([^"]+)"', inlined))
+    used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', inlined))
+    assert ids
+    assert all(i.startswith("p1-") for i in ids)
+    assert {a or b for a, b in used} <= ids
+    assert "xmlns" not in inlined
+
+
+# ---- files
+
+
+def test_all_files_are_written(demo: dict[str, Path]) -> None:
+    assert set(demo) == FILES
+    assert {p.name for p in demo["report.pdf"].parent.iterdir()} == FILES
+
+
+def test_same_bytes_in_another_process_place_and_zone(demo: dict[str, Path], tmp_path: Path) -> None:
+    code = (
+        "import json, pathlib, sys; from yanshou.reports.render import render; "
+        "render(json.loads(pathlib.Path(sys.argv[1]).read_bytes()), pathlib.Path(sys.argv[2]))"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "America/Lima", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-c", code, str(GOLDEN / "record.json"), str(tmp_path / "again")]
+    subprocess.run(arguments, check=True, cwd=tmp_path, env=environment)
+    for name, path in demo.items():
+        assert (tmp_path / "again" / name).read_bytes() == path.read_bytes(), name
+
+
+# ---- PDF
+
+
+def test_pdf_says_everything_and_marks_every_page(demo: dict[str, Path]) -> None:
+    record, pages = golden("record"), pdf_pages(demo["report.pdf"])
+    whole = squeezed("".join(pages))
+    for number, page in enumerate(pages, 1):
+        text = squeezed(page)
+        assert f"报告编号：{record['case']['report_number']}" in text
+        assert record["marking"] in text
+        assert f"第{number}页共{len(pages)}页" in text
+    for finding in record["findings"]:
+        assert finding["indicator"] in pages[2]
+        assert finding["verdict_word"] in pages[2]
+        for attempt in finding["attempts"]:
+            for evidence in attempt["evidence"]:
+                assert evidence["sha256"] in whole
+                assert squeezed(evidence["name"]) in whole
+    for digest in (
+        record["ledger"]["head"],
+        record["plan"]["sha256"],
+        record["case"]["sha256"],
+        record["list"]["sha256"],
+    ):
+        assert digest in whole
+    assert "截断" in whole
+    assert "yanshouverify" in whole
+    assert "报告结束" in squeezed(pages[-1])
+    assert whole.count("报告结束") == 1
+    assert "盖章" not in squeezed(pages[0])
+    assert "签字" not in whole
+
+
+def test_formal_pdf_has_seal_box_and_signature_lines_and_no_marking(formal: dict[str, Path]) -> None:
+    pages = pdf_pages(formal["report.pdf"])
+    whole = squeezed("".join(pages))
+    assert "评测机构盖章处" in squeezed(pages[0])
+    assert all(f"{role}：" in whole for role in ("检测", "审核", "批准"))
+    assert "签字" in whole
+    assert not any(words in whole for words in ("演示", "自检", "CMA", "CNAS"))
+
+
+def test_pdf_is_tagged_archival_and_carries_the_results(formal: dict[str, Path], tmp_path: Path) -> None:
+    if shutil.which("pdfdetach") is None:
+        pytest.skip("poppler-utils is not installed")
+    data = formal["report.pdf"].read_bytes()
+    assert b"<pdfaid:part>3</pdfaid:part>" in data
+    info = subprocess.run(["pdfinfo", formal["report.pdf"]], capture_output=True, check=True).stdout.decode()
+    assert re.search(r"Tagged:\s+yes", info)
+    assert "A4" in info
+    assert "2026" in info.split("CreationDate:")[1].splitlines()[0]
+    subprocess.run(["pdfdetach", "-saveall", "-o", tmp_path, formal["report.pdf"]], check=True, capture_output=True)
+    assert (tmp_path / "results.json").read_bytes() == formal["results.json"].read_bytes()
+
+
+def test_hostile_texts_stay_texts_in_the_pdf(hostile: tuple[dict, dict[str, Path]]) -> None:
+    whole = squeezed("".join(pdf_pages(hostile[1]["report.pdf"])))
+    assert squeezed(HOSTILE) in whole
+    assert "v[U+202E]gnp.exe[U+0000][U+001B][31m[U+1F642][U+FFFD]" in whole
+    for end in ("条件末尾", "地点末尾", "说明末尾", "理由末尾", "原因末尾"):
+        assert end in whole, end
+
+
+def test_nothing_leaves_the_paper(hostile: tuple[dict, dict[str, Path]], tmp_path: Path) -> None:
+    if shutil.which("pdftotext") is None:
+        pytest.skip("poppler-utils is not installed")
+    out = tmp_path / "boxes.html"
+    subprocess.run(["pdftotext", "-bbox", hostile[1]["report.pdf"], out], check=True, capture_output=True)
+    boxes = re.findall(r'<word xMin="([-\d.]+)" yMin="([-\d.]+)" xMax="([-\d.]+)" yMax="([-\d.]+)">', out.read_text())
+    assert len(boxes) > 500
+    left, top, right, bottom = (list(map(float, values)) for values in zip(*boxes, strict=True))
+    margin = 25 / 25.4 * 72
+    assert min(left) >= margin - 1
+    assert max(right) <= 595.28 - margin + 3  # hanging punctuation may stand a little outside
+    assert min(top) >= 0
+    assert max(bottom) <= 841.9
+
+
+# ---- HTML
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a browser would see."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.data = ""
+        self._in: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("script", "style"):
+            self._in.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._in and self._in[-1] == tag:
+            self._in.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._in:
+            self.text += data
+        elif self._in[-1] == "script":
+            self.data += data
+
+
+def test_html_needs_no_script_and_no_network(demo: dict[str, Path], formal: dict[str, Path]) -> None:
+    for files in (demo, formal):
+        text = files["report.html"].read_text(encoding="utf-8")
+        page = Page(text)
+        assert "http://" not in text
+        assert "https://" not in text
+        assert "Content-Security-Policy" in text
+        scripts = [a for t, a in page.tags if t == "script"]
+        assert scripts == [{"type": "application/json", "id": "results"}]
+        assert not [t for t, a in page.tags if "src" in a or t in ("link", "iframe", "object", "embed", "base", "form")]
+        assert not [a for _, a in page.tags for name in a if name.startswith("on")]
+        assert all((a.get("href") or "#").startswith("#") for _, a in page.tags)
+        ids = [a["id"] for _, a in page.tags if "id" in a]
+        assert len(ids) == len(set(ids))
+        targets = {a["href"] for t, a in page.tags if t == "a"}
+        assert {t.removeprefix("#") for t in targets if t} <= set(ids)
+        assert json.loads(page.data) == json.loads(files["results.json"].read_bytes())
+
+
+def test_html_says_what_the_pdf_says(demo: dict[str, Path]) -> None:
+    record = golden("record")
+    text = demo["report.html"].read_text(encoding="utf-8")
+    page = squeezed(Page(text).text)
+    for finding in record["findings"]:
+        assert squeezed(f"{finding['indicator']}　{finding['name']}") in page
+        assert all(e["sha256"] in page for a in finding["attempts"] for e in a["evidence"])
+    assert record["ledger"]["head"] in page
+    assert "演示数据" in page
+    assert "报告结束" in page
+    shown = re.findall(
+        r'<span class="verdict (\w+)"><span class="mark" aria-hidden="true">(.)</span> (\w+)</span>', text
+    )
+    assert len(shown) == text.count('class="verdict ')
+    assert all(verdict_text(code) == f"{mark} {word}" for code, mark, word in shown)
+    assert text.count('role="img"') == 4
+
+
+def test_hostile_texts_stay_texts_in_the_html(hostile: tuple[dict, dict[str, Path]]) -> None:
+    text = hostile[1]["report.html"].read_text(encoding="utf-8")
+    page = Page(text)
+    assert HOSTILE in page.text
+    assert "alert(1)" not in "".join(str(a) for _, a in page.tags if _ == "script")
+    assert [t for t, _ in page.tags].count("script") == 1
+    assert json.loads(page.data)["case"]["project"]["name"] == HOSTILE
+
+
+# ---- machines
+
+
+@pytest.mark.parametrize("name", ["record", "record_acceptance"])
+def test_results_follow_their_schema_and_keep_everything_but_plots(name: str) -> None:
+    schema = json.loads((ROOT / "yanshou/reports/results.schema.json").read_bytes())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    record = golden(name)
+    found = results(record)
+    validator.validate(found)
+    assert found["format"] == "yanshou/results/1"
+    assert set(found) == set(record)
+    for before, after in zip(record["findings"], found["findings"], strict=True):
+        assert set(before) - set(after) == {"figure"}
+        assert [set(b) - set(a) for b, a in zip(before["attempts"], after["attempts"], strict=True)] == [
+            {"figure"}
+        ] * len(after["attempts"])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"format": "yanshou/results/2"},
+        {"verdict": "ok"},
+        {"mode": "rehearsal"},
+        {"findings": [{"indicator": "S10-I03"}]},
+        {"ledger": {"records": 1, "head": "00", "started": "x", "ended": "y"}},
+    ],
+)
+def test_schema_refuses(broken: dict) -> None:
+    schema = json.loads((ROOT / "yanshou/reports/results.schema.json").read_bytes())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**results(golden("record")), **broken}, schema)
+
+
+def test_csv_opens_in_a_spreadsheet_and_computes_nothing(hostile: tuple[dict, dict[str, Path]]) -> None:
+    data = hostile[1]["results.csv"].read_bytes()
+    assert data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    assert [r["指标编号"] for r in rows] == [f["indicator"] for f in hostile[0]["findings"]]
+    assert rows[0]["指标"] == "'=cmd|'/c calc'!A1"
+    assert rows[0]["承诺原文"] == "'@SUM(1)"
+    assert rows[4]["指标"] == "'-2+3"
+    assert float(rows[2]["余量"]) < 0  # a negative number stays a number
+    assert rows[2]["实测值"] == "0.490689561692"  # in full
+    assert rows[5]["判定"] == "未测"
+    assert rows[5]["实测值"] == ""
+
+
+def test_junit_hides_nothing(
+    demo: dict[str, Path], formal: dict[str, Path], hostile: tuple[dict, dict[str, Path]]
+) -> None:
+    for record, files in ((golden("record"), demo), (golden("record_acceptance"), formal), hostile):
+        root = ET.fromstring(files["junit.xml"].read_bytes())
+        cases = root.findall("testsuite/testcase")
+        assert len(cases) == len(record["findings"]) == int(root.get("tests"))
+        assert not root.findall(".//skipped")
+        assert int(root.get("failures")) == len(root.findall(".//failure"))
+        for case, finding in zip(cases, record["findings"], strict=True):
+            told = {p.get("name"): p.get("value") for p in case.findall("properties/property")}
+            assert {"limit", "value", "lower", "upper", "rule", "verdict"} <= set(told)
+            assert told["verdict"] == finding["verdict"]
+            failure = case.find("failure")
+            assert (failure is None) == (finding["verdict"] == "pass")
+            if failure is not None:
+                assert failure.get("type").startswith(finding["verdict_word"])
