@@ -375,6 +375,15 @@ def test_draw_is_the_documented_one() -> None:
     assert draw_sample(1000, 5, 7, "abc") == tuple(expected) == PINNED
 
 
+def test_draw_drops_outputs_above_the_last_whole_multiple() -> None:
+    population = 2**63 + 1
+    stream = np.random.PCG64(int(hashlib.sha256(b"7:abc").hexdigest(), 16))
+    outputs = [int(stream.random_raw()) for _ in range(40)]
+    kept = [raw for raw in outputs if raw < population]
+    assert len(kept) < 40
+    assert draw_sample(population, 10, 7, "abc") == tuple(kept[:10])
+
+
 PINNED = (881, 149, 546, 254, 142)
 
 

@@ -146,7 +146,7 @@ def test_all_structural_problems_at_once_with_hints() -> None:
         (14, "E-KEY", "是不是 target？"),
         (15, "E-VALUE", "是不是 measured？"),
         (16, "E-VALUE", "加上引号"),
-        (17, "E-VALUE", "64 位"),
+        (17, "E-VALUE", "应符合"),
         (18, "E-KEY", "第 13 行已有"),
         (21, "E-VALUE", "≤ 20"),
         (22, "E-VALUE", "< 1"),

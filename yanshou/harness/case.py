@@ -5,7 +5,6 @@ It must never guess what was meant, look at the list (check does), or repeat per
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from yanshou.harness.evidence import sha256_bytes
+from yanshou.harness.invalid import explain
 from yanshou.harness.model import Json, Kind, Mode, Problem, UserError
 from yanshou.harness.privacy import printable
 
@@ -446,44 +446,16 @@ class _Tree:
         return values
 
 
-_WRONG_TYPE = {
-    "string_type": ("应为文本", "给值加上引号"),
-    "int_type": ("应为整数", "写一个整数，不加引号"),
-    "float_type": ("应为数", "写一个数，不加引号"),
-    "model_type": ("应为“键: 值”", "另起一行，缩进后写“键: 值”"),
-    "dict_type": ("应为“键: 值”", "另起一行，缩进后写“键: 值”"),
-    "tuple_type": ("应为列表", "每项另起一行写“- …”"),
-    "string_pattern_mismatch": ("写法不对", "SHA-256 写成 64 位小写十六进制"),
-}
-_BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-
-
 def _invalid(error: ErrorDetails, lines: Mapping[Place, int], path: Path) -> Problem:
     """One finding of pydantic as a problem. The value itself is not repeated."""
-    place, kind, context = error["loc"], error["type"], error.get("ctx", {})
+    place = error["loc"]
     line = _line(lines, place)
-    name = "".join(f"[{key + 1}]" if isinstance(key, int) else f".{key}" for key in place).removeprefix(".")
-    if kind == "extra_forbidden":
-        known = _known_keys(place[:-1])
-        near = difflib.get_close_matches(str(place[-1]), known, 1)
-        return Problem(
-            "E-KEY", f"不认识的键 {name}", f"是不是 {near[0]}？" if near else f"可用：{'、'.join(known)}", path, line
-        )
-    if kind == "missing":
-        return Problem("E-KEY", f"缺少 {name}", f"补上“{place[-1]}: …”", path, line)
-    if place == ("yanshou",):
+    if place == ("yanshou",) and error["type"] != "missing":
         remedy = "写 yanshou: 1；更新的案卷用更新的 yanshou 打开"
         return Problem("E-VERSION", "案卷的格式版本不是 1", remedy, path, line)
-    if kind in ("literal_error", "enum"):
-        options = re.findall(r"'([^']*)'", str(context["expected"]))
-        near = difflib.get_close_matches(str(error["input"]), options, 1)
-        remedy = f"是不是 {near[0]}？" if near else "改成其中之一"
-        return Problem("E-VALUE", f"{name} 只能是 {'、'.join(options)}", remedy, path, line)
-    if kind == "value_error":
-        return Problem("E-VALUE", f"{name} {context['error']}", "改正此处", path, line)
-    bounds = "、".join(f"{sign} {context[key]}" for key, sign in _BOUNDS.items() if key in context)
-    text, remedy = _WRONG_TYPE.get(kind, (f"应 {bounds}" if bounds else error["msg"], "改正此处"))
-    return Problem("E-VALUE", f"{name} {text}", remedy, path, line)
+    known = _known_keys(place[:-1]) if error["type"] == "extra_forbidden" else []
+    code, text, remedy = explain(error, known)
+    return Problem(code, text, remedy, path, line)
 
 
 def _known_keys(place: Sequence[Key]) -> list[str]:

@@ -29,6 +29,7 @@ from yanshou.harness.evidence import (
 )
 from yanshou.harness.host import host_facts
 from yanshou.harness.identity import tool_identity
+from yanshou.harness.invalid import explain
 from yanshou.harness.listing import PublicList, load_list
 from yanshou.harness.model import ExitCode, Json, Mode, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.plan import (
@@ -105,8 +106,9 @@ def describe(name: str, params: Mapping[str, Any], needed: int | None) -> Instru
         fields = list(probe.params_type().model_fields)
         raise UnfitInstrument(
             [
-                (("params", *e["loc"]), _param_problem(name, ".".join(map(str, e["loc"])), e["type"], e["msg"], fields))
+                (("params", *e["loc"]), Problem("P-PARAM", f"仪器 {name} 的参数:{text}", remedy))
                 for e in error.errors()
+                for _, text, remedy in [explain(e, fields)]
             ]
         ) from None
     estimate, spec = probe.estimate(checked, needed), probe.spec
@@ -114,17 +116,6 @@ def describe(name: str, params: Mapping[str, Any], needed: int | None) -> Instru
         name, spec.version, spec.title, spec.document, spec.equipment,
         checked.model_dump(mode="json"), estimate.seconds, estimate.samples,
     )  # fmt: skip
-
-
-def _param_problem(probe: str, place: str, kind: str, message: str, fields: Sequence[str]) -> Problem:
-    near = get_close_matches(place, fields, 1)
-    if kind == "extra_forbidden":
-        remedy = f"是不是 {near[0]}?" if near else f"可用:{'、'.join(fields)}"
-        return Problem("P-PARAM", f"{probe} 没有参数 {place}", remedy)
-    if kind == "missing":
-        return Problem("P-PARAM", f"{probe} 缺参数 {place}", f"在 measure 的 params 写明 {place}")
-    said = message.removeprefix("Value error, ")
-    return Problem("P-PARAM", f"{probe} 的参数 {place or '之间'} 不对:{said}", "改正该参数")
 
 
 def params_help() -> dict[str, list[ParameterHelp]]:

@@ -134,3 +134,8 @@ SPEC = ProbeSpec(
 def estimate(params: Params, samples: int | None) -> Estimate:
     """No time of its own (people set the pace); one answer per item."""
     return Estimate(seconds=0.0, samples=len(params.items))
+
+
+def forms(params: Params) -> dict[str, str]:
+    """The answer sheet, blank."""
+    return {params.sheet: blank_sheet(params.items)}
