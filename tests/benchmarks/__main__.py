@@ -79,7 +79,9 @@ def main() -> None:
         (folder / "case").mkdir()
         ours, net = cost(OURS_RECORDS, str(folder / "case"), str(export))
         peer, expected = cost(PANDAS_RECORDS, "-", str(export))
-        say(f"count {ROWS} rows, as evidence, with digests", ours, peer, "plain pandas", f"net {net}, pandas {expected}")
+        say(
+            f"count {ROWS} rows, as evidence, with digests", ours, peer, "plain pandas", f"net {net}, pandas {expected}"
+        )
         (folder / "ledger").mkdir()
         grouped, _ = cost(OURS_LEDGER, str(folder / "ledger"))
         each, _ = cost(SYNC_EACH, str(folder))

@@ -810,7 +810,7 @@ CASES: list[tuple[str, str, Spoil, Spoil]] = [
         lambda s: s.rows.__delitem__(slice(400, None)),
         lambda s: s.rows.__delitem__(slice(407, None)),
     ),
-    ("late", "RTT-V02", shift(slice(50, 60), 1_100_000, *MOVED), shift(slice(50, 53), 1_100_000, *MOVED)),
+    ("late", "RTT-V02", shift(slice(50, 60), 5_100_000, *MOVED), shift(slice(50, 53), 5_100_000, *MOVED)),
     ("gap", "RTT-V03", shift(slice(50, None), 101 * MS, *MOVED), shift(slice(50, None), 99 * MS, *MOVED)),
     ("step", "RTT-V04", step(11_000), step(9_000)),
     ("step back", "RTT-V04", step(-11_000), step(-9_000)),

@@ -16,7 +16,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -228,18 +228,20 @@ class Ledger:
 class StreamWriter:
     """One raw stream of a run. Bytes are buffered here and acknowledged by the sink's next checkpoint."""
 
-    def __init__(self, path: Path, guard: threading.RLock) -> None:
+    def __init__(self, path: Path, guard: threading.RLock, raise_failure: Callable[[], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("xb", buffering=0)
         sync_folder(path.parent)
         self._guard = guard
+        self._raise_failure = raise_failure
         self._hash = hashlib.sha256()
         self._pending: list[bytes] = []
         self._dirty = False
         self.size = 0
 
     def write(self, data: bytes) -> None:
-        """Append `data`. Cheap: no system call before the next checkpoint."""
+        """Append `data`. Cheap: no system call before the next checkpoint. Raises OSError once a checkpoint has failed."""
+        self._raise_failure()
         with self._guard:
             self._pending.append(bytes(data))
 
@@ -343,7 +345,7 @@ class RunWriter:
         with self._guard:
             if name in self._streams:
                 raise ValueError(f"stream exists: {name}")
-            writer = self._streams[name] = StreamWriter(self.folder / name, self._guard)
+            writer = self._streams[name] = StreamWriter(self.folder / name, self._guard, self.raise_failure)
         return writer
 
     def raise_failure(self) -> None:

@@ -91,6 +91,11 @@ def percent(share: float) -> str:
     return f"{exact.quantize(Decimal('0.01'), ROUND_FLOOR).normalize():f}%"
 
 
+def level(alpha: float) -> str:
+    """A significance level, three digits, no trailing zeros: 0.05, 0.0167."""
+    return f"{Decimal(display(alpha, digits=3)).normalize():f}"
+
+
 def left_out(count: int) -> str:
     """A number of things taken away: −12, and 0 without a sign."""
     return display(-count)

@@ -38,6 +38,7 @@ from yanshou.reports.display import (
     display,
     exactly,
     left_out,
+    level,
     limit_text,
     moment,
     percent,
@@ -439,7 +440,7 @@ def _rules(record: Data) -> Iterator[Block]:
             statistic_word(f.get("statistic")),
             limit_text(f["limit"]),
             percent(f["confidence"]),
-            f.get("alpha"),
+            None if f.get("alpha") is None else level(f["alpha"]),
             "是" if f.get("fatal_alone", True) else "否",
         )
         for f in record["findings"]
@@ -624,7 +625,10 @@ def _people(record: Data, formal: bool) -> Iterator[Block]:
         yield table("参与人员", {"姓名": 1, "职责": 2}, [(p["name"], ROLES.get(p["role"], p["role"])) for p in people])
     if formal:
         yield Signatures(
-            tuple((role, "、".join(p["name"] for p in people if ROLES.get(p["role"], p["role"]) == role)) for role in SIGNING)
+            tuple(
+                (role, "、".join(p["name"] for p in people if ROLES.get(p["role"], p["role"]) == role))
+                for role in SIGNING
+            )
         )
     else:
         yield Notice(f"{record['marking']}。本报告不设签署栏。")

@@ -28,8 +28,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 SENT_SHARE = 0.99
-LATE_NS, LATE_SHARE = 1_000_000, 0.1
-"""The sender is late when the p99 of its lateness exceeds 1 ms, or a tenth of the mean interval where that is more."""
+LATE_NS, LATE_SHARE = 5_000_000, 0.5
+"""The sender is late when the p99 of its lateness exceeds 5 ms, or half the mean interval where that is more."""
 GAP_NS = 100_000_000
 STEP_NS = 10_000
 RATE = 500e-6
