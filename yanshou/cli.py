@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="yanshou",
-    help="验收:测量交付的系统,与承诺比较,写出可签署、可复核的报告。",
+    help="验收：测量交付的系统，与承诺比较，写出可签署、可复核的报告。",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,7 +34,7 @@ app = typer.Typer(
 key_app = typer.Typer(help="签名密钥。", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 
-Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹;不写则从当前目录向上找 case.yaml")]
+Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹；不写则从当前目录向上找 case.yaml")]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
 
 
@@ -89,7 +89,7 @@ def list_(
     try:
         found = public_list.scenario(scenario)
     except KeyError:
-        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10,见 yanshou list")) from None
+        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10，见 yanshou list")) from None
     if as_json:
         _print_json(listing_view.to_json(found))
     else:
@@ -111,12 +111,12 @@ def new(
 
     public_list = load_list()
     if scenario not in {s.number for s in public_list.scenarios}:
-        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10,见 yanshou list"))
+        raise UserError(Problem("C01", f"榜单没有场景 {scenario}", "场景序号是 1–10，见 yanshou list"))
     if mode not in list(Mode):
-        raise UserError(Problem("E-MODE", f"没有模式 {mode}", f"可用:{'、'.join(Mode)}"))
+        raise UserError(Problem("E-MODE", f"没有模式 {mode}", f"可用：{'、'.join(Mode)}"))
     target = folder / "case.yaml"
     if target.exists():
-        raise UserError(Problem("E-EXISTS", "已有案卷,不覆盖", "换一个文件夹", target))
+        raise UserError(Problem("E-EXISTS", "已有案卷，不覆盖", "换一个文件夹", target))
     text = new_case(public_list, scenario, mode, params_help())
     folder.mkdir(parents=True, exist_ok=True)
     require_writable(folder)
@@ -141,7 +141,7 @@ def check(folder: Folder = None, as_json: AsJson = False) -> None:
         out = _out()
         problems(found, out)
         warnings = sum(p.severity == "warning" for p in found)
-        out.print(f"{case.path}:{len(errors)} 处错误,{warnings} 处提醒", markup=False)
+        out.print(f"{case.path}:{len(errors)} 处错误，{warnings} 处提醒", markup=False)
     if errors:
         _leave(ExitCode.USAGE)
 
@@ -163,7 +163,7 @@ def doctor(folder: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def calibrate(
-    probe: Annotated[str | None, typer.Argument(help="仪器名;不写则全部")] = None, as_json: AsJson = False
+    probe: Annotated[str | None, typer.Argument(help="仪器名；不写则全部")] = None, as_json: AsJson = False
 ) -> None:
     """用已知真值的标准器校准仪器,给出示值误差。退出码 0 在允差内,1 超差。"""
     from yanshou.harness.calibrate import calibrate_here
@@ -174,7 +174,7 @@ def calibrate(
         _print_json(results[0].to_json() if probe else [r.to_json() for r in results])
     else:
         for r in results:
-            typer.echo(f"{r.probe}:{'在允差内' if r.within else '超差'}(允差 {r.tolerance:g} {r.unit})")
+            typer.echo(f"{r.probe}:{'在允差内' if r.within else '超差'}（允差 {r.tolerance:g} {r.unit}）")
             for p in r.points:
                 typer.echo(f"  真值 {p.true:.6g}  示值 {p.indicated:.6g}  误差 {p.error:+.4g} {r.unit}  n={p.n}")
     if not all(r.within for r in results):
@@ -184,7 +184,7 @@ def calibrate(
 @app.command()
 def plan(
     folder: Folder = None,
-    freeze: Annotated[bool, typer.Option("--freeze", help="冻结计划(已冻结时登记为变更)")] = False,
+    freeze: Annotated[bool, typer.Option("--freeze", help="冻结计划（已冻结时登记为变更）")] = False,
     author: Annotated[str | None, typer.Option("--author", help="变更人")] = None,
     reason: Annotated[str | None, typer.Option("--reason", help="变更理由")] = None,
     as_json: AsJson = False,
@@ -209,13 +209,13 @@ def plan(
     out.print(plan_table(shown))
     problems(open_points(shown), out)
     if shown.not_planned:
-        out.print(f"未纳入计划的榜单指标:{'、'.join(shown.not_planned)}", markup=False)
+        out.print(f"未纳入计划的榜单指标：{'、'.join(shown.not_planned)}", markup=False)
     for line in equipment_lines(shown):
-        out.print(f"需要:{line}", markup=False)
+        out.print(f"需要：{line}", markup=False)
     said = {
         "frozen": "计划已冻结",
-        "unchanged": "计划早已冻结,没有变化",
-        "amended": f"变更已登记,计划第 {shown.revision} 版",
+        "unchanged": "计划早已冻结，没有变化",
+        "amended": f"变更已登记，计划第 {shown.revision} 版",
     }
     if freeze:
         out.print(f"{said[word]}:{place / 'plan.lock.json'} sha256:{shown.sha256}", markup=False, soft_wrap=True)
@@ -224,7 +224,7 @@ def plan(
 @app.command()
 def run(
     folder: Folder = None,
-    only: Annotated[list[str] | None, typer.Option("--only", help="只测这些指标,可多次给出")] = None,
+    only: Annotated[list[str] | None, typer.Option("--only", help="只测这些指标，可多次给出")] = None,
     again: Annotated[bool, typer.Option("--again", help="对 --only 的指标再用掉计划内的一次")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -242,9 +242,9 @@ def run(
     else:
         out.print(result_table(record))
         out.print(conclusion(record))
-        out.print(f"记录:{place / 'record.json'} → 下一步 yanshou report {place}", markup=False, soft_wrap=True)
+        out.print(f"记录：{place / 'record.json'} → 下一步 yanshou report {place}", markup=False, soft_wrap=True)
         ledger = record["ledger"]
-        head = f"台账 {ledger['records']} 条,末端 {ledger['head'][:16]} → 请见证人抄录,事后删改尾部即可发现"
+        head = f"台账 {ledger['records']} 条，末端 {ledger['head'][:16]} → 请见证人抄录，事后删改尾部即可发现"
         out.print(head, markup=False, soft_wrap=True)
     _leave(ExitCode.INTERNAL if summary.crashed else exit_verdict(record))
 
@@ -298,20 +298,20 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 
         _print_json(json.loads((files("yanshou.reports") / "results.schema.json").read_bytes()))
     else:
-        raise UserError(Problem("E-SCHEMA", f"没有 {what} 的 schema", "可用:case、results"))
+        raise UserError(Problem("E-SCHEMA", f"没有 {what} 的 schema", "可用：case、results"))
 
 
 @app.command()
 def reflect(
     bind: Annotated[str, typer.Option("--bind", help="监听地址")] = "0.0.0.0",
     port: Annotated[int, typer.Option("--port", help="UDP 端口")] = 862,
-    delay: Annotated[float, typer.Option("--delay", help="模拟的路径时延,ms;只用于演练与校准")] = 0.0,
+    delay: Annotated[float, typer.Option("--delay", help="模拟的路径时延，ms；只用于演练与校准")] = 0.0,
 ) -> None:
     """时延测量的远端:STAMP 反射器(RFC 8762)。Ctrl-C 结束。"""
     from yanshou.probes.rtt.reflector import reflect as run_reflector
 
     def ready(address: str, actual_port: int) -> None:
-        typer.echo(f"反射器在 {address}:{actual_port} 就绪" + (f",模拟时延 {delay:g} ms" if delay else ""))
+        typer.echo(f"反射器在 {address}:{actual_port} 就绪" + (f"，模拟时延 {delay:g} ms" if delay else ""))
         sys.stdout.flush()
 
     run_reflector(bind, port, delay_s=delay / 1000, ready=ready)
@@ -319,17 +319,17 @@ def reflect(
 
 @key_app.command("new")
 def key_new(
-    path: Annotated[Path, typer.Argument(help="私钥文件;公钥写在 <文件>.pub")],
-    name: Annotated[str, typer.Option("--name", help="签名人姓名,印在报告与核验结果上")],
+    path: Annotated[Path, typer.Argument(help="私钥文件；公钥写在 <文件>.pub")],
+    name: Annotated[str, typer.Option("--name", help="签名人姓名，印在报告与核验结果上")],
     algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 | sm2")] = "ed25519",
-    passphrase: Annotated[bool, typer.Option("--passphrase", help="给私钥加口令(会询问)")] = False,
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="给私钥加口令（会询问）")] = False,
 ) -> None:
     """生成一对签名密钥。"""
     from yanshou.harness.keys import new_key
 
     word = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if passphrase else None
     public = new_key(path, algorithm=algorithm, name=name, passphrase=word)
-    typer.echo(f"私钥 {path}(只有本人可读) 公钥 {path}.pub  {public.algorithm.word} id {public.id}")
+    typer.echo(f"私钥 {path}（只有本人可读） 公钥 {path}.pub  {public.algorithm.word} id {public.id}")
 
 
 def _private_key(path: Path) -> PrivateKey:
@@ -353,7 +353,7 @@ def _signers(others: list[str]) -> list[Signer]:
     for text in others:
         role, equals, file = text.partition("=")
         if not equals or role not in list(Role):
-            raise UserError(Problem("S-E20", f"--with {text} 看不懂", f"写成 角色=公钥文件;角色:{'、'.join(Role)}"))
+            raise UserError(Problem("S-E20", f"--with {text} 看不懂", f"写成 角色=公钥文件；角色：{'、'.join(Role)}"))
         signers.append(Signer(Role(role), load_public(Path(file))))
     return signers
 
@@ -363,9 +363,9 @@ def sign(
     folder: Folder = None,
     role: Annotated[str, typer.Option("--role", help="tester | reviewer | approver | project | witness")] = "tester",
     key: Annotated[Path, typer.Option("--key", help="私钥文件")] = Path("key"),
-    sign_the_plan: Annotated[bool, typer.Option("--plan", help="签计划(测量之前),不是签数据包")] = False,
+    sign_the_plan: Annotated[bool, typer.Option("--plan", help="签计划（测量之前），不是签数据包")] = False,
     with_: Annotated[
-        list[str] | None, typer.Option("--with", help="还要谁签:角色=公钥文件,可多次;首签时定名册")
+        list[str] | None, typer.Option("--with", help="还要谁签：角色=公钥文件，可多次；首签时定名册")
     ] = None,
     trust: Annotated[Path | None, typer.Option("--trust", help="由信任文件定名册")] = None,
     as_json: AsJson = False,
@@ -377,7 +377,7 @@ def sign(
 
     place = _case_folder(folder)
     if role not in list(Role):
-        raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用:{'、'.join(Role)}"))
+        raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用：{'、'.join(Role)}"))
     roster = _signers(with_ or [])
     trusted = load_trust(trust) if trust else None
     if sign_the_plan:
@@ -386,20 +386,20 @@ def sign(
             _print_json({"file": str(place / "plan.dsse.json"), "signatures": len(envelope.signatures)})
         else:
             typer.echo(
-                f"计划已签:{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})"
+                f"计划已签：{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})"
             )
         return
     sealed = sign_package(place, _private_key(key), Role(role), roster, trusted)
     if as_json:
         _print_json({"package": str(sealed.path), "missing": [str(s) for s in sealed.missing]})
         return
-    typer.echo(f"数据包:{sealed.path}")
-    typer.echo(f"还缺签名:{'、'.join(map(str, sealed.missing))}" if sealed.missing else "名册上的签名已齐")
+    typer.echo(f"数据包：{sealed.path}")
+    typer.echo(f"还缺签名：{'、'.join(map(str, sealed.missing))}" if sealed.missing else "名册上的签名已齐")
 
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包,或案卷文件夹")],
+    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包，或案卷文件夹")],
     trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -417,15 +417,15 @@ def verify(
             typer.echo(f"· {line}")
         for problem in found.problems:
             typer.echo(f"✘ {problem}")
-        typer.echo("核验通过" if found.ok else f"核验不通过:{len(found.problems)} 处不符")
+        typer.echo("核验通过" if found.ok else f"核验不通过：{len(found.problems)} 处不符")
     if not found.ok:
         _leave(ExitCode.UNVERIFIED)
 
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Argument(help="演示文件夹;已有内容则另起一个")] = Path("demo"),
-    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景;目前是 10")] = 10,
+    folder: Annotated[Path, typer.Argument(help="演示文件夹；已有内容则另起一个")] = Path("demo"),
+    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景；目前是 10")] = 10,
 ) -> None:
     """演示:用内置标准器从检查走到签名、核验,一分钟以内。"""
     from yanshou.demo import play
@@ -439,7 +439,7 @@ def demo(
     out.print(conclusion(played.record))
     for what, path in (("报告", played.report), ("网页", played.page), ("数据包", played.package)):
         out.print(f"{what}:{path}", markup=False, soft_wrap=True)
-    out.print(f"复核:yanshou verify {played.package}", markup=False, soft_wrap=True)
+    out.print(f"复核：yanshou verify {played.package}", markup=False, soft_wrap=True)
     _leave(ExitCode.OK if played.as_planned else ExitCode.INTERNAL)
 
 
@@ -477,7 +477,7 @@ def main(arguments: list[str] | None = None) -> None:
             UserError(Problem("V-L01", error.text, "从副本恢复台账", error.path, error.line), ExitCode.UNVERIFIED)
         )
     except (KeyboardInterrupt, typer.Abort):
-        typer.echo("已中断;已确认的数据都在,再次运行即可继续", err=True)
+        typer.echo("已中断；已确认的数据都在，再次运行即可继续", err=True)
         code = ExitCode.INTERRUPTED
     except BrokenPipeError:
         code = ExitCode.OK

@@ -23,7 +23,7 @@ PRODUCED = ("ledger.jsonl", "plan.lock.json", "plan.dsse.json", "record.json", "
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The one option."""
     parser.getgroup("yanshou").addoption(
-        "--acceptance", metavar="CASE.YAML", help="yanshou 自检:对 case.yaml 计划内的每个指标测量并判定,不作验收依据"
+        "--acceptance", metavar="CASE.YAML", help="yanshou 自检：对 case.yaml 计划内的每个指标测量并判定，不作验收依据"
     )
 
 

@@ -46,7 +46,7 @@ def plan_table(plan: Plan) -> Table:
     table = Table(
         title=f"测试计划 · 场景 {plan.scenario} {plan.scenario_name} · {plan.mode.value}", title_justify="left"
     )
-    for heading in ("指标", "名称", "判定限值", "统计量", "仪器", "样本(至少)", "可超限", "时长", "次数"):
+    for heading in ("指标", "名称", "判定限值", "统计量", "仪器", "样本（至少）", "可超限", "时长", "次数"):
         table.add_column(heading, overflow="fold")
     for i in plan.indicators:
         instrument = i.instrument
@@ -54,7 +54,7 @@ def plan_table(plan: Plan) -> Table:
         least = f" ({i.samples_needed})" if i.samples_needed else ""
         table.add_row(
             i.id,
-            i.name + ("(恢复文字)" if i.list_source == "inferred" else ""),
+            i.name + ("（恢复文字）" if i.list_source == "inferred" else ""),
             str(i.limit),
             "口径未定" if i.undefined else (i.statistic or "").upper() or "—",
             f"{instrument.probe} v{instrument.version}" if instrument else "未指定",
@@ -81,13 +81,13 @@ def duration(seconds: float) -> str:
 def measured(finding: Mapping[str, Json]) -> str:
     """Value with the bound that decides, as `0.91 ≤ 1.02 ms`-like text; 口径未定 and losses in words."""
     if finding["value"] is None:
-        return "∞(有丢失)" if "value" in finding["infinite"] else "—"
+        return "∞（有丢失）" if "value" in finding["infinite"] else "—"
     limit = finding["limit"]
     value = display(finding["value"], limit)
     name = "upper" if limit["op"] in ("<=", "<") else "lower"
     if finding[name] is None or finding[name] == finding["value"]:
         return f"{value} {finding['unit']}"
-    return f"{value} (界 {display(finding[name], limit)}) {finding['unit']}"
+    return f"{value} （界 {display(finding[name], limit)}） {finding['unit']}"
 
 
 def limit_text(limit: Mapping[str, Json] | None) -> str:
@@ -126,7 +126,7 @@ def result_table(record: Mapping[str, Json]) -> Table:
 def conclusion(record: Mapping[str, Json]) -> str:
     """`2 符合 · 1 未测 → 结论:未测`."""
     parts = [f"{n} {Verdict(v).word}" for v, n in record["counts"].items() if n]
-    return " · ".join(parts) + f" → 结论:{verdict_text(record['verdict'])}"
+    return " · ".join(parts) + f" → 结论：{verdict_text(record['verdict'])}"
 
 
 class TerminalObserver:
@@ -223,7 +223,7 @@ def _news_unit(indicator: PlannedIndicator) -> str:
 def status_lines(state: Any) -> Iterable[str]:
     """What a case folder holds, run by run."""
     for run in state.runs:
-        word = run.status.word if run.status else "进行中(或被杀,下次启动时收尾)"
+        word = run.status.word if run.status else "进行中（或被杀，下次启动时收尾）"
         what = run.indicator or f"校准 {run.meta['probe']}"
         subject = f" [{run.meta['subject']}]" if run.meta.get("subject") else ""
         tail = " · 有未确认的尾部" if run.tail else ""

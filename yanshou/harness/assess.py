@@ -116,7 +116,7 @@ def _measure(state: CaseState, run: Run) -> tuple[Measurement | None, tuple[Vali
     except Exception as error:  # whatever the evidence did to the analysis, the judgement is 无效, never a bare failure
         if run.status is not RunStatus.COMPLETED:
             return None, ()
-        text = f"证据无法分析:{type(error).__name__}: {error}"
+        text = f"证据无法分析：{type(error).__name__}: {error}"
         return None, (Validity("not_analysable", Severity.INVALID, text),)
     return measurement, measurement.validity
 
@@ -147,7 +147,7 @@ def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[
         return (Validity("uncalibrated", severity, "测量之前没有用标准器校准过仪器"),)
     if not calibration.within:
         worst_error = max((abs(p.error) for p in calibration.points), default=math.nan)
-        text = f"仪器校准超差:最大示值误差 {worst_error:.4g} {calibration.unit},允许 {calibration.tolerance:g}"
+        text = f"仪器校准超差：最大示值误差 {worst_error:.4g} {calibration.unit}，允许 {calibration.tolerance:g}"
         return (Validity("calibration_failed", Severity.INVALID, text),)
     return ()
 
@@ -246,7 +246,7 @@ def plan_signers(state: CaseState) -> list[str]:
 def _qualitative(requirement: Mapping[str, Json], verdicts: Mapping[str, Verdict]) -> dict[str, Json]:
     """A requirement without a number: its own planned target if the project set one, else the experts."""
     verdict = verdicts.get(requirement["id"], Verdict.INCONCLUSIVE)
-    text = "榜单没有数字,项目也没有自报量化目标,由专家评议"
+    text = "榜单没有数字，项目也没有自报量化目标，由专家评议"
     reasons = [] if requirement["id"] in verdicts else [Reason("expert_review", text).to_json()]
     return {**requirement, "verdict": verdict.value, "reasons": reasons}
 
@@ -359,12 +359,12 @@ def _reasons(
         passed = sum(o.verdict is Verdict.PASS for o in outcomes)
         needed = indicator.required_subjects or len(outcomes)
         reasons.insert(
-            0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合,要求 {needed} 个").to_json()
+            0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合，要求 {needed} 个").to_json()
         )
     if indicator.list_source == "inferred":
-        reasons.append(Reason("restored_wording", f"依据恢复文字:{indicator.inferred_part}").to_json())
+        reasons.append(Reason("restored_wording", f"依据恢复文字：{indicator.inferred_part}").to_json())
     if verdict is Verdict.FAIL and not indicator.fatal_alone:
-        text = "榜单此项文字不确定,单独不否决整个项目"
+        text = "榜单此项文字不确定，单独不否决整个项目"
         reasons.append(Reason("not_fatal_alone", text).to_json())
     return reasons
 

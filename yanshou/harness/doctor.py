@@ -45,20 +45,20 @@ def _checks(folder: Path) -> Iterator[Check]:
     yield Check("D03", os.access(existing, os.W_OK), f"可写 {existing}", "换一个可写的文件夹", needed=True)
     yield _module("D04", "typst", "PDF 排版引擎 typst", "pip install typst", needed=True)
     yield _module("D05", "zhplot", "随包中文字体(zhplot)", "pip install zhplot", needed=True)
-    yield _module("D06", "gmssl_pyx", "SM2 签名(gmssl-pyx)", "pip install 'yanshou[guomi]';只用 Ed25519 可不装")
+    yield _module("D06", "gmssl_pyx", "SM2 签名(gmssl-pyx)", "pip install 'yanshou[guomi]'；只用 Ed25519 可不装")
     stamps = sys.platform == "linux"
-    yield Check("D07", stamps, "内核收发时间戳(SO_TIMESTAMPING)", "时延测量请用 Linux;否则用户态时间戳,报告会注明")
+    yield Check("D07", stamps, "内核收发时间戳(SO_TIMESTAMPING)", "时延测量请用 Linux；否则用户态时间戳，报告会注明")
     yield Check(
         "D08",
         _realtime(),
         "实时调度 SCHED_FIFO",
-        "以 root 运行,或授予 CAP_SYS_NICE;没有也能测,尾部时延更易受本机负载影响",
+        "以 root 运行，或授予 CAP_SYS_NICE；没有也能测，尾部时延更易受本机负载影响",
     )
     cores = os.cpu_count() or 1
     yield Check("D09", cores >= 2, f"{cores} 个处理器核", "校准标准器要独占一个核")
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     yield Check("D10", load < cores, f"负载 {load:.2f}", "停掉别的程序再测")
-    remedy = "启用 chrony 或 systemd-timesyncd;往返时延不需要,单向时延与日志时间需要"
+    remedy = "启用 chrony 或 systemd-timesyncd；往返时延不需要，单向时延与日志时间需要"
     yield Check("D11", _clock_synchronised(), "系统时钟由 NTP/PTP 同步", remedy)
     yield Check("D12", socket.has_ipv6, "IPv6", "只用 IPv4 可不管")
 

@@ -106,7 +106,7 @@ def describe(name: str, params: Mapping[str, Any], needed: int | None) -> Instru
         fields = list(probe.params_type().model_fields)
         raise UnfitInstrument(
             [
-                (("params", *e["loc"]), Problem("P-PARAM", f"仪器 {name} 的参数:{text}", remedy))
+                (("params", *e["loc"]), Problem("P-PARAM", f"仪器 {name} 的参数：{text}", remedy))
                 for e in error.errors()
                 for _, text, remedy in [explain(e, fields)]
             ]
@@ -186,7 +186,7 @@ def require_unchanged(folder: Path, ledger: Ledger) -> FrozenPlan:
     if not plan_is_current(frozen.plan, now):
         changes = differences(frozen.plan, now)
         text = f"计划冻结之后有 {len(changes)} 处改变({';'.join(changes[:3])})"
-        remedy = f"恢复原样,或用 yanshou plan {folder} --freeze --author 谁 --reason 为何 登记变更"
+        remedy = f"恢复原样，或用 yanshou plan {folder} --freeze --author 谁 --reason 为何 登记变更"
         raise UserError(Problem("P-CHANGED", text, remedy, folder / "case.yaml"))
     return frozen
 
@@ -250,7 +250,7 @@ def _due(session: _Session, only: Sequence[str], again: bool) -> list[tuple[Plan
     for name in only:
         if name not in known:
             near = get_close_matches(name, sorted(known), 1)
-            remedy = f"是不是 {near[0]}?" if near else f"计划内:{'、'.join(sorted(known))}"
+            remedy = f"是不是 {near[0]}?" if near else f"计划内：{'、'.join(sorted(known))}"
             raise UserError(Problem("P-UNKNOWN", f"计划里没有指标 {name}", remedy))
     if again and not only:
         raise UserError(Problem("P-AGAIN", "--again 要指明指标", "加上 --only 指标编号"))
@@ -263,8 +263,8 @@ def _due(session: _Session, only: Sequence[str], again: bool) -> list[tuple[Plan
         for subject in subjects:
             done = sum(_is_completed(r, indicator.id, subject) for r in runs)
             if again and done >= indicator.attempts:
-                text = f"{indicator.id} 计划允许 {indicator.attempts} 次,已完成 {done} 次"
-                remedy = "在 case.yaml 的 rule.attempts 增加次数并登记变更(置信水平随之分摊)"
+                text = f"{indicator.id} 计划允许 {indicator.attempts} 次，已完成 {done} 次"
+                remedy = "在 case.yaml 的 rule.attempts 增加次数并登记变更（置信水平随之分摊）"
                 raise UserError(Problem("P-ATTEMPTS", text, remedy))
             if done == 0 or again:
                 due.append((indicator, subject))
@@ -341,7 +341,7 @@ def _measure(session: _Session, indicator: PlannedIndicator, probe: Probe, subje
             run.sink.stream("crash.txt").write(traceback.format_exc().encode())
             session.crashed = True
             session.report(
-                Problem("E-CRASH", f"仪器 {probe.name} 崩溃:{reason}", f"见 {run.folder / 'crash.txt'},并报告此缺陷")
+                Problem("E-CRASH", f"仪器 {probe.name} 崩溃：{reason}", f"见 {run.folder / 'crash.txt'}，并报告此缺陷")
             )
         run.close(status, reason)
         session.observer.ended(run.number, status, reason)

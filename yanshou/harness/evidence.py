@@ -134,7 +134,7 @@ def read_ledger(path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
             except (ValueError, KeyError, TypeError, rfc8785.CanonicalizationError):
                 raise LedgerDamage(path, number, "不是台账行") from None
             if not exact or record.get("seq") != number or link(previous, record) != h:
-                raise LedgerDamage(path, number, "链断裂:此行或其前一行被改动、删除或插入")
+                raise LedgerDamage(path, number, "链断裂：此行或其前一行被改动、删除或插入")
             previous = h
             yield h, record
 
@@ -161,7 +161,7 @@ class Ledger:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UserError(
-                Problem("E-LOCK", "另一个 yanshou 正在写这个案卷", "等它结束,或在任务管理器里结束它", self.folder)
+                Problem("E-LOCK", "另一个 yanshou 正在写这个案卷", "等它结束，或在任务管理器里结束它", self.folder)
             ) from None
         try:
             torn = self._cut_torn_tail()
@@ -340,7 +340,7 @@ class RunWriter:
     def open_stream(self, name: str) -> StreamWriter:
         """A new stream below the run's folder. Raises UserError for a name that no package could carry, OSError."""
         if why := name_problem(name) or ("与运行说明重名" if name == "run.json" else None):
-            raise UserError(Problem("E-NAME", f"证据文件名 {name!r} 不能用:{why}", "把文件改名后重新运行"))
+            raise UserError(Problem("E-NAME", f"证据文件名 {name!r} 不能用：{why}", "把文件改名后重新运行"))
         self.raise_failure()
         with self._guard:
             if name in self._streams:
@@ -418,7 +418,7 @@ def recover(ledger: Ledger) -> list[int]:
             "run_closed",
             number=opened["number"],
             status=RunStatus.TRUNCATED.value,
-            reason="进程被杀或断电,下次启动时发现",
+            reason="进程被杀或断电，下次启动时发现",
             unacknowledged=tails,
         )
     return [r["number"] for r in found]
@@ -484,7 +484,7 @@ class RunEvidence:
 def disk_problem(error: OSError, folder: Path) -> Problem:
     """The one line for a folder that cannot be written (full, read-only, gone)."""
     return Problem(
-        "E-DISK", f"无法写入:{error.strerror or error}", "检查剩余空间与写权限后重新运行,已确认的数据不丢", folder
+        "E-DISK", f"无法写入：{error.strerror or error}", "检查剩余空间与写权限后重新运行，已确认的数据不丢", folder
     )
 
 

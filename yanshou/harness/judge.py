@@ -155,8 +155,8 @@ def decide(value: Exact, lower: Exact | None, upper: Exact | None, limit: Limit)
     if safe is None:
         return Verdict.INCONCLUSIVE, (Reason("insufficient_samples", "样本不足以给出置信界"),)
     if satisfies(value, limit):
-        return Verdict.INCONCLUSIVE, (Reason("conditional_pass", "有条件符合:点估计在限值内,置信界在限值外"),)
-    return Verdict.INCONCLUSIVE, (Reason("conditional_fail", "有条件不符合:点估计在限值外,置信界未越过限值"),)
+        return Verdict.INCONCLUSIVE, (Reason("conditional_pass", "有条件符合：点估计在限值内，置信界在限值外"),)
+    return Verdict.INCONCLUSIVE, (Reason("conditional_fail", "有条件不符合：点估计在限值外，置信界未越过限值"),)
 
 
 def judge_run(criterion: Criterion, measurement: Measurement, alpha: float, error: InstrumentError | None) -> Judged:
@@ -164,7 +164,7 @@ def judge_run(criterion: Criterion, measurement: Measurement, alpha: float, erro
     if isinstance(measurement, Checklist):
         return _judge_checklist(criterion, measurement, alpha)
     if dimension(measurement.unit) != dimension(criterion.limit.unit):
-        text = f"仪器给出的单位是“{measurement.unit}”,限值的单位是“{criterion.limit.unit}”,不能比较"
+        text = f"仪器给出的单位是“{measurement.unit}”，限值的单位是“{criterion.limit.unit}”，不能比较"
         return _blank(Verdict.INVALID, Reason("unit_mismatch", text), alpha)
     if isinstance(measurement, Count):
         return _judge_count(criterion, measurement, alpha)
@@ -204,7 +204,7 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     }
     if criterion.undefined or criterion.statistic is None:
         missing = "、".join(criterion.undefined) or "statistic"
-        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {missing},不予判定;各读数并列给出")
+        reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {missing}，不予判定；各读数并列给出")
         return Judged(
             Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, (reason,), None, None, None, None, n, float(n), alpha,
             readings=readings,
@@ -221,11 +221,11 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     guarded_lower = None if lower is None else lower - over
     verdict, reasons = decide(value, guarded_lower, guarded_upper, limit)
     if verdict is Verdict.INCONCLUSIVE and decide(value, lower, upper, limit)[0] is not Verdict.INCONCLUSIVE:
-        reasons += (Reason("instrument_margin", "越过限值的部分小于仪器的示值误差,不足以判定"),)
+        reasons += (Reason("instrument_margin", "越过限值的部分小于仪器的示值误差，不足以判定"),)
     if reasons and reasons[0].code == "insufficient_samples":
         reasons = (Reason("insufficient_samples", _why_no_bound(criterion.statistic, bounds, alpha)),)
     if bounds.n_effective < n / 2:
-        text = f"样本前后相关:{n} 个样本只相当于 {math.floor(bounds.n_effective)} 个独立样本,界已按此放宽"
+        text = f"样本前后相关：{n} 个样本只相当于 {math.floor(bounds.n_effective)} 个独立样本，界已按此放宽"
         reasons += (Reason("serial_dependence", text),)
     if criterion.direction not in (None, samples.measurand):
         verdict, reasons = _other_reading(verdict, reasons, criterion.direction, samples)
@@ -238,9 +238,11 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
 def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
     p = percentile_code(statistic)
     if p is None:
-        return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失,平均值不存在"
+        return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失，平均值不存在"
     need = min_samples(p, alpha)
-    return f"有效样本 {math.floor(bounds.n_effective)} 个,{statistic.upper()} 的 {1 - alpha:.2%} 置信界至少要 {need} 个"
+    return (
+        f"有效样本 {math.floor(bounds.n_effective)} 个，{statistic.upper()} 的 {1 - alpha:.2%} 置信界至少要 {need} 个"
+    )
 
 
 def _guard(error: InstrumentError | None, unit: str) -> tuple[Fraction, Fraction]:
@@ -255,8 +257,8 @@ def _other_reading(
 ) -> tuple[Verdict, tuple[Reason, ...]]:
     """The commitment means another quantity than the instrument measured: only what is implied may be concluded."""
     if direction in samples.bounds and verdict is Verdict.PASS:
-        return verdict, (*reasons, Reason("implied", "往返时延已在限值内,任一方向的单向时延必在限值内"))
-    text = "仪器测得的是往返时延,承诺的是单向时延:往返未在限值内时不能推出单向,需两端时钟同步后另测"
+        return verdict, (*reasons, Reason("implied", "往返时延已在限值内，任一方向的单向时延必在限值内"))
+    text = "仪器测得的是往返时延，承诺的是单向时延：往返未在限值内时不能推出单向，需两端时钟同步后另测"
     return Verdict.INCONCLUSIVE, (*reasons, Reason("readings_disagree", text))
 
 
@@ -265,21 +267,21 @@ def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
     factor = convert(1, count.unit, limit.unit)
     reasons: tuple[Reason, ...]
     if criterion.undefined:
-        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
+        reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定")
         judged = _blank(Verdict.INCONCLUSIVE, reason, alpha)
         return Judged(
             **{**judged.__dict__, "n": count.gross, "n_effective": float(count.gross), "value": count.net * factor}
         )
     if count.audit is None:
         value = lower = upper = count.net * factor
-        reasons = (Reason("census", "对提交的记录全数计数,没有抽样误差;记录是否真实未经抽样复核"),)
+        reasons = (Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核"),)
         n = count.gross
     else:
         audit = count.audit
         value = Fraction(audit.population * audit.good, audit.drawn) * factor
         lower = audit_lower(audit.population, audit.drawn, audit.good, alpha) * factor
         upper = audit_upper(audit.population, audit.drawn, audit.good, alpha) * factor
-        reasons = (Reason("audited", f"抽样复核 {audit.drawn} 条,属实 {audit.good} 条;真实数量的下界为超几何精确界"),)
+        reasons = (Reason("audited", f"抽样复核 {audit.drawn} 条，属实 {audit.good} 条；真实数量的下界为超几何精确界"),)
         n = audit.drawn
     verdict, why = decide(value, lower, upper, limit)
     return Judged(
@@ -302,7 +304,7 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
         )
     )
     if criterion.undefined:
-        reason = Reason("undefined_reading", f"口径未定:承诺没有写明 {'、'.join(criterion.undefined)},不予判定")
+        reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定")
         return _blank(Verdict.INCONCLUSIVE, reason, alpha)
     yes_no = isinstance(limit.value, bool)
     verdict: Verdict
@@ -315,7 +317,7 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
             verdict, reasons = Verdict.INCONCLUSIVE, (waits_for_people,)
         elif not yes_no:
             verdict = Verdict.INCONCLUSIVE
-            reasons = (Reason("expert_review", f"查验的项数不是“{limit.unit}”,数值不作判定,交专家评议"),)
+            reasons = (Reason("expert_review", f"查验的项数不是“{limit.unit}”，数值不作判定，交专家评议"),)
         else:
             verdict, reasons = Verdict.PASS, ()
         return Judged(verdict, verdict, reasons, "items", Fraction(yes), None, None, n, float(n), alpha)
@@ -369,10 +371,12 @@ def judge_attempts(criterion: Criterion, subject: str | None, attempts: Sequence
     if last.judged is not None:
         reasons += last.judged.reasons
     if len(completed) > criterion.attempts:
-        reasons.insert(0, Reason("attempts_exceeded", f"计划允许 {criterion.attempts} 次,实际完成 {len(completed)} 次"))
+        reasons.insert(
+            0, Reason("attempts_exceeded", f"计划允许 {criterion.attempts} 次，实际完成 {len(completed)} 次")
+        )
         return Outcome(subject, Verdict.INVALID, tuple(reasons), judged, last)
     if looks > criterion.attempts:
-        text = f"计划允许 {criterion.attempts} 次,实际看过 {looks} 次数据(含中断的),置信水平按 {looks} 次分摊"
+        text = f"计划允许 {criterion.attempts} 次，实际看过 {looks} 次数据（含中断的），置信水平按 {looks} 次分摊"
         reasons.append(Reason("alpha_split", text))
     return Outcome(subject, last.verdict, tuple(reasons), judged, last)
 

@@ -279,7 +279,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
             raise UserError(Problem("P-TARGET", error.text, error.remedy, case.path, line)) from None
         except ValueError as error:
             line = case.line("commitments", indicator_id, "target")
-            text = f"{indicator_id} 的目标与榜单限值不能比较:{error}"
+            text = f"{indicator_id} 的目标与榜单限值不能比较：{error}"
             raise UserError(Problem("P-TARGET", text, "写成与榜单同一方向、同类单位", case.path, line)) from None
     elif list_limit is None:
         line = case.line("commitments", indicator_id)
@@ -300,8 +300,8 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
     required = None if measure.rule.subjects == "all" else measure.rule.subjects
     if required is not None and required > max(len(document.target.subjects), 1):
         line = case.line("measure", indicator_id, "rule", "subjects")
-        text = f"{indicator_id} 要求 {required} 个受检对象符合,target.subjects 只有 {len(document.target.subjects)} 个"
-        raise UserError(Problem("P-SUBJECTS", text, "写 all,或补全 target.subjects", case.path, line))
+        text = f"{indicator_id} 要求 {required} 个受检对象符合，target.subjects 只有 {len(document.target.subjects)} 个"
+        raise UserError(Problem("P-SUBJECTS", text, "写 all，或补全 target.subjects", case.path, line))
     p = percentile_code(statistic) if kind is Kind.MEASURED and statistic else None
     alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts)
     needed = min_samples(p, alpha) if p else None
@@ -353,28 +353,28 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
 def open_points(plan: Plan) -> Iterator[Problem]:
     """What a dry run warns of: readings left open, too few samples, no instrument."""
     if plan.mode is Mode.ACCEPTANCE and plan.target_kind != "production":
-        text = f"受检对象是 {plan.target_kind or '未写'},不是 production"
-        yield Problem("P-KIND", text, "正式报告只对生产环境出具,sign 会拒绝", severity="warning")
+        text = f"受检对象是 {plan.target_kind or '未写'}，不是 production"
+        yield Problem("P-KIND", text, "正式报告只对生产环境出具，sign 会拒绝", severity="warning")
     for i in plan.indicators:
         if i.undefined:
             asks = ";".join(d.ask for d in i.definition if d.key in i.undefined)
             yield Problem(
                 "P-OPEN",
-                f"{i.id} 口径未定:{asks}",
-                "由项目与评测机构商定后写入 define,否则不予判定",
+                f"{i.id} 口径未定：{asks}",
+                "由项目与评测机构商定后写入 define，否则不予判定",
                 severity="warning",
             )
         elif i.kind is Kind.MEASURED and i.statistic is None:
-            yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明,如 P99", severity="warning")
+            yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明，如 P99", severity="warning")
         if i.instrument is None:
-            yield Problem("P-PROBE", f"{i.id} 没有指定仪器,不会被测量", "在 measure 写明 probe", severity="warning")
+            yield Problem("P-PROBE", f"{i.id} 没有指定仪器，不会被测量", "在 measure 写明 probe", severity="warning")
         elif i.samples_needed and i.samples_advised and i.samples_needed <= i.instrument.samples < i.samples_advised:
-            text = f"{i.id} 计划 {i.instrument.samples} 个样本,够得上置信界,但看不清样本之间的相关"
-            yield Problem("P-POWER", text, f"建议 {i.samples_advised} 个以上(期望 30 次超出分位)", severity="note")
+            text = f"{i.id} 计划 {i.instrument.samples} 个样本，够得上置信界，但看不清样本之间的相关"
+            yield Problem("P-POWER", text, f"建议 {i.samples_advised} 个以上（期望 30 次超出分位）", severity="note")
         elif i.samples_needed and i.instrument.samples < i.samples_needed:
             text = (
-                f"{i.id} 计划 {i.instrument.samples} 个样本;少于 {i.samples_needed} 个时 "
-                f"{(i.statistic or '').upper()} 的 {1 - i.alpha:.2%} 置信界不存在,不可能判符合"
+                f"{i.id} 计划 {i.instrument.samples} 个样本；少于 {i.samples_needed} 个时 "
+                f"{(i.statistic or '').upper()} 的 {1 - i.alpha:.2%} 置信界不存在，不可能判符合"
             )
             yield Problem("P-SAMPLES", text, f"把样本数提高到 {i.samples_needed} 以上", severity="warning")
 
@@ -492,8 +492,8 @@ def freeze(case: Case, plan: Plan, ledger: Ledger, author: str | None, reason: s
     changes = differences(before.plan, plan) if before else []
     if before and not (author and author.strip() and reason and reason.strip()):
         shown = ";".join(changes[:3])
-        text = f"计划已冻结,现在有 {len(changes)} 处不同({shown})"
-        raise UserError(Problem("P-AMEND", text, "用 --author 与 --reason 写明谁、为何变更;变更会印在报告上", path))
+        text = f"计划已冻结，现在有 {len(changes)} 处不同({shown})"
+        raise UserError(Problem("P-AMEND", text, "用 --author 与 --reason 写明谁、为何变更；变更会印在报告上", path))
     seeded = _with_seeds(plan, before.plan if before else None)
     final = replace(seeded, revision=(before.plan.revision if before else 0) + 1, frozen=utc_now())
     content = {"sha256": final.sha256, "plan": _plain(final), "case_text": case.text}
@@ -533,7 +533,7 @@ def restore_lock(ledger: Ledger) -> None:
         if found == current.sha256:
             return
         if found not in {r["sha256"] for r in ledger.records if r["kind"] in ("plan", "amendment")}:
-            text = "冻结的计划文件被改动,与台账中的摘要不符"
-            remedy = "恢复原文件,或删除它后重新运行(将按台账重建);变更请用 yanshou plan --freeze --author --reason"
+            text = "冻结的计划文件被改动，与台账中的摘要不符"
+            remedy = "恢复原文件，或删除它后重新运行（将按台账重建）；变更请用 yanshou plan --freeze --author --reason"
             raise UserError(Problem("P-LOCK", text, remedy, path), ExitCode.UNVERIFIED)
     write_atomic(path, current.plan.to_bytes())

@@ -68,7 +68,7 @@ def sign_plan(
         subjects = plan_subjects(folder)
         if sha256_bytes((folder / "case.yaml").read_bytes()) != state.plan.case_sha256:
             raise UserError(
-                Problem("P-CHANGED", "案卷在计划冻结之后被改动", "恢复原样,或登记变更后再签", folder / "case.yaml")
+                Problem("P-CHANGED", "案卷在计划冻结之后被改动", "恢复原样，或登记变更后再签", folder / "case.yaml")
             )
         path = folder / PLAN_ENVELOPE
         envelope = read_envelope(path.read_bytes(), path) if path.exists() else None
@@ -98,18 +98,18 @@ def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
     _refuse_demo_key(state.plan.mode, key)
     plan, case = state.plan, state.folder / "case.yaml"
     if plan.mode is Mode.SELF_CHECK:
-        return [Problem("S-E11", "自检不作验收依据,不签", "正式验收用 mode: acceptance 的案卷", case)]
+        return [Problem("S-E11", "自检不作验收依据，不签", "正式验收用 mode: acceptance 的案卷", case)]
     found = []
     if plan.mode is Mode.ACCEPTANCE:
         if state.case.document.target.kind != "production":
             kind = state.case.document.target.kind
             found.append(
-                Problem("S-E12", f"受检对象是 {kind},不是生产环境", "正式报告只对 target.kind: production 出具", case)
+                Problem("S-E12", f"受检对象是 {kind}，不是生产环境", "正式报告只对 target.kind: production 出具", case)
             )
         missing = sorted(r.word for r in PLAN_ROLES if r.value not in plan_signers(state))
         if missing:
             text = f"计划没有在第一次测量之前由{'、'.join(missing)}签署"
-            found.append(Problem("S-E13", text, "先 yanshou sign --plan 由双方签署,再测量", state.folder / PLAN_FILE))
+            found.append(Problem("S-E13", text, "先 yanshou sign --plan 由双方签署，再测量", state.folder / PLAN_FILE))
     if any(r.status is None for r in state.runs):
         found.append(Problem("S-E14", "有一次运行没有收尾", "先运行 yanshou run", state.folder))
     return found

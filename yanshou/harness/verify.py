@@ -59,18 +59,18 @@ def verify(path: Path, trust: Trust | None) -> Verification:
     """Verify a package (zip or unpacked) or a case folder. Raises UserError when `path` is neither."""
     found = Verification()
     if path.is_dir() and not (path / "bagit.txt").exists():
-        found.notes.append("这是没有封存的案卷文件夹:只核对台账、证据与重放,没有签名可核")
+        found.notes.append("这是没有封存的案卷文件夹：只核对台账、证据与重放，没有签名可核")
         _verify_case(path, trust, found, sealed=False)
         return found
     if not path.exists():
-        raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip,或案卷文件夹", path))
+        raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip，或案卷文件夹", path))
     with tempfile.TemporaryDirectory(prefix="yanshou-verify-") as scratch:
         try:
             contents = open_package(path, Path(scratch))
         except UserError as error:
             found.problems += error.problems
             return found
-        found.checked.append(f"证据包完整:{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
+        found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
         try:
             _take_seal(verify_package(contents, trust), "证据包", found)
         except UserError as error:
@@ -83,7 +83,7 @@ def _take_seal(report: SealReport, what: str, found: Verification) -> None:
     found.problems += report.problems
     if not report.problems:
         names = "、".join(str(r.signer) for r in report.signatures)
-        found.checked.append(f"{what}签名成立:{names}")
+        found.checked.append(f"{what}签名成立：{names}")
 
 
 def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
@@ -95,7 +95,7 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
     except UserError as error:
         found.problems += error.problems
         return
-    found.checked.append(f"台账 {len(state.records)} 条,链完整")
+    found.checked.append(f"台账 {len(state.records)} 条，链完整")
     found.problems += _plan_problems(state)
     _verify_plan_seal(state, trust, found, sealed=sealed)
     if state.plan.mode is Mode.ACCEPTANCE and sealed and trust is None:
@@ -107,11 +107,11 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
         size = sum(r.size for r in state.runs)
         found.checked.append(f"{len(state.runs)} 次运行的证据与台账相符({size} 字节)")
     if any(r.status is None for r in state.runs):
-        found.notes.append("有一次运行没有收尾:下次 yanshou run 会把它记为截断")
+        found.notes.append("有一次运行没有收尾：下次 yanshou run 会把它记为截断")
     _replay(state, found)
     if state.plan.tool["sha256"] != tool_identity().sha256:
         theirs = f"{state.plan.tool['version']}({state.plan.tool['sha256'][:12]})"
-        found.notes.append(f"出具报告的工具是 {theirs},与本机的不是同一份源码")
+        found.notes.append(f"出具报告的工具是 {theirs}，与本机的不是同一份源码")
 
 
 def _plan_problems(state: CaseState) -> Iterator[Problem]:
@@ -170,7 +170,7 @@ def _replay(state: CaseState, found: Verification) -> None:
         return
     stored = path.read_bytes()
     if stored == record_bytes(record):
-        found.checked.append(f"由原始证据重放出同一份记录,结论:{record['verdict_word']}")
+        found.checked.append(f"由原始证据重放出同一份记录，结论：{record['verdict_word']}")
     else:
         try:
             different = list(_differences(json.loads(stored), json.loads(record_bytes(record)), ""))
@@ -178,7 +178,7 @@ def _replay(state: CaseState, found: Verification) -> None:
             different = ["不是 JSON"]
         shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
         more = f" 等 {len(different)} 处" if len(different) > SHOWN_DIFFERENCES else ""
-        found.problems.append(Problem("V-R02", f"记录与重放结果不符:{shown}{more}", "以重放结果为准,查明改动", path))
+        found.problems.append(Problem("V-R02", f"记录与重放结果不符：{shown}{more}", "以重放结果为准，查明改动", path))
     printable = fit(record)
     machine = {
         "results.json": results_json(record),
@@ -199,7 +199,7 @@ def _differences(stored: Json, true: Json, place: str) -> Iterator[str]:
         for i, (a, b) in enumerate(zip(stored, true, strict=True)):
             yield from _differences(a, b, f"{place}[{i}]")
     elif stored != true or type(stored) is not type(true):
-        yield f"{place} 写的是 {_short(stored)},应为 {_short(true)}"
+        yield f"{place} 写的是 {_short(stored)}，应为 {_short(true)}"
 
 
 def _short(value: Json) -> str:

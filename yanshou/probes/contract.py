@@ -145,7 +145,7 @@ def find_probe(name: str) -> Probe:
     names = probe_names()
     if name not in names:
         near = get_close_matches(name, names, 1)
-        remedy = f"是不是 {near[0]}?" if near else f"可用:{'、'.join(names)}"
+        remedy = f"是不是 {near[0]}?" if near else f"可用：{'、'.join(names)}"
         raise UserError(Problem("P-PROBE", f"没有名为 {name} 的仪器", remedy))
     return Probe(name)
 

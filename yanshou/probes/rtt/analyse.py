@@ -243,45 +243,45 @@ def _findings(
     sent, answered = record.sent & measured, record.answered(params) & measured
     t1, number_sent, number_answered = record.t1[sent], int(sent.sum()), int(answered.sum())
     if number_sent < SENT_SHARE * params.count:
-        yield invalid("RTT-V01", f"计划 {params.count} 包,实发 {number_sent} 包,不足 {SENT_SHARE:.0%}")
+        yield invalid("RTT-V01", f"计划 {params.count} 包，实发 {number_sent} 包，不足 {SENT_SHARE:.0%}")
     if number_sent:
         late = _quantile(t1 - record.scheduled[sent], 0.99)
         allowed = max(LATE_NS, round(LATE_SHARE * params.interval_ms * 1e6))
         if late > allowed:
-            yield invalid("RTT-V02", f"发送端迟发:P99 {late / 1e3:.0f} µs,允许 {allowed / 1e3:.0f} µs")
+            yield invalid("RTT-V02", f"发送端迟发：P99 {late / 1e3:.0f} µs，允许 {allowed / 1e3:.0f} µs")
         gap = _longest_gap(t1, offsets[sent])
         if gap > GAP_NS:
-            yield invalid("RTT-V03", f"发送中断 {gap / 1e6:.0f} ms(计划之外),允许 {GAP_NS // 1_000_000} ms")
+            yield invalid("RTT-V03", f"发送中断 {gap / 1e6:.0f} ms（计划之外），允许 {GAP_NS // 1_000_000} ms")
         if (step := _clock_step(clock)) > STEP_NS:
-            yield invalid("RTT-V04", f"测量中系统时钟跳变 {step / 1e3:.0f} µs,允许 {STEP_NS // 1000} µs")
+            yield invalid("RTT-V04", f"测量中系统时钟跳变 {step / 1e3:.0f} µs，允许 {STEP_NS // 1000} µs")
         if (rate := _clock_rate(clock)) > RATE:
-            yield invalid("RTT-V05", f"系统时钟速率偏差 {rate * 1e6:.0f} ppm,允许 {RATE * 1e6:.0f} ppm")
+            yield invalid("RTT-V05", f"系统时钟速率偏差 {rate * 1e6:.0f} ppm，允许 {RATE * 1e6:.0f} ppm")
         if not _clock_covers(clock, record.t1[record.sent]):
-            yield invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺,不能证明时钟未跳变")
+            yield invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺，不能证明时钟未跳变")
     kernel = int((answered & (record.t1_kernel > 0) & (record.t4_kernel > 0)).sum())
     if kernel < KERNEL_SHARE * number_answered:
         yield warning(
-            "RTT-V07", f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳,结果含本机调度延迟,偏大"
+            "RTT-V07", f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳，结果含本机调度延迟，偏大"
         )
     if params.schedule == "grid":
-        yield warning("RTT-V08", "固定间隔发包可能与网络周期同步,结果取决于相位")
+        yield warning("RTT-V08", "固定间隔发包可能与网络周期同步，结果取决于相位")
     impossible = answered & (
         (record.residence < 0) | (record.residence > record.round_trip * (1 + 2 * RATE) + SLACK_NS)
     )
     if impossible.any():
-        yield invalid("RTT-V09", f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延,反射端时间戳不可信")
+        yield invalid("RTT-V09", f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延，反射端时间戳不可信")
     if record.rows["dup"]:
         yield warning("RTT-V10", f"收到 {record.rows['dup']} 个重复应答")
     if record.rows["foreign"]:
         yield warning("RTT-V11", f"收到 {record.rows['foreign']} 个无法对应的应答")
     orphans = int((record.judged & ~record.sent).sum())
     if record.rows["torn"] or orphans or record.rows["all"] != rows_expected:
-        yield warning("RTT-V12", f"记录不完整(采集未正常结束);{orphans} 个已发未记结果的包按丢失计")
+        yield warning("RTT-V12", f"记录不完整（采集未正常结束）；{orphans} 个已发未记结果的包按丢失计")
     base = (record.scheduled - offsets)[record.sent]
     if base.size and int(np.ptp(base)) > SLACK_NS:
         yield invalid("RTT-V13", "记录的计划发送时刻与种子生成的计划不符")
     elif (early := int((record.t1_user < record.scheduled - SLACK_NS)[record.sent].sum())) > 0:
-        yield invalid("RTT-V13", f"{early} 个包早于计划时刻发出,计划时刻不可信")
+        yield invalid("RTT-V13", f"{early} 个包早于计划时刻发出，计划时刻不可信")
     if (bad := record.rows["bad"] + int(record.disordered(params).sum())) > 0:
         yield invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
 
@@ -316,13 +316,13 @@ def _facts(record: _Record, clock: Ints, offsets: Ints, params: Params) -> dict[
         "warmup": {"planned": params.warmup, "received": int((record.answered(params) & ~measured).sum())},
         "size": params.size,
         "schedule": params.schedule,
-        "schedule_text": f"{_SCHEDULES[params.schedule]},平均 {params.interval_ms:g} ms",
+        "schedule_text": f"{_SCHEDULES[params.schedule]}，平均 {params.interval_ms:g} ms",
         "stamps": {
             "t1_kernel": int((record.t1_kernel[answered] > 0).sum()),
             "t4_kernel": int((record.t4_kernel[answered] > 0).sum()),
         },
         "net_ns": {"p50": _quantile(net, 0.5), "p99": _quantile(net, 0.99)},
-        "net_note": "净往返时延 = (T4-T1)-(T3-T2);T2、T3 为反射端声称,仅供参考,不参加判定;只含有应答的包",
+        "net_note": "净往返时延 = (T4-T1)-(T3-T2)；T2、T3 为反射端声称，仅供参考，不参加判定；只含有应答的包",
         "residence_ns": {"p50": _quantile(residence, 0.5), "p99": _quantile(residence, 0.99)},
         "sender_late_ns": {
             "p50": _quantile(lateness, 0.5),

@@ -82,7 +82,7 @@ def _connected(host: str, port: int) -> Iterator[socket.socket]:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     except (OSError, UnicodeError) as error:
         raise ProbeError(
-            "RTT-E03", f"无法解析主机名 {host}:{error}", "检查 host 的拼写与本机 DNS,或直接写 IP 地址"
+            "RTT-E03", f"无法解析主机名 {host}:{error}", "检查 host 的拼写与本机 DNS，或直接写 IP 地址"
         ) from None
     with socket.socket(family, kind, protocol) as sock:
         try:
@@ -95,19 +95,19 @@ def _connected(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def _silent(host: str, port: int, why: str) -> ProbeError:
-    remedy = "确认网络可达、对端已运行 yanshou reflect、防火墙放行该 UDP 端口(双向)"
+    remedy = "确认网络可达、对端已运行 yanshou reflect、防火墙放行该 UDP 端口（双向）"
     return ProbeError("RTT-E01", f"{host} 端口 {port} 无任何应答({why})", remedy)
 
 
 def _rejected(params: Params, error: OSError) -> ProbeError:
-    remedy = f"在对端运行 yanshou reflect --port {params.port},或改正 host 与 port、放行防火墙"
-    text = f"{params.host} 端口 {params.port} 未开放或拒收(收到 ICMP:{error.strerror or error})"
+    remedy = f"在对端运行 yanshou reflect --port {params.port}，或改正 host 与 port、放行防火墙"
+    text = f"{params.host} 端口 {params.port} 未开放或拒收（收到 ICMP:{error.strerror or error}）"
     return ProbeError("RTT-E02", text, remedy)
 
 
 def _refused_here(error: OSError) -> ProbeError:
     return ProbeError(
-        "RTT-E04", f"本机不允许发送:{error.strerror or error}", "检查本机防火墙、路由与权限,host 不得为广播地址"
+        "RTT-E04", f"本机不允许发送：{error.strerror or error}", "检查本机防火墙、路由与权限，host 不得为广播地址"
     )
 
 
@@ -279,7 +279,7 @@ class _Sender:
         self._warm += 1
         if self._warm == self._params.warmup and not self._valid:
             if self._foreign:
-                text = f"反射端应答不是 STAMP(收到 {self._foreign} 个无法对应的应答)"
+                text = f"反射端应答不是 STAMP（收到 {self._foreign} 个无法对应的应答）"
                 raise ProbeError("RTT-E05", text, "确认 port 上运行的是 yanshou reflect 或符合 RFC 8762 的反射器")
             raise _silent(self._params.host, self._params.port, f"{self._warm} 个预热包全部未答")
 

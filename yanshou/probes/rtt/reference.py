@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 POINTS = (0.5, 1.0, 2.0, 4.0)
 """Added delays, ms."""
 HOST = "127.0.0.1"
-BASIS = "回环接口上的反射器逐包记录的保持时间(内核收戳至内核发戳)之中位数;示值误差为正,是协议栈两端的传输时间"
+BASIS = "回环接口上的反射器逐包记录的保持时间（内核收戳至内核发戳）之中位数；示值误差为正，是协议栈两端的传输时间"
 
 
 @contextmanager
@@ -67,7 +67,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
 
 def _failed(child: subprocess.Popen[str]) -> ProbeError:
     last = (child.communicate()[1].strip() or "无输出").splitlines()[-1]
-    return ProbeError("RTT-E07", f"标准器未能运行:{last}", "确认本机回环接口可用后重试")
+    return ProbeError("RTT-E07", f"标准器未能运行：{last}", "确认本机回环接口可用后重试")
 
 
 def serve(delay_s: float) -> None:

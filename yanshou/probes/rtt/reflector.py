@@ -86,7 +86,7 @@ def _listening(bind: str, port: int) -> socket.socket:
         )[0]
     except (OSError, UnicodeError, OverflowError) as error:
         raise UserError(
-            Problem("RTT-E03", f"无法解析监听地址 {bind}:{error}", "--bind 写本机的 IP 地址,0.0.0.0 为全部")
+            Problem("RTT-E03", f"无法解析监听地址 {bind}:{error}", "--bind 写本机的 IP 地址，0.0.0.0 为全部")
         ) from None
     sock = socket.socket(family, kind, protocol)
     try:
@@ -94,8 +94,8 @@ def _listening(bind: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         if error.errno == errno.EADDRINUSE:
-            remedy = "结束占用它的程序,或用 --port 换一个端口并同样改 case.yaml 的 port"
+            remedy = "结束占用它的程序，或用 --port 换一个端口并同样改 case.yaml 的 port"
             raise UserError(Problem("RTT-E06", f"UDP 端口 {port} 已被占用", remedy)) from None
-        remedy = "1024 以下端口需要特权,或用 --port 换一个;--bind 须是本机地址"
+        remedy = "1024 以下端口需要特权，或用 --port 换一个；--bind 须是本机地址"
         raise UserError(Problem("RTT-E04", f"无法监听 {bind} 端口 {port}:{error.strerror or error}", remedy)) from None
     return sock

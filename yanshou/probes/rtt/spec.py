@@ -55,8 +55,8 @@ SPEC = ProbeSpec(
     tolerance=0.1,
     document="docs/probes/p-010-rtt.md",
     equipment=(
-        "发送端主机(Linux,内核时间戳)",
-        "反射端主机(运行 yanshou reflect 或符合 RFC 8762 的反射器)",
+        "发送端主机(Linux，内核时间戳)",
+        "反射端主机（运行 yanshou reflect 或符合 RFC 8762 的反射器）",
         "被测网络两端的接入",
     ),
 )
