@@ -110,7 +110,9 @@ def test_pytest_front_end(tmp_path: Path) -> None:
         done = pytest_on(case, "--junitxml", str(tmp_path / "junit.xml"))
     assert done.returncode == 1, done.stdout
     assert "自检，不作验收依据" in done.stdout
-    assert "不符合 S10-I03" in done.stdout or "无效 S10-I03" in done.stdout  # 无效 where this host was too busy to measure
+    assert (
+        "不符合 S10-I03" in done.stdout or "无效 S10-I03" in done.stdout
+    )  # 无效 where this host was too busy to measure
     assert "Traceback" not in done.stdout
     assert "1 failed" in done.stdout
     assert not (case / "ledger.jsonl").exists()

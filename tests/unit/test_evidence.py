@@ -93,6 +93,12 @@ def test_dropped_and_swapped_lines_are_found(tmp_path: Path) -> None:
             list(read_ledger(path))
 
 
+def test_leaving_because_somebody_stopped_it_is_aborted(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), Ledger(tmp_path) as ledger, RunWriter(ledger, "S10-I03", META):
+        raise KeyboardInterrupt
+    assert runs_of(records(tmp_path))[0].status is RunStatus.ABORTED
+
+
 @pytest.mark.parametrize("change", ["flip", "append", "delete", "extra", "run.json"])
 def test_changed_evidence_is_found(tmp_path: Path, change: str) -> None:
     record_run(tmp_path)

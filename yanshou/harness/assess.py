@@ -26,6 +26,7 @@ from yanshou.harness.judge import (
     any_of,
     judge_attempts,
     required_subjects,
+    satisfies,
     worst,
 )
 from yanshou.harness.model import (
@@ -42,7 +43,6 @@ from yanshou.harness.model import (
     UserError,
     Validity,
     Verdict,
-    plain_number,
 )
 from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, frozen_plan
 from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, damaged_streams, runs_of
@@ -383,12 +383,24 @@ def _method(indicator: PlannedIndicator) -> dict[str, Json]:
     }
 
 
-def _number(value: Exact | None) -> float | int | None:
-    """A JSON number; None for what does not exist or is infinite (`infinite` names those)."""
-    if value is None or (isinstance(value, float) and math.isinf(value)):
+def _number(value: Exact | None, limit: Limit | None = None) -> float | int | None:
+    """A JSON number; None for what does not exist or is infinite (`infinite` names those).
+
+    Derived floats are cut to SIGNIFICANT digits, unless that would move them to the other side of `limit`.
+    """
+    if value is None or _infinite(value):
         return None
-    number = plain_number(Fraction(value)) if isinstance(value, Fraction) else plain_number(value)  # type: ignore[arg-type]
-    return float(f"{number:.{SIGNIFICANT}g}") if isinstance(number, float) else number
+    exact = Fraction(value)
+    if exact.denominator == 1:
+        return int(exact)
+    number = float(f"{float(exact):.{SIGNIFICANT}g}")
+    if (
+        limit is not None
+        and not isinstance(limit.value, bool)
+        and satisfies(Fraction(number), limit) != satisfies(exact, limit)
+    ):
+        return math.nextafter(float(limit.value), math.inf if exact > limit.value else -math.inf)
+    return number
 
 
 def _infinite(value: Exact | None) -> bool:
@@ -414,7 +426,7 @@ def _numbers(judged: Judged | None, limit: Limit) -> dict[str, Json]:
         }
     numbers = {"value": judged.value, "lower": judged.lower, "upper": judged.upper}
     return {
-        **{k: _number(v) for k, v in numbers.items()},
+        **{k: _number(v, limit) for k, v in numbers.items()},
         "infinite": [k for k, v in numbers.items() if _infinite(v)],
         "margin": _number(_margin(judged, limit)),
         "guard": {"under": _number(judged.guard[0]), "over": _number(judged.guard[1])},
@@ -492,9 +504,9 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             ],
             "lost": int(sum(math.isinf(x) for x in measurement.values)),
             "statistic": done.statistic if done else None,
-            "point": _number(done.value) if done else None,
-            "lower": _number(done.lower) if done else None,
-            "upper": _number(done.upper) if done else None,
+            "point": _number(done.value, limit) if done else None,
+            "lower": _number(done.lower, limit) if done else None,
+            "upper": _number(done.upper, limit) if done else None,
             "limit": limit.to_json(),
         }
     )

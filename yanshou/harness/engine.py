@@ -240,6 +240,9 @@ def run_case(
                 if calibrated[probe.name]:
                     _measure(session, indicator, probe, subject)
         return RunSummary(write_record(folder), tuple(session.problems), session.crashed)
+    except KeyboardInterrupt:
+        write_record(folder)
+        raise
     except OSError as error:
         raise UserError(disk_problem(error, folder), ExitCode.INTERNAL) from None
 

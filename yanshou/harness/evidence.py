@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO
 import rfc8785
 from filelock import FileLock, Timeout
 
-from yanshou.harness.model import ExitCode, Json, Problem, RunStatus, UserError
+from yanshou.harness.model import ExitCode, Json, Problem, ProbeError, RunStatus, UserError
 from yanshou.harness.names import name_problem
 
 CHECKPOINT_SECONDS = 0.8
@@ -295,7 +295,8 @@ class EvidenceSink:
 class RunWriter:
     """One run being recorded. Opening gives it its number in the ledger before anything else exists.
 
-    Use as a context manager; call `close(status)` inside. Leaving without it closes the run as crashed.
+    Use as a context manager; call `close(status)` inside. Leaving without it closes the run as crashed, or as aborted where
+    a person or the instrument itself stopped it.
     """
 
     def __init__(self, ledger: Ledger, name: str, meta: Mapping[str, Json]) -> None:
@@ -330,7 +331,8 @@ class RunWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._closed:
-            self.close(RunStatus.CRASHED, f"{kind.__name__ if kind else '未关闭'}")
+            stopped = kind is not None and issubclass(kind, (KeyboardInterrupt, ProbeError, UserError))
+            self.close(RunStatus.ABORTED if stopped else RunStatus.CRASHED, kind.__name__ if kind else "未关闭")
 
     @property
     def sink(self) -> EvidenceSink:
