@@ -438,7 +438,7 @@ def demo(
     out.print(result_table(played.record))
     out.print(conclusion(played.record))
     for what, path in (("报告", played.report), ("网页", played.page), ("数据包", played.package)):
-        out.print(f"{what}:{path}", markup=False, soft_wrap=True)
+        out.print(f"{what}：{path}", markup=False, soft_wrap=True)
     out.print(f"复核：yanshou verify {played.package}", markup=False, soft_wrap=True)
     _leave(ExitCode.OK if played.as_planned else ExitCode.INTERNAL)
 

@@ -207,7 +207,7 @@ def prepare(folder: Path, port: int) -> None:
 def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
     folder.mkdir(parents=True, exist_ok=True)
     with reflector(TRUE_DELAY_MS) as port:
-        tell(f"标准器就绪:反射器附加时延 {TRUE_DELAY_MS} ms,设备导出真值 {TRUE_DEVICES} 台,场景 {len(SCENES)} 个")
+        tell(f"标准器就绪：反射器附加时延 {TRUE_DELAY_MS} ms，设备导出真值 {TRUE_DEVICES} 台，场景 {len(SCENES)} 个")
         prepare(folder, port)
         plan, _ = freeze_case(folder)
         tell(f"计划已冻结 sha256:{plan.sha256}")
@@ -218,7 +218,7 @@ def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
         for _ in range(LATENCY_ATTEMPTS - 1):
             if _verdict(summary.record, "S10-I03") in ("pass", "fail"):
                 break
-            tell("这台机器正忙,时延未能判定:按计划再测一次,前一次照样印在报告上")
+            tell("这台机器正忙，时延未能判定：按计划再测一次，前一次照样印在报告上")
             summary = run_case(folder, observer, only=["S10-I03"], again=True)
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
@@ -242,10 +242,10 @@ class Played:
 
 def play(wanted: Path, observer: Observer, tell: Tell) -> Played:
     """The whole demonstration in a fresh folder. Raises UserError."""
-    folder = fresh_folder(wanted)
+    folder = fresh_folder(wanted.resolve())
     record = _measure(folder, observer, tell)
     files = render(record, folder / "report")
-    tell("报告已写出,用一次性演示密钥签署")
+    tell("报告已写出，用一次性演示密钥签署")
     key_file = folder / "demo.key"
     new_key(key_file, algorithm="ed25519", name=DEMO_KEY_NAME)
     try:

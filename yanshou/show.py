@@ -79,7 +79,7 @@ def duration(seconds: float) -> str:
 
 
 def measured(finding: Mapping[str, Json]) -> str:
-    """Value with the bound that decides, as `0.91 ≤ 1.02 ms`-like text; 口径未定 and losses in words."""
+    """Value with its unit, and below it the bound that decides; losses in words."""
     if finding["value"] is None:
         return "∞（有丢失）" if "value" in finding["infinite"] else "—"
     limit = finding["limit"]
@@ -87,7 +87,7 @@ def measured(finding: Mapping[str, Json]) -> str:
     name = "upper" if limit["op"] in ("<=", "<") else "lower"
     if finding[name] is None or finding[name] == finding["value"]:
         return f"{value} {finding['unit']}"
-    return f"{value} （界 {display(finding[name], limit)}） {finding['unit']}"
+    return f"{value} {finding['unit']}\n界 {display(finding[name], limit)}"
 
 
 def limit_text(limit: Mapping[str, Json] | None) -> str:
@@ -193,7 +193,7 @@ class TerminalObserver:
         side = judged.upper if i.limit.op.smaller_is_better else judged.lower
         value = "∞" if isinstance(judged.value, float) and math.isinf(judged.value) else f"{float(judged.value):.3f}"
         bound = "尚无界" if side is None else f"界 {float(side):.3f}"
-        return f"{(judged.statistic or '').upper()} {value} ({bound}) 限值 {i.limit}"
+        return f"{(judged.statistic or '').upper()} {value}，{bound}，限值 {i.limit}"
 
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """The run is closed."""
