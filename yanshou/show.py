@@ -16,9 +16,8 @@ from rich.table import Table
 from yanshou.harness.model import Json, Kind, Problem, RunStatus, Samples, Verdict
 from yanshou.harness.plan import Plan, PlannedIndicator, tolerated_exceedances
 from yanshou.probes.contract import Progress
-from yanshou.reports.display import display
+from yanshou.reports.display import display, limit_text, verdict_text
 
-SIGNS = {"pass": "✔", "fail": "✘", "inconclusive": "?", "invalid": "!", "not_run": "–"}
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta", "not_run": "dim"}
 PLAIN_WIDTH = 120
 
@@ -29,9 +28,9 @@ def console(*, stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
 
 
-def verdict_text(verdict: str) -> str:
-    """Sign and word, coloured."""
-    return f"[{STYLES[verdict]}]{SIGNS[verdict]} {Verdict(verdict).word}[/]"
+def coloured(verdict: str) -> str:
+    """Mark and word of a verdict, with a colour on top."""
+    return f"[{STYLES[verdict]}]{verdict_text(verdict)}[/]"
 
 
 def problems(lines: Iterable[Problem], out: Console) -> None:
@@ -90,16 +89,6 @@ def measured(finding: Mapping[str, Json]) -> str:
     return f"{value} {finding['unit']}\n界 {display(finding[name], limit)}"
 
 
-def limit_text(limit: Mapping[str, Json] | None) -> str:
-    """A limit as people write it."""
-    if limit is None:
-        return "—"
-    if isinstance(limit["value"], bool):
-        return "是"
-    sign = {"<=": "≤", ">=": "≥"}.get(limit["op"], limit["op"])
-    return f"{sign} {display(limit['value'], limit)} {limit['unit']}"
-
-
 def result_table(record: Mapping[str, Json]) -> Table:
     """The findings of a record."""
     marking = f" · {record['marking']}" if record["marking"] else ""
@@ -117,7 +106,7 @@ def result_table(record: Mapping[str, Json]) -> Table:
             measured(f),
             "—" if f["n"] is None else str(f["n"]),
             str(len(f["attempts"])),
-            verdict_text(f["verdict"]),
+            coloured(f["verdict"]),
             "; ".join(r["text"] for r in f["reasons"]),
         )
     return table
@@ -126,7 +115,7 @@ def result_table(record: Mapping[str, Json]) -> Table:
 def conclusion(record: Mapping[str, Json]) -> str:
     """`2 符合 · 1 未测 → 结论:未测`."""
     parts = [f"{n} {Verdict(v).word}" for v, n in record["counts"].items() if n]
-    return " · ".join(parts) + f" → 结论：{verdict_text(record['verdict'])}"
+    return " · ".join(parts) + f" → 结论：{coloured(record['verdict'])}"
 
 
 class TerminalObserver:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -70,7 +68,3 @@ def record_of(folder: Path) -> dict:
 
 def finding(folder: Path, indicator: str = "S10-I03") -> dict:
     return next(f for f in record_of(folder)["findings"] if f["indicator"] == indicator)
-
-
-def can_make_namespaces() -> bool:
-    return sys.platform == "linux" and os.geteuid() == 0 and shutil.which("ip") is not None

@@ -137,16 +137,33 @@ def faster_packets(case: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"9", b"8"))
 
 
-def rechained_limit(case: Path) -> None:
-    """Loosen the frozen limit and chain the whole ledger anew: only the plan's own digest still knows."""
+def rechained(case: Path, edit: Callable[[dict], None]) -> None:
+    """Edit every record and chain the ledger anew."""
     previous, lines = "0" * 64, []
     for line in (case / "ledger.jsonl").read_text().splitlines():
         record = json.loads(line)["r"]
-        if record["kind"] == "plan":
-            record["plan"]["indicators"][2]["limit"]["value"] = "3"
+        edit(record)
         previous = link(previous, record)
         lines.append(canonical({"h": previous, "r": record}) + b"\n")
     (case / "ledger.jsonl").write_bytes(b"".join(lines))
+
+
+def loosened_limit(case: Path) -> None:
+    """Loosen the frozen limit: only the plan's own digest still knows."""
+
+    def edit(record: dict) -> None:
+        if record["kind"] == "plan":
+            record["plan"]["indicators"][2]["limit"]["value"] = "3"
+
+    rechained(case, edit)
+
+
+def unknown_plan(case: Path) -> None:
+    rechained(case, lambda record: record.pop("plan", None) if record["kind"] == "plan" else None)
+
+
+def senseless_runs(case: Path) -> None:
+    rechained(case, lambda record: record.pop("meta", None))
 
 
 def results_only(case: Path) -> None:
@@ -168,7 +185,9 @@ def invented_run(case: Path) -> None:
         (better_value, "V-R02", "findings[2].upper"),
         (hide_a_run, "V-L01", "链断裂"),
         (faster_packets, "V-E02", "packets.csv"),
-        (rechained_limit, "V-P01", "计划"),
+        (loosened_limit, "V-P01", "计划"),
+        (unknown_plan, "V-P06", "计划"),
+        (senseless_runs, "V-R04", "meta"),
         (results_only, "V-R03", "results.json"),
         (add_evidence, "V-E04", "more.txt"),
         (invented_run, "V-E04", "0099-S10-I03"),

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import can_make_namespaces, finding, latency_case, reflector, yanshou
+from tests.e2e.support import finding, latency_case, reflector, yanshou
+from tests.namespaces import AVAILABLE, Host, two_hosts
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.skipif(not can_make_namespaces(), reason="needs root and iproute2 for network namespaces"),
+    pytest.mark.skipif(not AVAILABLE, reason="needs root and iproute2 for network namespaces"),
 ]
-NEAR, FAR, FAR_ADDRESS = f"ys-near-{os.getpid()}", f"ys-far-{os.getpid()}", "10.213.7.2"
-
-
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
+PORT = 8620
 
 
 @pytest.fixture(scope="module")
-def two_hosts() -> Iterator[None]:
-    """A veth pair between two namespaces of this test's own."""
-    try:
-        for name in (NEAR, FAR):
-            ip("netns", "add", name)
-        ip("link", "add", "veth0", "netns", NEAR, "type", "veth", "peer", "name", "veth0", "netns", FAR)
-        for name, address in ((NEAR, "10.213.7.1/24"), (FAR, f"{FAR_ADDRESS}/24")):
-            ip("-n", name, "addr", "add", address, "dev", "veth0")
-            ip("-n", name, "link", "set", "veth0", "up")
-            ip("-n", name, "link", "set", "lo", "up")
-        yield
-    finally:
-        for name in (NEAR, FAR):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+def hosts() -> Iterator[tuple[Host, Host]]:
+    with two_hosts("e2e") as pair:
+        yield pair
 
 
-def measure(folder: Path, delay_ms: float) -> tuple[str, int]:
+def measure(hosts: tuple[Host, Host], folder: Path, delay_ms: float) -> tuple[str, int]:
     """Verdict and exit code of `yanshou run` from one namespace to a reflector with `delay_ms` in the other."""
-    latency_case(folder, FAR_ADDRESS, 8620, count=1500)
+    near, far = hosts
+    latency_case(folder, far.address, PORT, count=1500)
     assert yanshou("plan", folder, "--freeze").returncode == 0
-    with reflector(delay_ms, FAR_ADDRESS, 8620, ["ip", "netns", "exec", FAR]):
-        ran = yanshou("run", folder, prefix=["ip", "netns", "exec", NEAR])
+    with reflector(delay_ms, far.address, PORT, far.inside):
+        ran = yanshou("run", folder, prefix=near.inside)
     print(f"delay {delay_ms} ms: exit {ran.returncode}\n{ran.stdout}{ran.stderr}")
     return finding(folder)["verdict"], ran.returncode
 
@@ -52,18 +37,18 @@ def measure(folder: Path, delay_ms: float) -> tuple[str, int]:
 @pytest.mark.parametrize(
     ("delay_ms", "expected"), [(1.0, ("pass", 0)), (2.5, ("fail", 1))], ids=["1.0 ms passes", "2.5 ms fails"]
 )
-def test_clear_cases(two_hosts: None, tmp_path: Path, delay_ms: float, expected: tuple[str, int]) -> None:
+def test_clear_cases(hosts: tuple[Host, Host], tmp_path: Path, delay_ms: float, expected: tuple[str, int]) -> None:
     """On a busy host a run may end undecided or invalid, never with the wrong verdict: then it is measured again."""
-    for attempt in range(4):
-        found = measure(tmp_path / str(attempt), delay_ms)
+    for attempt in range(5):
+        found = measure(hosts, tmp_path / str(attempt), delay_ms)
         assert found == expected or found[1] == 3, found
         if found == expected:
             return
-    pytest.fail(f"no clear verdict in four runs at {delay_ms} ms")
+    pytest.fail(f"no clear verdict in five runs at {delay_ms} ms")
 
 
-def test_just_beyond_the_limit_never_passes(two_hosts: None, tmp_path: Path) -> None:
+def test_just_beyond_the_limit_never_passes(hosts: tuple[Host, Host], tmp_path: Path) -> None:
     for attempt in range(3):
-        verdict, code = measure(tmp_path / str(attempt), 2.1)
+        verdict, code = measure(hosts, tmp_path / str(attempt), 2.1)
         assert verdict != "pass"
         assert code in (1, 3)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +12,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from tests.namespaces import AVAILABLE, Host, two_hosts
 from yanshou.harness.evidence import Ledger, RunEvidence, acknowledged_streams
 from yanshou.harness.model import Samples, Severity
 from yanshou.probes.rtt.analyse import analyse
@@ -21,13 +20,8 @@ from yanshou.probes.rtt.spec import SPEC, Params
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.skipif(
-        sys.platform != "linux" or os.geteuid() != 0 or shutil.which("ip") is None,
-        reason="network namespaces need root and iproute2",
-    ),
+    pytest.mark.skipif(not AVAILABLE, reason="network namespaces need root and iproute2"),
 ]
-NEAR, FAR = f"rtt-near-{os.getpid()}", f"rtt-far-{os.getpid()}"
-ADDRESS = "10.87.0.2"
 SEED = 5
 
 REFLECT = """
@@ -56,30 +50,16 @@ with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:
 """
 
 
-def ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-
 @pytest.fixture(scope="module")
-def two_hosts() -> Iterator[None]:
-    """A veth pair between two namespaces of this test's own; it goes with them."""
-    try:
-        for name in (NEAR, FAR):
-            ip("netns", "add", name)
-        ip("link", "add", "veth0", "netns", NEAR, "type", "veth", "peer", "name", "veth0", "netns", FAR)
-        for name, address in ((NEAR, "10.87.0.1"), (FAR, ADDRESS)):
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", "veth0")
-            ip("-n", name, "link", "set", "veth0", "up")
-        yield
-    finally:
-        for name in (NEAR, FAR):
-            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
+def hosts() -> Iterator[tuple[Host, Host]]:
+    with two_hosts("rtt") as pair:
+        yield pair
 
 
 @contextmanager
-def reflector(delay_ms: float) -> Iterator[tuple[int, list[int]]]:
+def reflector(far: Host, delay_ms: float) -> Iterator[tuple[int, list[int]]]:
     """Its port, and the true hold of each packet in ns, in order of arrival, once the block is left."""
-    command = ["ip", "netns", "exec", FAR, sys.executable, "-c", REFLECT, ADDRESS, str(delay_ms / 1000)]
+    command = [*far.inside, sys.executable, "-c", REFLECT, far.address, str(delay_ms / 1000)]
     holds: list[int] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
@@ -91,12 +71,13 @@ def reflector(delay_ms: float) -> Iterator[tuple[int, list[int]]]:
             holds += [int(line.split()[1]) for line in log.splitlines()]
 
 
-def measure(folder: Path, delay_ms: float) -> tuple[Samples, np.ndarray]:
+def measure(hosts: tuple[Host, Host], folder: Path, delay_ms: float) -> tuple[Samples, np.ndarray]:
     """1500 packets from one namespace to a reflector with `delay_ms` in the other, and their true holds, ns."""
+    near, far = hosts
     folder.mkdir()
-    with reflector(delay_ms) as (port, holds):
-        params = Params(host=ADDRESS, port=port, count=1500, interval_ms=2)
-        command = ["ip", "netns", "exec", NEAR, sys.executable, "-c", CAPTURE]
+    with reflector(far, delay_ms) as (port, holds):
+        params = Params(host=far.address, port=port, count=1500, interval_ms=2)
+        command = [*near.inside, sys.executable, "-c", CAPTURE]
         subprocess.run([*command, str(folder), params.model_dump_json(), str(SEED)], check=True, timeout=60)
     with Ledger(folder) as ledger:
         state = acknowledged_streams(ledger.records, 1)
@@ -113,11 +94,11 @@ def p99_bounds(values: np.ndarray) -> tuple[float, float]:
     return float(ordered[below <= 0.05].max()), float(ordered[below >= 0.95].min())
 
 
-def test_a_delay_below_two_ms_is_found_below(two_hosts: None, tmp_path: Path) -> None:
+def test_a_delay_below_two_ms_is_found_below(hosts: tuple[Host, Host], tmp_path: Path) -> None:
     """On a host that stalls the reflector holds packets longer than set: then this shows nothing, after three tries."""
     stalled = []
     for attempt in range(3):
-        samples, holds = measure(tmp_path / str(attempt), 1.0)
+        samples, holds = measure(hosts, tmp_path / str(attempt), 1.0)
         assert samples.facts["stamps"] == {"t1_kernel": 1500, "t4_kernel": 1500}
         error = samples.values - holds
         assert error.min() > 0
@@ -133,8 +114,10 @@ def test_a_delay_below_two_ms_is_found_below(two_hosts: None, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("delay_ms", "side"), [(2.5, 0), (2.1, 1)], ids=["2.5 lower bound", "2.1 upper bound"])
-def test_a_delay_above_two_ms_is_never_found_below(two_hosts: None, tmp_path: Path, delay_ms: float, side: int) -> None:
-    samples, _ = measure(tmp_path / "run", delay_ms)
+def test_a_delay_above_two_ms_is_never_found_below(
+    hosts: tuple[Host, Host], tmp_path: Path, delay_ms: float, side: int
+) -> None:
+    samples, _ = measure(hosts, tmp_path / "run", delay_ms)
     assert samples.values.size == 1500
     assert samples.values.min() >= delay_ms * 1e6
     assert p99_bounds(samples.values)[side] > 2

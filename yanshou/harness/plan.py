@@ -470,11 +470,16 @@ class FrozenPlan:
 
 
 def frozen_plan(records: list[dict[str, Json]]) -> FrozenPlan | None:
-    """The plan in force according to the ledger; None before the first freeze."""
+    """The plan in force according to the ledger; None before the first freeze. Raises UserError for a form not known here."""
     frozen = [r for r in records if r["kind"] in ("plan", "amendment")]
     if not frozen:
         return None
-    plan = plan_from_json(frozen[-1]["plan"])
+    try:
+        plan = plan_from_json(frozen[-1]["plan"])
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+        text = "台账里的计划不是这个版本的 yanshou 认识的形式"
+        remedy = "用冻结它的版本打开；版本号在台账的 plan.tool 里"
+        raise UserError(Problem("V-P06", text, remedy), ExitCode.UNVERIFIED) from None
     return FrozenPlan(plan, frozen[-1]["sha256"], tuple(r for r in frozen if r["kind"] == "amendment"))
 
 

@@ -24,8 +24,7 @@ from yanshou.harness.runs import damaged_streams
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package
 from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES, plan_subjects
 from yanshou.harness.trust import Trust
-from yanshou.reports.display import fit
-from yanshou.reports.machine import junit_xml, results_csv, results_json
+from yanshou.reports.machine import machine_files
 
 SHOWN_DIFFERENCES = 20
 
@@ -60,7 +59,7 @@ def verify(path: Path, trust: Trust | None) -> Verification:
     found = Verification()
     if path.is_dir() and not (path / "bagit.txt").exists():
         found.notes.append("这是没有封存的案卷文件夹：只核对台账、证据与重放，没有签名可核")
-        _verify_case(path, trust, found, sealed=False)
+        _verify_case_or_say_why_not(path, trust, found, sealed=False)
         return found
     if not path.exists():
         raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip，或案卷文件夹", path))
@@ -75,7 +74,7 @@ def verify(path: Path, trust: Trust | None) -> Verification:
             _take_seal(verify_package(contents, trust), "证据包", found)
         except UserError as error:
             found.problems += error.problems
-        _verify_case(contents.root / "data", trust, found, sealed=True)
+        _verify_case_or_say_why_not(contents.root / "data", trust, found, sealed=True)
     return found
 
 
@@ -84,6 +83,15 @@ def _take_seal(report: SealReport, what: str, found: Verification) -> None:
     if not report.problems:
         names = "、".join(str(r.signer) for r in report.signatures)
         found.checked.append(f"{what}签名成立：{names}")
+
+
+def _verify_case_or_say_why_not(folder: Path, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
+    """Contents that make no sense although they chain and are signed are a finding, not a defect of the verifier."""
+    try:
+        _verify_case(folder, trust, found, sealed=sealed)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+        text = f"内容无法解读（{type(error).__name__}：{error}）"
+        found.problems.append(Problem("V-R04", text, "向交付方要原件，或用出具它的版本核验", folder))
 
 
 def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
@@ -179,13 +187,7 @@ def _replay(state: CaseState, found: Verification) -> None:
         shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
         more = f" 等 {len(different)} 处" if len(different) > SHOWN_DIFFERENCES else ""
         found.problems.append(Problem("V-R02", f"记录与重放结果不符：{shown}{more}", "以重放结果为准，查明改动", path))
-    printable = fit(record)
-    machine = {
-        "results.json": results_json(record),
-        "results.csv": results_csv(printable),
-        "junit.xml": junit_xml(printable),
-    }
-    for name, data in machine.items():
+    for name, data in machine_files(record).items():
         file = state.folder / "report" / name
         if file.is_file() and file.read_bytes() != data:
             found.problems.append(Problem("V-R03", f"report/{name} 与记录不符", "由记录重新写出报告", file))

@@ -12,12 +12,22 @@ from xml.etree import ElementTree as ET
 
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Json, Kind, Verdict
-from yanshou.reports.display import Data, limit_text, statistic_word
+from yanshou.reports.display import Data, fit, limit_text, statistic_word
 
 FORMAT = "yanshou/results/1"
 BOM = "\ufeff"
 """Excel takes a CSV for UTF-8 only with it."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+
+
+def machine_files(record: Data) -> dict[str, bytes]:
+    """All of this module's files by name."""
+    printable = fit(record)
+    return {
+        "results.json": results_json(record),
+        "results.csv": results_csv(printable),
+        "junit.xml": junit_xml(printable),
+    }
 
 
 def results(record: Data) -> dict[str, Json]:

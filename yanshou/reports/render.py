@@ -8,7 +8,7 @@ from yanshou.harness.evidence import write_atomic
 from yanshou.reports.display import Data, fit
 from yanshou.reports.document import build
 from yanshou.reports.html import render_html
-from yanshou.reports.machine import junit_xml, results_csv, results_json
+from yanshou.reports.machine import machine_files
 from yanshou.reports.pdf import Attachment, render_pdf
 
 
@@ -17,19 +17,14 @@ def render(record: Data, folder: Path) -> dict[str, Path]:
 
     The same record gives the same bytes. Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
     """
-    printable = fit(record)
-    document = build(printable)
-    results = results_json(record)
+    document = build(fit(record))
+    machine = machine_files(record)
+    results = machine["results.json"]
     attached = Attachment(
         "results.json", results.decode(), "application/json", "机器可读的检测结果（yanshou/results/1）"
     )
-    files = {
-        "report.pdf": render_pdf(document, [attached]),
-        "report.html": render_html(document, results),
-        "results.json": results,
-        "results.csv": results_csv(printable),
-        "junit.xml": junit_xml(printable),
-    }
+    pictured = {"report.pdf": render_pdf(document, [attached]), "report.html": render_html(document, results)}
+    files = {**pictured, **machine}
     for name, content in files.items():
         write_atomic(folder / name, content)
     return {name: folder / name for name in files}
