@@ -41,7 +41,8 @@ def two_hosts(label: str) -> Iterator[tuple[Host, Host]]:
         _ip("link", "add", "veth0", "netns", near.namespace, "type", "veth", "peer", "veth0", "netns", far.namespace)
         for host in hosts:
             _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "veth0")
-            _ip("-n", host.namespace, "link", "set", "veth0", "up")
+            for link in ("lo", "veth0"):
+                _ip("-n", host.namespace, "link", "set", link, "up")
         yield near, far
     finally:
         for host in hosts:

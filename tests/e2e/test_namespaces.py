@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +53,16 @@ def test_just_beyond_the_limit_never_passes(hosts: tuple[Host, Host], tmp_path: 
         verdict, code = measure(hosts, tmp_path / str(attempt), 2.1)
         assert verdict != "pass"
         assert code in (1, 3)
+
+
+def test_a_self_check_goes_on_where_no_standard_can_run(hosts: tuple[Host, Host], tmp_path: Path) -> None:
+    """Without a loopback interface there is no calibration: the finding says so and the measurement still happens."""
+    near, _ = hosts
+    subprocess.run([*near.inside, "ip", "link", "set", "lo", "down"], check=True)
+    try:
+        measure(hosts, tmp_path, 1.0)
+    finally:
+        subprocess.run([*near.inside, "ip", "link", "set", "lo", "up"], check=True)
+    result = finding(tmp_path)
+    assert result["attempts"][0]["status"] == "completed"
+    assert "uncalibrated" in {v["code"] for v in result["validity"]}
