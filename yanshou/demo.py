@@ -177,7 +177,7 @@ def reflector(delay_ms: float) -> Iterator[int]:
             process.stdout.close()
 
 
-def _write_audit(folder: Path, seed: int, params: dict[str, Json]) -> None:
+def write_audit(folder: Path, seed: int, params: dict[str, Json]) -> None:
     """Play the evaluator on site: every device that the frozen seed draws is found good."""
     from yanshou.probes.records.analyse import sample_keys
     from yanshou.probes.records.spec import Params
@@ -213,7 +213,7 @@ def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
         tell(f"计划已冻结 sha256:{plan.sha256}")
         devices = plan.indicator("S10-I02")
         assert devices.instrument is not None
-        _write_audit(folder, devices.seed, dict(devices.instrument.params))
+        write_audit(folder, devices.seed, dict(devices.instrument.params))
         summary = run_case(folder, observer)
         for _ in range(LATENCY_ATTEMPTS - 1):
             if _verdict(summary.record, "S10-I03") in ("pass", "fail"):

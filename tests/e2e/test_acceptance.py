@@ -51,11 +51,11 @@ LEAD = 'lead: {name: 某单位, uscc: "91420100MA4KLA1B37"}\n  published: 2025-1
 
 
 def audit(case: Path) -> None:
-    from yanshou.demo import _write_audit
+    from yanshou.demo import write_audit
 
     plan = json.loads((case / "plan.lock.json").read_bytes())
     devices = next(i for i in plan["indicators"] if i["id"] == "S10-I02")
-    _write_audit(case, devices["seed"], devices["instrument"]["params"])
+    write_audit(case, devices["seed"], devices["instrument"]["params"])
 
 
 def test_a_formal_acceptance(tmp_path: Path) -> None:

@@ -242,7 +242,7 @@ def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
         process = subprocess.Popen(
             [*YANSHOU, "run", str(case)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        packets = list
+        packets: list[Path] = []
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             packets = list((case / "runs").glob("*-S10-I03/packets.csv")) if (case / "runs").exists() else []
