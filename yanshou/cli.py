@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from yanshou.harness.model import ExitCode, Json, Problem, UserError
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console

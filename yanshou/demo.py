@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.engine import Observer, freeze_case, run_case
 from yanshou.harness.envelope import Role
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.keys import load_private, new_key, public_path
-from yanshou.harness.model import ExitCode, Json, Problem, UserError
 from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
 from yanshou.harness.statistics import audit_size
 from yanshou.harness.verify import verify

@@ -74,8 +74,8 @@ class CaseFile(pytest.File):
 
     def collect(self) -> Iterator[pytest.Item]:
         """Freeze and list. Raises CollectError with the messages of `yanshou check` and `plan`."""
+        from yanshou.harness.basics import UserError
         from yanshou.harness.engine import freeze_case
-        from yanshou.harness.model import UserError
 
         folder = _working_copy(self.path.parent)
         try:
@@ -111,7 +111,7 @@ class IndicatorItem(pytest.Item):
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The verdict in one line; a traceback only for what is a defect of the harness."""
-        from yanshou.harness.model import UserError
+        from yanshou.harness.basics import UserError
 
         if isinstance(excinfo.value, (NotPassed, UserError)):
             return str(excinfo.value)

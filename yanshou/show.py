@@ -13,9 +13,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from yanshou.harness.model import Json, Kind, Problem, RunStatus, Samples, Verdict
+from yanshou.harness.basics import Json, Problem, RunStatus
+from yanshou.harness.model import Kind, Samples, Verdict
 from yanshou.harness.plan import Plan, PlannedIndicator, tolerated_exceedances
-from yanshou.probes.contract import Progress
+from yanshou.probes.capturing import Progress
 from yanshou.reports.display import display, limit_text, verdict_text
 
 STYLES = {"pass": "green", "fail": "red", "inconclusive": "yellow", "invalid": "magenta", "not_run": "dim"}

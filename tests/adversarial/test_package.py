@@ -21,11 +21,11 @@ import pytest
 from yanshou.harness import bag as bag_module
 from yanshou.harness import container
 from yanshou.harness.bag import ENVELOPE, Bag, PackageContents, make_bag, open_package, write_package
+from yanshou.harness.basics import ExitCode, UserError
 from yanshou.harness.container import Entry, Item, Limits, read_container, write_container
 from yanshou.harness.digests import measure
 from yanshou.harness.envelope import DEMO, TEST_RESULT, Role, Signer, sign, statement
 from yanshou.harness.keys import PrivateKey, load_private, new_key
-from yanshou.harness.model import ExitCode, UserError
 from yanshou.harness.names import name_problem
 from yanshou.harness.seal import countersign, verify_package
 

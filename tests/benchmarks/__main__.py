@@ -15,9 +15,10 @@ OURS_RECORDS = """
 import json, sys
 from pathlib import Path
 from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.harness.model import RunStatus
+from yanshou.harness.basics import RunStatus
 from yanshou.harness.runs import runs_of
-from yanshou.probes.contract import Probe, RunContext
+from yanshou.probes.capturing import RunContext
+from yanshou.probes.contract import Probe
 folder, export = Path(sys.argv[1]), sys.argv[2]
 probe = Probe("records")
 params = probe.params({"file": export, "key": ["id"], "time": "t", "unit": "条"})
@@ -37,7 +38,7 @@ OURS_LEDGER = """
 import sys
 from pathlib import Path
 from yanshou.harness.evidence import Ledger, RunWriter
-from yanshou.harness.model import RunStatus
+from yanshou.harness.basics import RunStatus
 with Ledger(Path(sys.argv[1])) as ledger, RunWriter(ledger, "bench", {"purpose": "measurement"}) as run:
     stream = run.sink.stream("x.jsonl")
     for i in range(200_000):

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 from tests.e2e.support import YANSHOU, finding, latency_case, reflector, yanshou
+from yanshou.harness.basics import RunStatus
 from yanshou.harness.evidence import Ledger, read_ledger, recover
-from yanshou.harness.model import RunStatus
 from yanshou.harness.runs import damaged_streams, runs_of
 
 KILLS = 50

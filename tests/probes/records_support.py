@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from yanshou.harness.basics import RunStatus
 from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, acknowledged_streams, canonical, sha256_bytes
-from yanshou.harness.model import Count, Exclusion, RunStatus, Validity
-from yanshou.probes.contract import RunContext
+from yanshou.harness.model import Count, Exclusion, Validity
+from yanshou.probes.capturing import RunContext
 
 
 class MemoryEvidence:

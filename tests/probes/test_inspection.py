@@ -9,10 +9,12 @@ from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
 from ruamel.yaml import YAML
 
+from yanshou.harness.basics import RunStatus, UserError
 from yanshou.harness.evidence import Ledger, RunWriter, sha256_bytes
-from yanshou.harness.model import Answer, Checklist, Kind, RunStatus, UserError
+from yanshou.harness.model import Answer, Checklist, Kind
 from yanshou.harness.runs import runs_of
-from yanshou.probes.contract import Probe, RunContext
+from yanshou.probes.capturing import RunContext
+from yanshou.probes.contract import Probe
 from yanshou.probes.inspection.analyse import analyse
 from yanshou.probes.inspection.capture import capture
 from yanshou.probes.inspection.reference import POINTS, standard
@@ -67,7 +69,8 @@ def problems(folder: Path, params: Params) -> list[tuple[str, int | None]]:
 def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None:
     with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
         context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as params:
+        with standard(true_value, context) as values:
+            params = Params.model_validate(values)
             capture(params, context)
         run.close(RunStatus.COMPLETED)
     evidence = runs_of(ledger.records)[0].evidence(tmp_path)

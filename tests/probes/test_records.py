@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, excluded, imported, record
 
+from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter, acknowledged_streams, sha256_bytes
-from yanshou.harness.model import Audit, Count, Kind, ProbeError, RunStatus
+from yanshou.harness.model import Audit, Count, Kind
 from yanshou.harness.runs import runs_of
-from yanshou.probes.contract import Probe, RunContext
+from yanshou.probes.capturing import RunContext
+from yanshou.probes.contract import Probe
 from yanshou.probes.records import capture as capture_module
 from yanshou.probes.records.analyse import analyse, draw_sample, read_table, sample_keys
 from yanshou.probes.records.capture import capture
@@ -61,7 +63,8 @@ def count(rows: list[list[str]], seed: int = 1, **changes: Any) -> Count:
 def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None:
     with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
         context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as given_params:
+        with standard(true_value, context) as values:
+            given_params = Params.model_validate(values)
             capture(given_params, context)
         run.close(RunStatus.COMPLETED)
     evidence = runs_of(ledger.records)[0].evidence(tmp_path)

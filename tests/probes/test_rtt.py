@@ -23,9 +23,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from yanshou.harness.basics import ProbeError, RunStatus, UserError
 from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, acknowledged_streams, recover
-from yanshou.harness.model import ProbeError, RunStatus, Samples, Severity, UserError
-from yanshou.probes.contract import Probe, Progress, RunContext
+from yanshou.harness.model import Samples, Severity
+from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.contract import Probe
 from yanshou.probes.rtt import stamp, timestamps, timing
 from yanshou.probes.rtt.analyse import analyse
 from yanshou.probes.rtt.reference import POINTS, standard
@@ -255,7 +257,8 @@ def test_against_its_reference(tmp_path: Path) -> None:
         folder.mkdir()
         with Ledger(folder) as ledger, RunWriter(ledger, "cal", {}) as run:
             context = RunContext(run.sink, SEED, folder)
-            with standard(true_value, context) as params:
+            with standard(true_value, context) as values:
+                params = Params.model_validate(values)
                 probe.capture(params, context)
             run.close(RunStatus.COMPLETED)
         evidence = evidence_of(folder, run.folder_name)
@@ -524,7 +527,8 @@ KILLED = """
 import sys
 from pathlib import Path
 from yanshou.harness.evidence import Ledger, RunWriter
-from yanshou.probes.contract import Probe, RunContext
+from yanshou.probes.capturing import RunContext
+from yanshou.probes.contract import Probe
 folder, port = Path(sys.argv[1]), int(sys.argv[2])
 params = Probe("rtt").params({"host": "127.0.0.1", "port": port, "count": 100000, "interval_ms": 2, "warmup": 5})
 with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:

@@ -39,10 +39,10 @@ CAPTURE = """
 import sys
 from pathlib import Path
 from yanshou.harness.evidence import Ledger, RunWriter
-from yanshou.harness.model import RunStatus
+from yanshou.harness.basics import RunStatus
 from yanshou.probes.rtt.capture import capture
 from yanshou.probes.rtt.spec import SPEC, Params
-from yanshou.probes.contract import RunContext
+from yanshou.probes.capturing import RunContext
 folder, params = Path(sys.argv[1]), Params.model_validate_json(sys.argv[2])
 with Ledger(folder) as ledger, RunWriter(ledger, "x", {}) as run:
     capture(params, RunContext(run.sink, int(sys.argv[3]), folder))

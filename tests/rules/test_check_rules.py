@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from yanshou.harness.basics import Problem
 from yanshou.harness.case import Case, load_case, parse_case
 from yanshou.harness.check import RULES, check_case
 from yanshou.harness.listing import PublicList, load_list
-from yanshou.harness.model import Problem
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "case_s10.yaml"

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanshou.harness.basics import RunStatus
 from yanshou.harness.judge import (
     Attempt,
     Criterion,
@@ -33,7 +34,6 @@ from yanshou.harness.model import (
     Kind,
     Limit,
     Op,
-    RunStatus,
     Samples,
     Severity,
     Validity,

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.case import (
     DECLINED,
     Case,
@@ -28,7 +29,7 @@ from yanshou.harness.case import (
 from yanshou.harness.case_template import ParameterHelp, new_case
 from yanshou.harness.check import check_case
 from yanshou.harness.listing import Indicator, MustDefine, PublicList, Qualitative, Scenario, Wording, load_list
-from yanshou.harness.model import Json, Kind, Limit, Mode, Op, Problem, UserError
+from yanshou.harness.model import Kind, Limit, Mode, Op
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "case_s10.yaml"
 HEAD = "yanshou: 1\nlist: wuhan-2024\nscenario: 10\nmode: self-check\n"

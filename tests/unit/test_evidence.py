@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from yanshou.harness.basics import RunStatus, UserError
 from yanshou.harness.evidence import (
     Ledger,
     LedgerDamage,
@@ -23,7 +24,6 @@ from yanshou.harness.evidence import (
     recover,
     write_atomic,
 )
-from yanshou.harness.model import RunStatus, UserError
 from yanshou.harness.runs import damaged_streams, runs_of
 
 META = {"purpose": "measurement", "probe": "x", "indicator": "S10-I03", "subject": None}

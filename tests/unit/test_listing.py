@@ -17,9 +17,10 @@ from rich.console import Console
 from ruamel.yaml import YAML
 
 import yanshou.scenarios
+from yanshou.harness.basics import UserError
 from yanshou.harness.listing import Indicator, PublicList, load_list, read_list
 from yanshou.harness.listing_view import detail, overview, to_json
-from yanshou.harness.model import Kind, Limit, Op, UserError
+from yanshou.harness.model import Kind, Limit, Op
 from yanshou.probes.contract import probe_names
 
 FOLDER = Path(yanshou.scenarios.__path__[0]) / "wuhan_2024"

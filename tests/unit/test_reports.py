@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanshou.harness.model import UserError, Verdict
+from yanshou.harness.basics import UserError
+from yanshou.harness.model import Verdict
 from yanshou.reports import document as document_module
 from yanshou.reports.blocks import Plots, Table
 from yanshou.reports.display import (

@@ -19,6 +19,7 @@ from securesystemslib.dsse import Envelope as OtherEnvelope
 from securesystemslib.signer import SSlibKey
 
 from yanshou.harness import keys as keyfiles
+from yanshou.harness.basics import ExitCode, UserError
 from yanshou.harness.digests import Digests, measure, measure_file
 from yanshou.harness.envelope import (
     DEMO,
@@ -36,7 +37,7 @@ from yanshou.harness.envelope import (
 )
 from yanshou.harness.evidence import canonical
 from yanshou.harness.keys import PrivateKey, load_private, load_public, new_key, parse_public, public_path
-from yanshou.harness.model import ExitCode, Mode, UserError, Verdict
+from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.seal import PREDICATE_TYPES, check_subjects, result_predicate, verify_envelope
 from yanshou.harness.trust import Trust, load_trust
 

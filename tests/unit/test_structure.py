@@ -21,15 +21,16 @@ HEADINGS = [
 
 @pytest.mark.parametrize("name", probe_names())
 def test_probe_is_complete(name: str) -> None:
-    folder = ROOT / "yanshou/probes" / name
+    place = name.replace(".", "_")
+    folder = ROOT / "yanshou/probes" / place
     for part in ("spec.py", "capture.py", "analyse.py", "reference.py"):
         assert (folder / part).is_file(), f"{name} lacks {part}"
     spec = Probe(name).spec
     assert spec.name == name
     assert Probe(name).points(), f"{name} has no standard"
-    assert (ROOT / f"tests/probes/test_{name}.py").is_file(), f"{name} has no test against its reference"
+    assert (ROOT / f"tests/probes/test_{place}.py").is_file(), f"{name} has no test against its reference"
     document = ROOT / spec.document
-    assert re.fullmatch(rf"p-\d{{3}}-{name}\.md", document.name)
+    assert re.fullmatch(rf"p-\d{{3}}-{re.escape(name)}\.md", document.name)
     text = document.read_text(encoding="utf-8")
     assert text.startswith(f"# {document.stem.replace('-' + name, '')} {name} — ")
     assert re.findall(r"(?m)^## (.+)$", text) == HEADINGS
@@ -78,8 +79,9 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 def test_verification_loads_no_capture() -> None:
+    folders = [n.replace(".", "_") for n in probe_names()]
     code = "import yanshou.harness.verify\n" + "\n".join(
-        f"import yanshou.probes.{n}.spec, yanshou.probes.{n}.analyse" for n in probe_names()
+        f"import yanshou.probes.{n}.spec, yanshou.probes.{n}.analyse" for n in folders
     )
     assert [m for m in loaded_by(code) if m.endswith((".capture", ".reference"))] == []
 

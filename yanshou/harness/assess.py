@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from yanshou.harness.basics import Json, Problem, RunStatus, UserError
 from yanshou.harness.calibrate import Calibration, read_calibration
 from yanshou.harness.case import Case, parse_case
 from yanshou.harness.evidence import canonical, read_ledger
@@ -29,21 +30,7 @@ from yanshou.harness.judge import (
     satisfies,
     worst,
 )
-from yanshou.harness.model import (
-    Checklist,
-    Count,
-    Json,
-    Limit,
-    Measurement,
-    Mode,
-    Problem,
-    Reason,
-    RunStatus,
-    Severity,
-    UserError,
-    Validity,
-    Verdict,
-)
+from yanshou.harness.model import Checklist, Count, Limit, Measurement, Mode, Reason, Severity, Validity, Verdict
 from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, frozen_plan
 from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, damaged_streams, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
@@ -146,7 +133,7 @@ def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[
         severity = Severity.INVALID if mode is Mode.ACCEPTANCE else Severity.WARNING
         return (Validity("uncalibrated", severity, "测量之前没有用标准器校准过仪器"),)
     if not calibration.within:
-        worst_error = max((abs(p.error) for p in calibration.points), default=math.nan)
+        worst_error = max((abs(e) for p in calibration.points for e in p.range), default=math.nan)
         text = f"仪器校准超差：最大示值误差 {worst_error:.4g} {calibration.unit}，允许 {calibration.tolerance:g}"
         return (Validity("calibration_failed", Severity.INVALID, text),)
     return ()
@@ -165,8 +152,7 @@ def attempts_of(
         calibration = calibration_of(state, run, known)
         error = None
         if calibration and calibration.points:
-            errors = [p.error for p in calibration.points]
-            error = InstrumentError(min(errors), max(errors), calibration.unit)
+            error = InstrumentError(*calibration.range, calibration.unit)
         validity += _calibration_validity(calibration, state.plan.mode)
         found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error)))
     return found

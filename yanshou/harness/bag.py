@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.container import (
     DAMAGED,
     LIMITS,
@@ -29,7 +30,6 @@ from yanshou.harness.container import (
     write_container,
 )
 from yanshou.harness.digests import ALGORITHMS, Digests, Measured, measure, measure_file
-from yanshou.harness.model import ExitCode, Problem, UserError
 from yanshou.harness.names import name_problem
 
 BAGIT = b"BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n"

@@ -11,12 +11,21 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from yanshou.harness.basics import Json, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter, canonical
 from yanshou.harness.host import host_facts
-from yanshou.harness.model import Json, RunStatus
 from yanshou.harness.runs import CALIBRATION, Run, runs_of
-from yanshou.probes.contract import Probe, Progress, RunContext, indicated
+from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.contract import Probe, indicated
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PAIRED = (0.01, 0.5, 0.99, 0.999)
+"""Quantiles kept of paired errors."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +35,24 @@ class Point:
     true: float
     indicated: float
     n: int
+    paired: tuple[float, float, float, float] | None = None
+    """Quantiles PAIRED of the errors of single events, where the standard logs each."""
 
     @property
     def error(self) -> float:
         """Error of indication."""
         return self.indicated - self.true
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """What the error of one event may be: between p1 and p99 of the paired errors, else the error of indication."""
+        return (self.error, self.error) if self.paired is None else (self.paired[0], self.paired[2])
+
+    def to_json(self) -> dict[str, Json]:
+        """`{"true","indicated","error","n"}`, and `error_p1` … where there are paired errors."""
+        plain = {"true": self.true, "indicated": self.indicated, "error": self.error, "n": self.n}
+        names = (f"error_p{100 * q:g}" for q in PAIRED)
+        return plain if self.paired is None else {**plain, **dict(zip(names, self.paired, strict=True))}
 
 
 @dataclass(frozen=True)
@@ -47,7 +69,17 @@ class Calibration:
     @property
     def within(self) -> bool:
         """True when the probe may be used."""
-        return bool(self.points) and all(abs(p.error) <= self.tolerance for p in self.points)
+        return bool(self.points) and all(abs(e) <= self.tolerance for p in self.points for e in p.range)
+
+    @property
+    def floor(self) -> Point | None:
+        """What the probe reads where there is nothing to read: its point of true value 0, if it has one."""
+        return next((p for p in self.points if p.true == 0 and p.paired), None)
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Smallest and largest error over all points, in `unit`. Raises ValueError where there is none."""
+        return min(p.range[0] for p in self.points), max(p.range[1] for p in self.points)
 
     def to_json(self) -> dict[str, Json]:
         """The form of `calibrate --json` and of a record."""
@@ -58,7 +90,7 @@ class Calibration:
             "tolerance": self.tolerance,
             "within": self.within,
             "run": self.run,
-            "points": [{"true": p.true, "indicated": p.indicated, "error": p.error, "n": p.n} for p in self.points],
+            "points": [p.to_json() for p in self.points],
         }
 
 
@@ -79,7 +111,8 @@ def run_calibration(
     with RunWriter(ledger, f"calibrate-{spec.name}", meta) as run:
         for index, true_value in enumerate(points):
             context = RunContext(run.sink.sub(f"p{index}"), run.number * 1000 + index, ledger.folder, None, progress)
-            with probe.standard(true_value, context) as params:
+            with probe.standard(true_value, context) as values:
+                params = probe.params(values)
                 described = {"seed": context.seed, "params": params.model_dump(mode="json")}
                 context.sink.stream("params.json").write(canonical(described) + b"\n")
                 probe.capture(params, context)
@@ -107,8 +140,18 @@ def read_calibration(run: Run, case_folder: Path) -> Calibration:
             used = json.load(f)
         with part.open("truth.json") as f:
             truth = json.load(f)
-        measurement = probe.analyse(part, probe.params(used["params"]), used["seed"])
-        points.append(Point(float(truth["true"]), indicated(measurement, run.meta["unit"]), int(truth["n"])))
+        params = probe.params(used["params"])
+        measurement = probe.analyse(part, params, used["seed"])
+        errors = probe.paired_errors(part, params, used["seed"])
+        paired = None if errors is None else _quantiles(errors)
+        points.append(Point(float(truth["true"]), indicated(measurement, run.meta["unit"]), int(truth["n"]), paired))
     return Calibration(
         probe.name, run.meta["version"], run.meta["unit"], float(run.meta["tolerance"]), run.number, tuple(points)
     )
+
+
+def _quantiles(errors: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    import numpy as np
+
+    p1, p50, p99, p999 = (float(x) for x in np.quantile(errors, PAIRED, method="inverted_cdf"))
+    return p1, p50, p99, p999

@@ -21,9 +21,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.invalid import explain
-from yanshou.harness.model import Json, Kind, Mode, Problem, UserError
+from yanshou.harness.model import Kind, Mode
 from yanshou.harness.privacy import printable
 
 FILE = "case.yaml"

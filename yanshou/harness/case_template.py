@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from pydantic_core import to_jsonable_python
 
+from yanshou.harness.basics import Json
 from yanshou.harness.case import DECLINED, INSPECTION, Method
 from yanshou.harness.listing import Indicator, PublicList, Scenario
-from yanshou.harness.model import Json, Mode
+from yanshou.harness.model import Mode
 from yanshou.harness.units import dimension
 
 

@@ -19,6 +19,7 @@ from operator import getitem
 
 from pydantic import BaseModel
 
+from yanshou.harness.basics import Json, Problem
 from yanshou.harness.case import (
     Case,
     CaseDocument,
@@ -37,7 +38,7 @@ from yanshou.harness.case import (
     is_blank,
 )
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
-from yanshou.harness.model import Json, Limit, Mode, Op, Problem
+from yanshou.harness.model import Limit, Mode, Op
 from yanshou.harness.privacy import PERSONAL, printable
 from yanshou.harness.units import TargetError, convert, dimension, parse_direction, parse_statistic, parse_target
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
+from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.digests import Digester, Measured
 from yanshou.harness.evidence import CHUNK, disk_problem, sync, sync_folder
-from yanshou.harness.model import ExitCode, Problem, UserError
 from yanshou.harness.names import name_problem
 
 _LOCAL = struct.Struct("<4s5H3L2H")

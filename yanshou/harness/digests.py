@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.evidence import CHUNK
-from yanshou.harness.model import Json, Problem, UserError
 
 ALGORITHMS = ("sha256", "sm3")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from yanshou.harness.model import Json
+from yanshou.harness.basics import Json
 
 FREE_BYTES = 2 << 30
 

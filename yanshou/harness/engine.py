@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import Analysed, assess, load_state, record_bytes
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.calibrate import run_calibration
 from yanshou.harness.case import Case, load_case
 from yanshou.harness.case_template import ParameterHelp
@@ -31,7 +32,7 @@ from yanshou.harness.host import host_facts
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.invalid import explain
 from yanshou.harness.listing import PublicList, load_list
-from yanshou.harness.model import ExitCode, Json, Mode, ProbeError, Problem, RunStatus, UserError
+from yanshou.harness.model import Mode
 from yanshou.harness.plan import (
     FrozenPlan,
     Instrument,
@@ -46,7 +47,8 @@ from yanshou.harness.plan import (
     restore_lock,
 )
 from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, runs_of
-from yanshou.probes.contract import Probe, Progress, RunContext, find_probe, probe_names
+from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.contract import Probe, find_probe, probe_names
 
 CALIBRATION_HOURS = 12
 """A calibration older than this, or made on another host, is not of the same session."""

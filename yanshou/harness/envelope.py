@@ -21,10 +21,10 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.digests import Digests
 from yanshou.harness.evidence import canonical
 from yanshou.harness.keys import PrivateKey, PublicKey, public_from_json
-from yanshou.harness.model import ExitCode, Json, Problem, UserError
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"

@@ -25,7 +25,7 @@ from typing import IO, Any, BinaryIO
 import rfc8785
 from filelock import FileLock, Timeout
 
-from yanshou.harness.model import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.names import name_problem
 
 CHECKPOINT_SECONDS = 0.8

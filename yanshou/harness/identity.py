@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from yanshou import __version__
-from yanshou.harness.model import Json
+from yanshou.harness.basics import Json
 
 PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TypeAlias
 
+from yanshou.harness.basics import RunStatus
 from yanshou.harness.model import (
     Answer,
     Checklist,
@@ -25,7 +26,6 @@ from yanshou.harness.model import (
     Measurement,
     Op,
     Reason,
-    RunStatus,
     Samples,
     Severity,
     Validity,

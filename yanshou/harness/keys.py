@@ -22,8 +22,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
+from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.evidence import disk_problem, sync
-from yanshou.harness.model import Json, Problem, UserError
 
 MAX_KEY_FILE = 1 << 16
 PBKDF2_ROUNDS = 600_000

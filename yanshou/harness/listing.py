@@ -14,7 +14,8 @@ from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
-from yanshou.harness.model import Json, Kind, Limit, Op, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.model import Kind, Limit, Op
 from yanshou.harness.strict_yaml import YamlMap, decode, read_bytes
 
 

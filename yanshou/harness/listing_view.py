@@ -16,8 +16,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from yanshou.harness.basics import Json
 from yanshou.harness.listing import Indicator, PublicList, Scenario, Wording
-from yanshou.harness.model import Json, plain_number
+from yanshou.harness.model import plain_number
 
 SOURCE_WORDS = {"literal": "原文", "inferred": "恢复"}
 CONFIDENCE_WORDS = {"high": "把握高", "medium": "把握中", "low": "把握低"}

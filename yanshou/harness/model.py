@@ -1,36 +1,22 @@
-"""The vocabulary of the whole project: verdicts, limits, measurements, problems and exit codes.
+"""The vocabulary of the whole project: verdicts, limits, measurements, and what a measurement is made of.
 
-It is for every room to speak the same words. It must never do I/O, import another room, or decide anything.
+It is for every room to speak the same words. It must never do I/O or decide anything.
 Specified by DESIGN: English identifiers, Chinese words for people (`.word`), stable codes between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from enum import IntEnum, StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from enum import StrEnum
+from typing import TYPE_CHECKING, TypeAlias
+
+from yanshou.harness.basics import Json
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Json: TypeAlias = Any
-"""A value that canonical JSON (RFC 8785) can hold."""
-
-
-class ExitCode(IntEnum):
-    """Exit codes of every command. A contract: they only grow."""
-
-    OK = 0
-    FAIL = 1
-    USAGE = 2
-    UNDECIDED = 3
-    UNVERIFIED = 4
-    INTERNAL = 5
-    INTERRUPTED = 130
 
 
 class Verdict(StrEnum):
@@ -60,20 +46,6 @@ _VERDICT_WORDS = {
     Verdict.INVALID: "无效",
     Verdict.FAIL: "不符合",
 }
-
-
-class RunStatus(StrEnum):
-    """How a run ended. Independent of the verdict: a crash is never 不符合."""
-
-    COMPLETED = "completed"
-    ABORTED = "aborted"
-    CRASHED = "crashed"
-    TRUNCATED = "truncated"
-
-    @property
-    def word(self) -> str:
-        """The Chinese word printed for people."""
-        return {"completed": "完成", "aborted": "中止", "crashed": "崩溃", "truncated": "截断"}[self.value]
 
 
 class Mode(StrEnum):
@@ -183,12 +155,28 @@ class Validity:
 
 
 @dataclass(frozen=True)
+class Series:
+    """Another quantity of the same events, printed beside the judged one: `measurand` of direction or part `name`.
+
+    `values`: float64, shape (n,), in the unit of the samples, +inf where there is none. `error`: half-width of what one common
+    systematic error (a clock offset) may shift all values by, same unit.
+    """
+
+    name: str
+    text: str
+    measurand: str
+    values: NDArray[np.float64]
+    error: float = 0.0
+
+
+@dataclass(frozen=True)
 class Samples:
     """What a measuring probe says: values in time order.
 
     `values`: float64, shape (n,), in `unit`, +inf where the event never came (a loss is an exceedance, never dropped).
     `times`: float64, shape (n,), seconds since the start of the run.
     `measurand`: what each value is ("round_trip"); `bounds`: quantities that each value bounds from above ("one_way").
+    `series`: other quantities of the same events. `open`: what forbids a verdict though the run is sound.
     `facts`: further counts and settings for the report, JSON only.
     """
 
@@ -197,6 +185,8 @@ class Samples:
     times: NDArray[np.float64]
     measurand: str
     bounds: tuple[str, ...] = ()
+    series: tuple[Series, ...] = ()
+    open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
 
@@ -224,6 +214,7 @@ class Count:
     """What a counting probe says: gross, minus each exclusion in order, is net. Invariant: gross - sum(exclusions) == net.
 
     `per_day`: (ISO date, net count) in date order, for the histogram that shows last-minute filling.
+    `columns`: parts of `net` that are printed apart (直连 5G, 网关后). `open`: what forbids a verdict though the run is sound.
     """
 
     unit: str
@@ -232,6 +223,8 @@ class Count:
     net: int
     audit: Audit | None = None
     per_day: tuple[tuple[str, int], ...] = ()
+    columns: tuple[tuple[str, int], ...] = ()
+    open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
 
@@ -277,47 +270,3 @@ class Checklist:
 
 
 Measurement: TypeAlias = Samples | Count | Checklist
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, where, and what to do. Printed as `文件:行: 代码 一句话 → 怎么办`."""
-
-    code: str
-    text: str
-    remedy: str
-    file: Path | None = None
-    line: int | None = None
-    severity: str = "error"
-
-    def __str__(self) -> str:
-        place = "" if self.file is None else f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
-        return f"{place}{self.code} {self.text} → {self.remedy}"
-
-    def to_json(self) -> dict[str, Json]:
-        """All fields, `file` as text."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "file": None if self.file is None else str(self.file),
-            "line": self.line,
-            "text": self.text,
-            "remedy": self.remedy,
-        }
-
-
-class UserError(Exception):
-    """Wrong input or surroundings: ends a command with its problems, one line each, and `exit_code`. Nothing was changed."""
-
-    def __init__(self, problems: Problem | Sequence[Problem], exit_code: ExitCode = ExitCode.USAGE) -> None:
-        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
-        self.exit_code = exit_code
-        super().__init__("\n".join(str(p) for p in self.problems))
-
-
-class ProbeError(Exception):
-    """An instrument could not measure (unreachable, refused, garbage): the run ends as aborted, never as 不符合."""
-
-    def __init__(self, code: str, text: str, remedy: str) -> None:
-        self.problem = Problem(code, text, remedy)
-        super().__init__(str(self.problem))

@@ -16,12 +16,13 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.case import Case, Commitment, Measure
 from yanshou.harness.evidence import Ledger, canonical, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.identity import ToolIdentity
 from yanshou.harness.judge import Criterion, satisfies, stricter
 from yanshou.harness.listing import Indicator, PublicList
-from yanshou.harness.model import ExitCode, Json, Kind, Limit, Mode, Op, Problem, UserError
+from yanshou.harness.model import Kind, Limit, Mode, Op
 from yanshou.harness.statistics import max_exceedances, min_samples, percentile_code, split_alpha
 from yanshou.harness.units import TargetError, convert, parse_direction, parse_statistic, parse_target
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from yanshou.harness.model import Problem
+from yanshou.harness.basics import Problem
 
 
 def _is_id_card(text: str) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from yanshou.harness.basics import Json, Problem, RunStatus
 from yanshou.harness.evidence import RunEvidence, acknowledged_streams, digest_file
-from yanshou.harness.model import Json, Problem, RunStatus
 
 MEASUREMENT = "measurement"
 CALIBRATION = "calibration"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yanshou.harness.bag import PackageContents, open_package, write_package
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.digests import Digests
 from yanshou.harness.envelope import (
     DEMO,
@@ -26,7 +27,7 @@ from yanshou.harness.envelope import (
     read_envelope,
 )
 from yanshou.harness.keys import PrivateKey
-from yanshou.harness.model import ExitCode, Json, Mode, Problem, UserError, Verdict
+from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.trust import Trust
 
 PREDICATE_TYPES = {Mode.ACCEPTANCE: TEST_RESULT, Mode.SELF_CHECK: SELF_CHECK, Mode.DEMO: DEMO}

@@ -15,6 +15,7 @@ from pathlib import Path
 from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import CaseState, assess, load_state, plan_signers, record_bytes
 from yanshou.harness.bag import Bag, make_bag, write_package
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.digests import Digests, measure_file
 from yanshou.harness.envelope import (
     PLAN,
@@ -29,7 +30,7 @@ from yanshou.harness.envelope import (
 )
 from yanshou.harness.evidence import Ledger, recover, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.keys import PrivateKey
-from yanshou.harness.model import ExitCode, Json, Mode, Problem, UserError, Verdict
+from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import restore_lock
 from yanshou.harness.seal import PREDICATE_TYPES, countersign, result_predicate

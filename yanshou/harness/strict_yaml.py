@@ -14,7 +14,8 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from yanshou.harness.model import Json, Problem, UserError, plain_number
+from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.model import plain_number
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node

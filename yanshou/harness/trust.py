@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
+from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.envelope import Document, Role, Signer
 from yanshou.harness.keys import Algorithm, PublicKey, parse_public, valid_name
-from yanshou.harness.model import Problem, UserError
 from yanshou.harness.strict_yaml import MEND, YamlMap, read_bytes
 
 BEIJING = timezone(timedelta(hours=8))

@@ -15,10 +15,11 @@ from pathlib import Path
 from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import CaseState, assess, load_state, record_bytes
 from yanshou.harness.bag import open_package
+from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.envelope import Document, read_envelope
 from yanshou.harness.evidence import LedgerDamage, sha256_bytes
 from yanshou.harness.identity import tool_identity
-from yanshou.harness.model import Json, Mode, Problem, UserError
+from yanshou.harness.model import Mode
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.runs import damaged_streams
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package

@@ -1,11 +1,14 @@
 """The contract that every instrument fulfils, and the way to find one by name.
 
-A probe is a folder `probes/<name>/` with
+A probe is a folder `probes/<name>/` (a dot in the name is an underscore in the folder: rtt.icmp lives in rtt_icmp) with
   spec.py       `Params` (frozen pydantic model, extra="forbid"), `SPEC: ProbeSpec`, `estimate(params, samples) -> Estimate`
   capture.py    `capture(params, run) -> None`            impure: touches the world, only records
   analyse.py    `analyse(evidence, params, seed) -> Measurement`   pure: the same bytes give the same measurement, forever
-  reference.py  `POINTS` (true values) and `standard(true_value, run) -> ContextManager[Params]`, a standard that writes
-                what it truly did to the stream `truth.json`: {"true": float, "unit": str, "n": int, "basis": str}
+                and, where a standard logs the truth of every single event, `paired_errors(evidence, params, seed) ->
+                float64 (n,)`: indicated - true of each event, in `SPEC.unit`
+  reference.py  `POINTS` (true values) and `standard(true_value, run) -> ContextManager[dict]`, a standard that yields the
+                parameters which make `capture` look at it, and writes what it truly did to the stream `truth.json`:
+                {"true": float, "unit": str, "n": int, "basis": str}
 A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run.
 And a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
 Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
@@ -15,19 +18,21 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement, Problem, UserError
+from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from pydantic import BaseModel
 
-    from yanshou.harness.evidence import EvidenceSink, RunEvidence
+    from yanshou.harness.evidence import RunEvidence
+    from yanshou.probes.capturing import RunContext
 
 
 @dataclass(frozen=True)
@@ -57,35 +62,13 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Live news from a capture: `done` of `planned`, `lost` so far and the values since the last news, in probe units."""
-
-    done: int
-    planned: int
-    lost: int = 0
-    values: Sequence[float] = ()
-    text: str = ""
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """What a capture may use: where to record, the run's seed, the case folder for relative inputs, a listener."""
-
-    sink: EvidenceSink
-    seed: int
-    folder: Path
-    subject: str | None = None
-    progress: Callable[[Progress], None] = lambda _news: None
-
-
-@dataclass(frozen=True)
 class Probe:
     """A probe found by name; each part is imported when it is first asked for."""
 
     name: str
 
     def _module(self, part: str) -> Any:
-        return importlib.import_module(f"yanshou.probes.{self.name}.{part}")
+        return importlib.import_module(f"yanshou.probes.{self.name.replace('.', '_')}.{part}")
 
     @property
     def spec(self) -> ProbeSpec:
@@ -122,14 +105,19 @@ class Probe:
         measurement: Measurement = self._module("analyse").analyse(evidence, params, seed)
         return measurement
 
+    def paired_errors(self, evidence: RunEvidence, params: BaseModel, seed: int) -> NDArray[np.float64] | None:
+        """Indicated - true of each event of a calibration, in `spec.unit`; None where the standard knows no single events."""
+        compare = getattr(self._module("analyse"), "paired_errors", None)
+        return None if compare is None else compare(evidence, params, seed)
+
     def points(self) -> tuple[float, ...]:
         """True values at which the probe is calibrated, in `spec.unit`."""
         points: tuple[float, ...] = self._module("reference").POINTS
         return points
 
-    def standard(self, true_value: float, run: RunContext) -> AbstractContextManager[BaseModel]:
+    def standard(self, true_value: float, run: RunContext) -> AbstractContextManager[dict[str, Any]]:
         """A running standard of `true_value`, yielding the parameters that make `capture` look at it."""
-        context: AbstractContextManager[BaseModel] = self._module("reference").standard(true_value, run)
+        context: AbstractContextManager[dict[str, Any]] = self._module("reference").standard(true_value, run)
         return context
 
 
@@ -137,7 +125,7 @@ def probe_names() -> tuple[str, ...]:
     """Every probe folder, sorted."""
     import yanshou.probes as room
 
-    return tuple(sorted(m.name for m in pkgutil.iter_modules(room.__path__) if m.ispkg))
+    return tuple(sorted(m.name.replace("_", ".") for m in pkgutil.iter_modules(room.__path__) if m.ispkg))
 
 
 def find_probe(name: str) -> Probe:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
 from typing import TypeAlias
 
-from yanshou.harness.model import Json
+from yanshou.harness.basics import Json
 from yanshou.reports.display import NOTHING, Data, display
 
 

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, TypeAlias
 
-from yanshou.harness.model import Json, Op, Problem, UserError, Verdict
+from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.model import Op, Verdict
 from yanshou.reports.font import glyphs
 
 Data: TypeAlias = Mapping[str, Any]

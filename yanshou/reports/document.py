@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from yanshou.harness.model import Json, Kind, Mode, RunStatus, Severity, Verdict
+from yanshou.harness.basics import Json, RunStatus
+from yanshou.harness.model import Kind, Mode, Severity, Verdict
 from yanshou.reports.blocks import (
     Block,
     Cell,

@@ -10,8 +10,9 @@ import io
 from collections.abc import Callable, Mapping
 from xml.etree import ElementTree as ET
 
+from yanshou.harness.basics import Json
 from yanshou.harness.evidence import canonical
-from yanshou.harness.model import Json, Kind, Verdict
+from yanshou.harness.model import Kind, Verdict
 from yanshou.reports.display import Data, fit, limit_text, statistic_word
 
 FORMAT = "yanshou/results/1"

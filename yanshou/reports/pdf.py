@@ -13,7 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from yanshou.harness.model import Problem, UserError, Verdict
+from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.model import Verdict
 from yanshou.reports.blocks import Document
 from yanshou.reports.display import MARKS
 from yanshou.reports.font import font_file

@@ -12,8 +12,9 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
+from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
-from yanshou.harness.model import Answer, Checklist, InspectedItem, Json, Severity, Validity
+from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches
 from yanshou.probes.texts import moment
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.evidence import canonical, sha256_bytes
-from yanshou.harness.model import Answer, Problem, UserError
+from yanshou.harness.model import Answer
 from yanshou.harness.names import name_problem
-from yanshou.probes.contract import Progress, RunContext
+from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.inspection.analyse import ATTACHMENTS, ITEMS
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedFile, RecordedItem, breaches
 from yanshou.probes.texts import moment

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from yanshou.harness.basics import Json
 from yanshou.harness.evidence import canonical
-from yanshou.harness.model import Answer, Json
-from yanshou.probes.contract import RunContext
+from yanshou.harness.model import Answer
+from yanshou.probes.capturing import RunContext
 from yanshou.probes.inspection.spec import Params
 
 POINTS = (0.0, 3.0, 5.0)
@@ -49,11 +51,11 @@ def write_sheet(folder: Path, yes: int, seed: int) -> Params:
 
 
 @contextmanager
-def standard(true_value: float, run: RunContext) -> Iterator[Params]:
+def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
     """A sheet with exactly `true_value` 是, there as long as the context lasts; truth in `truth.json`."""
     with tempfile.TemporaryDirectory() as folder:
         params = write_sheet(Path(folder), int(true_value), run.seed)
         basis = "由种子生成的答卷：答“是”的条目数按构造已知，其余每种答案各一条"
         truth: Json = {"true": true_value, "unit": "个", "n": len(params.items), "basis": basis}
         run.sink.stream("truth.json").write(canonical(truth) + b"\n")
-        yield params
+        yield params.model_dump(mode="json")

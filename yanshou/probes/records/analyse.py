@@ -23,8 +23,9 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO
 
+from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, digest_file, sha256_bytes
-from yanshou.harness.model import Audit, Count, Exclusion, Json, Severity, Validity
+from yanshou.harness.model import Audit, Count, Exclusion, Severity, Validity
 from yanshou.probes.records.spec import Exclude, Params, Window
 from yanshou.probes.texts import moment, plain
 

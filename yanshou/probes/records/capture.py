@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import CHUNK, canonical
-from yanshou.harness.model import Json, ProbeError
-from yanshou.probes.contract import Progress, RunContext
+from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, RESULT, RESULTS, Key, read_audit, read_table
 from yanshou.probes.records.spec import Params
 

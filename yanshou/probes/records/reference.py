@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from yanshou.harness.basics import Json
 from yanshou.harness.evidence import canonical
-from yanshou.harness.model import Json
-from yanshou.probes.contract import RunContext
+from yanshou.probes.capturing import RunContext
 from yanshou.probes.records.spec import Params
 
 POINTS = (100.0, 1000.0, 25000.0)
@@ -80,7 +81,7 @@ def export_params(path: Path) -> Params:
 
 
 @contextmanager
-def standard(true_value: float, run: RunContext) -> Iterator[Params]:
+def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
     """An export with exactly `true_value` distinct valid records, there as long as the context lasts; truth in truth.json."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reference.csv"
@@ -88,4 +89,4 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
         basis = "由种子生成的导出文件：有效记录数按构造已知，另按原因植入应排除的行"
         truth: Json = {"true": true_value, "unit": "条", "n": planted["gross"], "basis": basis, "planted": planted}
         run.sink.stream("truth.json").write(canonical(truth) + b"\n")
-        yield export_params(path)
+        yield export_params(path).model_dump(mode="json")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from yanshou.harness.model import Json, Samples, Severity, Validity
+from yanshou.harness.basics import Json
+from yanshou.harness.model import Samples, Severity, Validity
 from yanshou.probes.rtt.schedule import send_offsets
 from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS
 

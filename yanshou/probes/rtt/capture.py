@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from yanshou.harness.model import Json, ProbeError
-from yanshou.probes.contract import Progress, RunContext
+from yanshou.harness.basics import Json, ProbeError
+from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.rtt.schedule import send_offsets
 from yanshou.probes.rtt.stamp import pack_request, unpack_reply
 from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS, SESSION

@@ -13,29 +13,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import Any
 
-from yanshou.harness.model import ProbeError
-from yanshou.probes.contract import RunContext
+from yanshou.harness.basics import ProbeError
+from yanshou.probes.capturing import RunContext
 from yanshou.probes.rtt.reflector import reflect
-
-if TYPE_CHECKING:
-    from yanshou.probes.rtt.spec import Params
 
 POINTS = (0.5, 1.0, 2.0, 4.0)
 """Added delays, ms."""
 HOST = "127.0.0.1"
+WARMUP = 20
 BASIS = "回环接口上的反射器逐包记录的保持时间（内核收戳至内核发戳）之中位数；示值误差为正，是协议栈两端的传输时间"
 
 
 @contextmanager
-def standard(true_value: float, run: RunContext) -> Iterator[Params]:
+def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
     """A reflector that holds packets for `true_value` ms. Writes hold.csv and truth.json after an undisturbed measurement.
 
     Raises ProbeError RTT-E07 when it does not start or does not hand over its log.
     """
-    from yanshou.probes.rtt.spec import Params  # the child process starts faster without it
-
     command = [sys.executable, "-m", __name__, str(true_value / 1000)]
     with subprocess.Popen(
         command,
@@ -50,8 +46,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
             port = child.stdout.readline().strip()
             if not port:
                 raise _failed(child)
-            params = Params(host=HOST, port=int(port), count=300, interval_ms=2, warmup=20, timeout_ms=500)
-            yield params
+            yield {"host": HOST, "port": int(port), "count": 300, "interval_ms": 2, "warmup": WARMUP, "timeout_ms": 500}
             log, _ = child.communicate(timeout=10)
         except BaseException:
             child.kill()
@@ -59,7 +54,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[Params]:
         if child.returncode:
             raise _failed(child)
     rows = [line.split(",") for line in log.splitlines()]
-    holds = [int(hold) for seq, hold in rows if int(seq) >= params.warmup]
+    holds = [int(hold) for seq, hold in rows if int(seq) >= WARMUP]
     run.sink.stream("hold.csv").write(("seq,hold_ns\n" + log).encode())
     truth = {"true": median(holds) / 1e6, "unit": "ms", "n": len(holds), "basis": BASIS}
     run.sink.stream("truth.json").write(json.dumps(truth, ensure_ascii=False).encode() + b"\n")

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from yanshou.harness.model import Problem, UserError
+from yanshou.harness.basics import Problem, UserError
 from yanshou.probes.rtt.stamp import is_request, pack_reply
 from yanshou.probes.rtt.timestamps import Received, StampedSocket
 from yanshou.probes.rtt.timing import punctual

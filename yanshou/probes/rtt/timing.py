@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from yanshou.harness.model import Json
+from yanshou.harness.basics import Json
 
 FIFO_PRIORITY = 50
 SWITCH_SECONDS = 1e-4
