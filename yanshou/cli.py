@@ -225,17 +225,20 @@ def plan(
 def run(
     folder: Folder = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="只测这些指标，可多次给出")] = None,
+    subject: Annotated[list[str] | None, typer.Option("--subject", help="只测这些受检对象")] = None,
+    condition: Annotated[list[str] | None, typer.Option("--condition", help="只测这些工况")] = None,
     again: Annotated[bool, typer.Option("--again", help="对 --only 的指标再用掉计划内的一次")] = False,
     as_json: AsJson = False,
 ) -> None:
     """按冻结的计划测量;已完成的保留,被中断的另起一次。"""
     from yanshou.harness.assess import exit_verdict
-    from yanshou.harness.engine import run_case
+    from yanshou.harness.engine import Selection, run_case
     from yanshou.show import TerminalObserver, conclusion, console, result_table
 
     place = _case_folder(folder)
     out = console(stderr=as_json)
-    summary = run_case(place, TerminalObserver(out), only=only or (), again=again)
+    selection = Selection(only or (), subject or (), condition or (), again)
+    summary = run_case(place, TerminalObserver(out), selection)
     record = summary.record
     if as_json:
         _print_json(record)

@@ -19,7 +19,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from yanshou.harness.basics import ExitCode, Json, Problem, UserError
-from yanshou.harness.engine import Observer, freeze_case, run_case
+from yanshou.harness.engine import Observer, Selection, freeze_case, run_case
 from yanshou.harness.envelope import Role
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.keys import load_private, new_key, public_path
@@ -219,7 +219,7 @@ def _measure(folder: Path, observer: Observer, tell: Tell) -> dict[str, Json]:
             if _verdict(summary.record, "S10-I03") in ("pass", "fail"):
                 break
             tell("这台机器正忙，时延未能判定：按计划再测一次，前一次照样印在报告上")
-            summary = run_case(folder, observer, only=["S10-I03"], again=True)
+            summary = run_case(folder, observer, Selection(["S10-I03"], again=True))
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
     return summary.record

@@ -136,9 +136,9 @@ class TerminalObserver:
         """A calibration begins."""
         self._begin(None, f"校准 {probe}")
 
-    def started(self, run: int, indicator: PlannedIndicator, subject: str | None) -> None:
+    def started(self, run: int, indicator: PlannedIndicator, subject: str | None, condition: str | None) -> None:
         """A run begins."""
-        who = f" [{subject}]" if subject else ""
+        who = "".join(f" [{x}]" for x in (subject, condition) if x)
         self._begin(indicator, f"运行 {run:04d} {indicator.id} {indicator.name}{who}")
 
     def _begin(self, indicator: PlannedIndicator | None, label: str) -> None:
@@ -215,6 +215,6 @@ def status_lines(state: Any) -> Iterable[str]:
     for run in state.runs:
         word = run.status.word if run.status else "进行中（或被杀，下次启动时收尾）"
         what = run.indicator or f"校准 {run.meta['probe']}"
-        subject = f" [{run.meta['subject']}]" if run.meta.get("subject") else ""
+        subject = "".join(f" [{x}]" for x in (run.subject, run.condition) if x)
         tail = " · 有未确认的尾部" if run.tail else ""
         yield f"{run.number:04d} {what}{subject} {word} {run.size} 字节{tail} {run.status_reason}".rstrip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -18,6 +19,7 @@ from yanshou.harness.judge import (
     InstrumentError,
     any_of,
     decide,
+    floor_validity,
     judge_attempts,
     judge_run,
     required_subjects,
@@ -34,7 +36,9 @@ from yanshou.harness.model import (
     Kind,
     Limit,
     Op,
+    Reason,
     Samples,
+    Series,
     Severity,
     Validity,
     Verdict,
@@ -151,7 +155,7 @@ def test_undefined_reading_is_never_judged() -> None:
         for low in (0.1, 9.0):
             judged = judge(samples(low=low), **changes)
             assert judged.verdict is I
-            assert codes(judged) == {"undefined_reading"}
+            assert codes(judged) == {"undefined_reading", "readings_would_be"}
             assert set(judged.readings) == {"p50", "p99", "p99.9", "max"}
 
 
@@ -159,6 +163,80 @@ def test_one_way_commitment_passes_only_by_implication() -> None:
     inside, outside = judge(samples(low=1.0), direction="one_way"), judge(samples(low=3.0), direction="one_way")
     assert (inside.verdict, "implied" in codes(inside)) == (P, True)
     assert (outside.verdict, "readings_disagree" in codes(outside)) == (I, True)
+
+
+def test_an_open_direction_says_what_each_reading_would_give() -> None:
+    def would_be(low: float) -> str:
+        judged = judge(samples(low=low), direction=None, undefined=("direction",))
+        return next(r.text for r in judged.reasons if r.code == "readings_would_be")
+
+    assert would_be(1.0) == "假如口径是：P99 往返符合、单向符合"
+    assert would_be(3.0) == "假如口径是：P99 往返不符合、单向未定"
+    assert would_be(4.5) == "假如口径是：P99 往返不符合、单向不符合"
+
+
+@pytest.mark.parametrize(("high", "outside", "verdict"), [(4.5, 40, F), (4.5, 15, I), (3.9, 40, I)])
+def test_beyond_twice_the_limit_one_direction_must_break_it(high, outside, verdict) -> None:
+    """P99: 2 % of the round trips beyond 2 L are needed, surely; 1.5 % are not enough, and at 3.9 ms none is beyond 2 L."""
+    judged = judge(samples(1000, outside=outside, high=high), direction="one_way")
+    assert judged.verdict is verdict
+    assert ("exceeds_twice" in codes(judged)) == (verdict is F)
+
+
+def with_directions(up: float, down: float, error: float = 0.0) -> Samples:
+    both = [
+        Series(name, text, "one_way", np.full(1000, ms * 1e6), error * 1e6)
+        for name, text, ms in (("up", "上行", up), ("down", "下行", down))
+    ]
+    return replace(samples(low=up + down), series=tuple(both))
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "error", "verdict"),
+    [(1.5, 1.5, 0.1, P), (1.5, 1.5, 0.6, I), (2.5, 0.5, 0.1, F), (2.5, 0.5, 0.6, I), (0.5, 2.1, 0.01, F)],
+)
+def test_synchronised_clocks_decide_each_direction(up, down, error, verdict) -> None:
+    judged = judge(with_directions(up, down, error), direction="one_way")
+    assert judged.verdict is verdict
+    assert codes(judged) == {"other_series"}
+
+
+def test_further_quantities_are_printed_and_do_not_decide() -> None:
+    judged = judge(with_directions(0.4, 0.4))
+    assert judged.verdict is P
+    assert [(q.name, q.readings["p99"]) for q in judged.quantities] == [
+        ("up", Fraction(2, 5)),
+        ("down", Fraction(2, 5)),
+    ]
+
+
+def test_what_a_probe_leaves_open_is_not_judged() -> None:
+    reason = Reason("no_baseline", "没有期初基线")
+    for measurement, limit, statistic in (
+        (replace(samples(low=0.1), open=(reason,)), LE2, "p99"),
+        (Count("台(套)", 500, (), 500, open=(reason,)), GE100, "count"),
+    ):
+        judged = judge(measurement, limit, statistic=statistic)
+        assert (judged.verdict, codes(judged)) == (I, {"no_baseline"})
+    assert judge(Count("台(套)", 500, (), 500), GE100, statistic="count").verdict is P
+
+
+def test_more_chances_of_a_wrong_verdict_split_alpha() -> None:
+    """1000 samples, P99: 4 outside pass at 5 % but not at 1 %; 16 outside fail at 5 % but not at 0.5 %."""
+    few, many = samples(1000, outside=4), samples(1000, outside=17)
+    assert (judge(few).verdict, judge(few, pass_split=5).verdict) == (P, I)
+    assert (judge(many).verdict, judge(many, fail_split=10).verdict) == (F, I)
+    assert judge(few, fail_split=10).verdict is P
+    assert judge(many, pass_split=10).verdict is F
+
+
+@pytest.mark.parametrize(
+    ("floor", "void"), [((50.0, 100.0), False), ((50.1, 100.0), True), ((50.0, 100.1), True), (None, False)]
+)
+def test_a_high_floor_voids_the_instrument(floor, void) -> None:
+    error = InstrumentError(0.0, 50.0, "us", floor)
+    assert [v.severity is Severity.INVALID for v in floor_validity(LE2, error)] == ([void] if floor else [])
+    assert floor_validity(GE100, error) == ()
 
 
 def test_instrument_error_widens_what_is_undecided() -> None:

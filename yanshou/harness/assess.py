@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,17 +26,19 @@ from yanshou.harness.judge import (
     Judged,
     JudgedAttempt,
     Outcome,
+    Quantity,
     any_of,
+    floor_validity,
     judge_attempts,
     required_subjects,
     satisfies,
     worst,
 )
 from yanshou.harness.model import Checklist, Count, Limit, Measurement, Mode, Reason, Severity, Validity, Verdict
-from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, frozen_plan
+from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, frozen_plan
 from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, damaged_streams, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
-from yanshou.harness.units import convert
+from yanshou.harness.units import convert, in_window
 from yanshou.probes.contract import Probe
 
 FORMAT = "yanshou/record/1"
@@ -109,14 +113,32 @@ def _measure(state: CaseState, run: Run) -> tuple[Measurement | None, tuple[Vali
 
 
 def calibration_of(state: CaseState, run: Run, known: Analysed) -> Calibration | None:
-    """The last completed calibration of the run's probe and probe version before it."""
-    for other in reversed(state.runs):
-        same = (other.meta["probe"], other.meta["version"]) == (run.meta["probe"], run.meta["version"])
-        if other.number < run.number and other.purpose == CALIBRATION and same and other.status is RunStatus.COMPLETED:
-            if other.number not in known.calibrations:
-                known.calibrations[other.number] = _calibration(state, other)
-            return known.calibrations[other.number]
+    """What the last calibration before the run said of its instrument on its host."""
+    host = run.meta["host"].get("主机")
+    other = last_calibration(state.runs, run.meta["probe"], run.meta["version"], host, run.number)
+    if other is None:
+        return None
+    if other.number not in known.calibrations:
+        known.calibrations[other.number] = _calibration(state, other)
+    return known.calibrations[other.number]
+
+
+def last_calibration(runs: Sequence[Run], probe: str, version: str, host: str | None, before: int) -> Run | None:
+    """The last completed calibration of a probe of this version on this host before run number `before`."""
+    for run in reversed(runs):
+        mine = (run.meta["probe"], run.meta["version"], run.meta["host"].get("主机")) == (probe, version, host)
+        if run.purpose == CALIBRATION and mine and run.number < before and run.status is RunStatus.COMPLETED:
+            return run
     return None
+
+
+def instrument_error(calibration: Calibration | None) -> InstrumentError | None:
+    """The calibrated error as the judge wants to know it."""
+    if calibration is None or not calibration.points:
+        return None
+    floor = calibration.floor
+    paired = floor.paired if floor else None
+    return InstrumentError(*calibration.range, calibration.unit, (paired[2], paired[3]) if paired else None)
 
 
 def _calibration(state: CaseState, run: Run) -> Calibration | None:
@@ -140,20 +162,19 @@ def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[
 
 
 def attempts_of(
-    state: CaseState, indicator: PlannedIndicator, subject: str | None, known: Analysed
+    state: CaseState, indicator: PlannedIndicator, subject: str | None, setup: Setup | None, known: Analysed
 ) -> list[tuple[Run, Attempt]]:
-    """Every closed run of an indicator and subject, as attempts in order."""
+    """Every closed run of an indicator, subject and condition, as attempts in order."""
     found = []
     for run in state.runs:
-        mine = run.purpose == MEASUREMENT and run.indicator == indicator.id and run.meta["subject"] == subject
-        if not mine or run.status is None:
+        if run.status is None or not run.of(indicator.id, subject, setup.condition if setup else None):
             continue
         measurement, validity = measure(state, run, known)
         calibration = calibration_of(state, run, known)
-        error = None
-        if calibration and calibration.points:
-            error = InstrumentError(*calibration.range, calibration.unit)
-        validity += _calibration_validity(calibration, state.plan.mode)
+        error = instrument_error(calibration)
+        validity += _calibration_validity(calibration, state.plan.mode) + floor_validity(indicator.limit, error)
+        if setup and not all(in_window(setup.window, datetime.fromisoformat(t)) for t in (run.started, run.ended)):
+            validity += (Validity("outside_window", Severity.INVALID, f"测量时间不在约定的时段 {setup.window} 之内"),)
         found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error)))
     return found
 
@@ -270,7 +291,8 @@ def _run_section(run: Run) -> dict[str, Json]:
         "purpose": run.purpose,
         "probe": run.meta["probe"],
         "indicator": run.indicator,
-        "subject": run.meta.get("subject"),
+        "subject": run.subject,
+        "condition": run.condition,
         "status": run.status.value if run.status else "open",
         "status_reason": run.status_reason,
         "started": run.started,
@@ -284,13 +306,15 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
     """All subjects and attempts of one indicator, judged, as the record says it."""
     by_run = {r.number: r for r in state.runs}
     subjects: Sequence[str | None] = state.plan.subjects or (None,)
+    criterion = indicator.criterion(len(subjects))
     outcomes: list[Outcome] = []
-    for subject in subjects:
-        attempts = [a for _, a in attempts_of(state, indicator, subject, known)]
-        outcomes.append(judge_attempts(indicator.criterion(), subject, attempts))
-    verdict = required_subjects([o.verdict for o in outcomes], indicator.required_subjects)
-    # The subject that is shown on the indicator's line is one that has the indicator's verdict.
-    shown = next(o for o in outcomes if o.verdict is verdict)
+    for subject, setup in product(subjects, indicator.setups or (None,)):
+        attempts = [a for _, a in attempts_of(state, indicator, subject, setup, known)]
+        outcomes.append(judge_attempts(criterion, subject, attempts, setup.condition if setup else None))
+    by_subject = {s: worst(o.verdict for o in outcomes if o.subject == s) for s in subjects}
+    verdict = required_subjects(list(by_subject.values()), indicator.required_subjects)
+    # What is shown on the indicator's line has the indicator's verdict, and of these the least margin.
+    shown = min((o for o in outcomes if o.verdict is verdict), key=lambda o: _closeness(o, indicator.limit))
     deciding = shown.deciding
     judged = deciding.judged if deciding else None
     validity = deciding.attempt.validity if deciding else ()
@@ -304,7 +328,7 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
         "fatal_alone": indicator.fatal_alone,
         "verdict": verdict.value,
         "verdict_word": verdict.word,
-        "reasons": _reasons(indicator, outcomes, shown, verdict),
+        "reasons": _reasons(indicator, by_subject, shown, verdict),
         "statistic": judged.statistic if judged else indicator.statistic,
         "unit": indicator.limit.unit,
         **numbers,
@@ -324,10 +348,12 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
         "missing_definition": list(indicator.undefined),
         "default_reading": indicator.default_reading,
         "readings": {k: _number(v) for k, v in judged.readings.items()} if judged else {},
+        "quantities": [_quantity(q) for q in judged.quantities] if judged else [],
         "validity": [v.to_json() for v in validity],
         "method": _method(indicator),
         "calibration": calibration.to_json() if calibration else None,
-        "subjects": [{"subject": o.subject, "verdict": o.verdict.value} for o in outcomes if o.subject is not None],
+        "subjects": [{"subject": s, "verdict": v.value} for s, v in by_subject.items() if s is not None],
+        "conditions": [_condition(o, indicator) for o in outcomes if o.condition is not None],
         "attempts": [
             _attempt(by_run[j.attempt.run], j, order, indicator.limit)
             for o in outcomes
@@ -337,15 +363,54 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
     }
 
 
+def _closeness(outcome: Outcome, limit: Limit) -> float:
+    judged = outcome.deciding.judged if outcome.deciding else None
+    margin = _margin(judged, limit) if judged else None
+    return -math.inf if margin is None else float(margin)
+
+
+def _quantity(quantity: Quantity) -> dict[str, Json]:
+    return {
+        "name": quantity.name,
+        "text": quantity.text,
+        "measurand": quantity.measurand,
+        "error": _number(quantity.error),
+        "readings": {k: _number(v) for k, v in quantity.readings.items()},
+    }
+
+
+def _condition(outcome: Outcome, indicator: PlannedIndicator) -> dict[str, Json]:
+    """One subject and condition on one line."""
+    judged = outcome.deciding.judged if outcome.deciding else None
+    setup = next(s for s in indicator.setups if s.condition == outcome.condition)
+    return {
+        "subject": outcome.subject,
+        "condition": outcome.condition,
+        "window": setup.window,
+        "params": {k: v for k, v in setup.instrument.params.items() if _differs(indicator, k)},
+        "verdict": outcome.verdict.value,
+        "run": outcome.deciding.attempt.run if outcome.deciding else None,
+        **_numbers(judged, indicator.limit),
+    }
+
+
+def _differs(indicator: PlannedIndicator, name: str) -> bool:
+    values = [s.instrument.params.get(name) for s in indicator.conditions]
+    return any(v != values[0] for v in values)
+
+
 def _reasons(
-    indicator: PlannedIndicator, outcomes: Sequence[Outcome], shown: Outcome, verdict: Verdict
+    indicator: PlannedIndicator, by_subject: Mapping[str | None, Verdict], shown: Outcome, verdict: Verdict
 ) -> list[dict[str, Json]]:
     reasons = [r.to_json() for r in shown.reasons]
-    if len(outcomes) > 1:
-        passed = sum(o.verdict is Verdict.PASS for o in outcomes)
-        needed = indicator.required_subjects or len(outcomes)
+    if shown.condition is not None:
+        text = f"共 {len(indicator.conditions)} 个工况，须全部符合；此处列余量最小的“{shown.condition}”"
+        reasons.insert(0, Reason("conditions", text).to_json())
+    if len(by_subject) > 1:
+        passed = sum(v is Verdict.PASS for v in by_subject.values())
+        needed = indicator.required_subjects or len(by_subject)
         reasons.insert(
-            0, Reason("subjects", f"{len(outcomes)} 个受检对象中 {passed} 个符合，要求 {needed} 个").to_json()
+            0, Reason("subjects", f"{len(by_subject)} 个受检对象中 {passed} 个符合，要求 {needed} 个").to_json()
         )
     if indicator.list_source == "inferred":
         reasons.append(Reason("restored_wording", f"依据恢复文字：{indicator.inferred_part}").to_json())
@@ -427,7 +492,8 @@ def _attempt(run: Run, judged: JudgedAttempt, order: int, limit: Limit) -> dict[
     return {
         "run": run.number,
         "attempt": order,
-        "subject": run.meta["subject"],
+        "subject": run.subject,
+        "condition": run.condition,
         "status": attempt.status.value,
         "status_reason": run.status_reason,
         "verdict": judged.verdict.value,
@@ -471,6 +537,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "exclusions": [dict(e.__dict__) for e in measurement.exclusions],
             "net": measurement.net,
             "per_day": [list(day) for day in measurement.per_day],
+            "columns": [list(column) for column in measurement.columns],
             "audit": dict(audit.__dict__) if audit else None,
             "limit": limit.to_json(),
         }

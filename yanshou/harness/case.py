@@ -26,6 +26,7 @@ from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.invalid import explain
 from yanshou.harness.model import Kind, Mode
 from yanshou.harness.privacy import printable
+from yanshou.harness.units import parse_window
 
 FILE = "case.yaml"
 DECLINED = "不采用"
@@ -74,6 +75,11 @@ def _null_as_empty(value: object) -> object:
 
 def _bool_as_text(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
+
+
+def _window(value: str) -> str:
+    parse_window(value)
+    return value
 
 
 Text = Annotated[str, BeforeValidator(_null_as_empty, json_schema_input_type=str | None)]
@@ -208,11 +214,23 @@ class Rule(_Model, title="判定规则"):
     )
 
 
+class Condition(_Model, title="工况"):
+    """One of the circumstances under which an indicator must hold."""
+
+    params: dict[str, Any] = Field(default={}, title="仪器参数", description="与 measure.params 不同的那些")
+    window: Annotated[str, AfterValidator(_window)] | None = Field(
+        default=None, title="时段", description="北京时间，如 09:00-11:30；不在时段内不测，测了也无效"
+    )
+
+
 class Measure(_Model, title="测量方法"):
     """Instrument, its parameters, and the rule."""
 
     probe: str | None = Field(default=None, title="仪器", description="不写则用榜单的默认仪器")
     params: dict[str, Any] = Field(default={}, title="仪器参数", description="见各仪器的方法文件")
+    conditions: dict[Text, Condition] = Field(
+        default={}, title="工况", description="各工况分别测量，全部符合才算符合；如包长、时段、空载与满载"
+    )
     rule: Rule = Field(default=Rule(), title="判定规则", description="不写则用 DR-1、0.95、1 次")
 
 

@@ -6,17 +6,19 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 from __future__ import annotations
 
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
 from yanshou.harness.assess import FILE as RECORD_FILE
-from yanshou.harness.assess import Analysed, assess, load_state, record_bytes
+from yanshou.harness.assess import Analysed, assess, instrument_error, last_calibration, load_state, record_bytes
 from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
-from yanshou.harness.calibrate import run_calibration
+from yanshou.harness.calibrate import read_calibration, run_calibration
 from yanshou.harness.case import Case, load_case
 from yanshou.harness.case_template import ParameterHelp
 from yanshou.harness.check import check_case
@@ -31,13 +33,15 @@ from yanshou.harness.evidence import (
 from yanshou.harness.host import host_facts
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.invalid import explain
+from yanshou.harness.judge import floor_validity
 from yanshou.harness.listing import PublicList, load_list
-from yanshou.harness.model import Mode
+from yanshou.harness.model import Limit, Mode, Severity
 from yanshou.harness.plan import (
     FrozenPlan,
     Instrument,
     Plan,
     PlannedIndicator,
+    Setup,
     UnfitInstrument,
     build_plan,
     differences,
@@ -46,12 +50,15 @@ from yanshou.harness.plan import (
     plan_is_current,
     restore_lock,
 )
-from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, runs_of
+from yanshou.harness.runs import MEASUREMENT, runs_of
+from yanshou.harness.units import in_window
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.contract import Probe, find_probe, probe_names
 
 CALIBRATION_HOURS = 12
 """A calibration older than this, or made on another host, is not of the same session."""
+CALIBRATION_TRIES = 3
+"""A busy host may spoil a calibration; every one is recorded, the last before a measurement counts."""
 JUDGED_ANYWAY = {"C05"}
 """Check errors that do not stop a freeze: what they concern is judged 口径未定."""
 
@@ -62,7 +69,7 @@ class Observer(Protocol):
     def calibrating(self, probe: str) -> None:
         """A calibration begins."""
 
-    def started(self, run: int, indicator: PlannedIndicator, subject: str | None) -> None:
+    def started(self, run: int, indicator: PlannedIndicator, subject: str | None, condition: str | None) -> None:
         """A measurement run has its number and begins."""
 
     def news(self, news: Progress) -> None:
@@ -81,7 +88,7 @@ class Silent:
     def calibrating(self, probe: str) -> None:
         """Ignore."""
 
-    def started(self, run: int, indicator: PlannedIndicator, subject: str | None) -> None:
+    def started(self, run: int, indicator: PlannedIndicator, subject: str | None, condition: str | None) -> None:
         """Ignore."""
 
     def news(self, news: Progress) -> None:
@@ -171,9 +178,9 @@ def freeze_case(folder: Path, author: str | None = None, reason: str | None = No
         recover(ledger)
         frozen = freeze(ready.case, ready.plan, ledger, author, reason)
     for indicator in ready.plan.indicators:
-        if indicator.instrument is not None:
-            probe = Probe(indicator.instrument.probe)
-            for name, text in probe.forms(probe.params(dict(indicator.instrument.params))).items():
+        for setup in indicator.setups:
+            probe = Probe(setup.instrument.probe)
+            for name, text in probe.forms(probe.params(dict(setup.instrument.params))).items():
                 if not (folder / name).exists():
                     write_atomic(folder / name, text.encode())
     return frozen
@@ -211,6 +218,7 @@ class _Session:
     observer: Observer
     host: dict[str, str] = field(default_factory=host_facts)
     problems: list[Problem] = field(default_factory=list)
+    tried: Counter[str] = field(default_factory=Counter)
     crashed: bool = False
 
     def report(self, problem: Problem) -> None:
@@ -218,10 +226,33 @@ class _Session:
         self.observer.problem(problem)
 
 
-def run_case(
-    folder: Path, observer: Observer | None = None, *, only: Sequence[str] = (), again: bool = False
-) -> RunSummary:
-    """Run what is due and write record.json. A finished run stays; `again` spends one more planned attempt on `only`.
+@dataclass(frozen=True)
+class Selection:
+    """Which of the planned runs: indicators, subjects and conditions by name, all where none is named.
+
+    `again` spends one more planned attempt on `only`.
+    """
+
+    only: Sequence[str] = ()
+    subjects: Sequence[str] = ()
+    conditions: Sequence[str] = ()
+    again: bool = False
+
+
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True)
+class _Due:
+    """One run to make."""
+
+    indicator: PlannedIndicator
+    subject: str | None
+    setup: Setup
+
+
+def run_case(folder: Path, observer: Observer | None = None, selection: Selection = EVERYTHING) -> RunSummary:
+    """Run what is due and write record.json. A finished run stays.
 
     Raises UserError (nothing measured), KeyboardInterrupt (the run under way is closed as aborted first).
     """
@@ -232,15 +263,12 @@ def run_case(
             recover(ledger)
             restore_lock(ledger)
             session = _Session(ledger, require_unchanged(folder, ledger), observer)
-            due = _due(session, only, again)
-            calibrated: dict[str, bool] = {}
-            for indicator, subject in due:
-                assert indicator.instrument is not None
-                probe = Probe(indicator.instrument.probe)
-                if probe.name not in calibrated:
-                    calibrated[probe.name] = _calibrate(session, probe)
-                if calibrated[probe.name]:
-                    _measure(session, indicator, probe, subject)
+            for due in _due(session, selection):
+                if not in_window(due.setup.window, datetime.now(UTC)):
+                    text = f"{due.indicator.id} 工况“{due.setup.condition}”约定在 {due.setup.window}，现在不测"
+                    session.report(Problem("P-WINDOW", text, f"到时再运行 yanshou run {folder}"))
+                elif _calibrate(session, Probe(due.setup.instrument.probe), due.indicator.limit):
+                    _measure(session, due)
         return RunSummary(write_record(folder), tuple(session.problems), session.crashed)
     except KeyboardInterrupt:
         write_record(folder)
@@ -249,83 +277,94 @@ def run_case(
         raise UserError(disk_problem(error, folder), ExitCode.INTERNAL) from None
 
 
-def _due(session: _Session, only: Sequence[str], again: bool) -> list[tuple[PlannedIndicator, str | None]]:
-    plan = session.frozen.plan
-    known = {i.id for i in plan.indicators}
-    for name in only:
+def _require_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None:
+    for name in wanted:
         if name not in known:
-            near = get_close_matches(name, sorted(known), 1)
-            remedy = f"是不是 {near[0]}?" if near else f"计划内：{'、'.join(sorted(known))}"
-            raise UserError(Problem("P-UNKNOWN", f"计划里没有指标 {name}", remedy))
+            near = get_close_matches(name, known, 1)
+            remedy = f"是不是 {near[0]}?" if near else f"计划内：{'、'.join(known) or '没有'}"
+            raise UserError(Problem("P-UNKNOWN", f"计划里没有{what} {name}", remedy))
+
+
+def _due(session: _Session, selection: Selection) -> list[_Due]:
+    plan, only, again = session.frozen.plan, selection.only, selection.again
+    _require_known("指标", only, sorted(i.id for i in plan.indicators))
+    _require_known("受检对象", selection.subjects, plan.subjects)
+    conditions = sorted({s.condition for i in plan.indicators for s in i.conditions if s.condition})
+    _require_known("工况", selection.conditions, conditions)
     if again and not only:
         raise UserError(Problem("P-AGAIN", "--again 要指明指标", "加上 --only 指标编号"))
     runs = runs_of(session.ledger.records)
-    due: list[tuple[PlannedIndicator, str | None]] = []
+    due: list[_Due] = []
     for indicator in plan.indicators:
-        if indicator.instrument is None or (only and indicator.id not in only):
+        if only and indicator.id not in only:
             continue
-        subjects: Sequence[str | None] = plan.subjects or (None,)
-        for subject in subjects:
-            done = sum(_is_completed(r, indicator.id, subject) for r in runs)
+        for subject, setup in product(plan.subjects or (None,), indicator.setups):
+            if selection.subjects and subject not in selection.subjects:
+                continue
+            if selection.conditions and setup.condition not in selection.conditions:
+                continue
+            done = sum(r.of(indicator.id, subject, setup.condition) and r.status is RunStatus.COMPLETED for r in runs)
             if again and done >= indicator.attempts:
                 text = f"{indicator.id} 计划允许 {indicator.attempts} 次，已完成 {done} 次"
                 remedy = "在 case.yaml 的 rule.attempts 增加次数并登记变更（置信水平随之分摊）"
                 raise UserError(Problem("P-ATTEMPTS", text, remedy))
             if done == 0 or again:
-                due.append((indicator, subject))
+                due.append(_Due(indicator, subject, setup))
     return due
 
 
-def _is_completed(run: Run, indicator: str, subject: str | None) -> bool:
-    return (
-        run.purpose == MEASUREMENT
-        and run.indicator == indicator
-        and run.meta["subject"] == subject
-        and run.status is RunStatus.COMPLETED
-    )
+def _calibrate(session: _Session, probe: Probe, limit: Limit) -> bool:
+    """Whether to measure: with a calibration of this session, made now if need be, or without one in a self-check.
 
-
-def _calibrate(session: _Session, probe: Probe) -> bool:
-    """Whether to measure: with a calibration of this session, made now if need be, or without one in a self-check."""
-    oldest = datetime.now(UTC) - timedelta(hours=CALIBRATION_HOURS)
-    for run in runs_of(session.ledger.records):
-        fresh = (
-            run.purpose == CALIBRATION
-            and run.status is RunStatus.COMPLETED
-            and (run.meta["probe"], run.meta["version"]) == (probe.name, probe.spec.version)
-            and run.meta["host"].get("主机") == session.host.get("主机")
-            and datetime.fromisoformat(run.started) > oldest
-        )
-        if fresh:
+    One that is out of tolerance, or whose floor is too high for the limit, is made again, CALIBRATION_TRIES times in all.
+    """
+    if _usable(session, probe, limit) is not None:
+        return True
+    while session.tried[probe.name] < CALIBRATION_TRIES:
+        session.tried[probe.name] += 1
+        session.observer.calibrating(probe.name)
+        try:
+            run_calibration(session.ledger, probe, session.host, session.observer.news)
+        except ProbeError as error:
+            session.report(error.problem)
+            # An acceptance run would be void without it. A self-check goes on, and its finding says uncalibrated.
+            return session.frozen.plan.mode is not Mode.ACCEPTANCE
+        if _usable(session, probe, limit):
             return True
-    session.observer.calibrating(probe.name)
-    try:
-        run_calibration(session.ledger, probe, session.host, session.observer.news)
-    except ProbeError as error:
-        session.report(error.problem)
-        # An acceptance run would be void without it. A self-check goes on, and its finding says uncalibrated.
-        return session.frozen.plan.mode is not Mode.ACCEPTANCE
     return True
 
 
-def _measure(session: _Session, indicator: PlannedIndicator, probe: Probe, subject: str | None) -> None:
-    assert indicator.instrument is not None
-    params = dict(indicator.instrument.params)
+def _usable(session: _Session, probe: Probe, limit: Limit) -> bool | None:
+    """Whether the last calibration of this session is good enough for the limit; None where there is none."""
+    oldest = datetime.now(UTC) - timedelta(hours=CALIBRATION_HOURS)
+    runs = runs_of(session.ledger.records)
+    last = last_calibration(runs, probe.name, probe.spec.version, session.host.get("主机"), len(runs) + 1)
+    if last is None or datetime.fromisoformat(last.started) <= oldest:
+        return None
+    calibration = read_calibration(last, session.ledger.folder)
+    void = floor_validity(limit, instrument_error(calibration))
+    return calibration.within and not any(v.severity is Severity.INVALID for v in void)
+
+
+def _measure(session: _Session, due: _Due) -> None:
+    indicator, probe = due.indicator, Probe(due.setup.instrument.probe)
+    params = dict(due.setup.instrument.params)
     meta = {
         "purpose": MEASUREMENT,
         "probe": probe.name,
         "version": probe.spec.version,
         "indicator": indicator.id,
-        "subject": subject,
+        "subject": due.subject,
+        "condition": due.setup.condition,
         "params": params,
         "seed": indicator.seed,
         "plan_sha256": session.frozen.sha256,
         "host": session.host,
     }
     with RunWriter(session.ledger, indicator.id, meta) as run:
-        session.observer.started(run.number, indicator, subject)
+        session.observer.started(run.number, indicator, due.subject, due.setup.condition)
         status, reason = RunStatus.COMPLETED, ""
-        context = RunContext(run.sink, indicator.seed, session.ledger.folder, subject, session.observer.news)
+        context = RunContext(run.sink, indicator.seed, session.ledger.folder, due.subject, session.observer.news)
         try:
             probe.capture(probe.params(params), context)
             run.raise_failure()

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from fractions import Fraction
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.model import (
@@ -44,11 +45,21 @@ from yanshou.harness.statistics import (
 )
 from yanshou.harness.units import convert, dimension
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 Exact: TypeAlias = Fraction | float
 """An exact number, or float infinity."""
 
 READINGS = ("p50", "p99", "p99.9", "max")
 """Statistics printed beside every measured indicator, whatever the committed one is."""
+
+MEASURANDS = {"round_trip": "往返", "one_way": "单向"}
+"""Words for what a value is, where a commitment may mean one of several."""
+
+FLOOR_SHARE = (Fraction(25, 1000), Fraction(50, 1000))
+"""Largest floor of an instrument, p99 and p99.9, as shares of the limit: 50 us and 100 us of 2 ms."""
 
 OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds}
 """Statistics of samples that are not percentiles."""
@@ -69,15 +80,34 @@ class Criterion:
     undefined: tuple[str, ...]
     confidence: float
     attempts: int
+    pass_split: int = 1
+    """Over how many chances of a wrong pass alpha is split, where not all subjects must pass."""
+    fail_split: int = 1
+    """Over how many chances of a wrong fail: every subject and condition is one."""
 
 
 @dataclass(frozen=True)
 class InstrumentError:
-    """Range of the calibrated error of indication (indicated - true), in `unit`."""
+    """Range of the calibrated error of indication (indicated - true), in `unit`.
+
+    `floor`: (p99, p99.9) of what the instrument reads where there is nothing to read, None where it has no such point.
+    """
 
     lowest: float
     highest: float
     unit: str
+    floor: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """The readings of one further quantity of the same events; `error` may shift them all. In the limit's unit."""
+
+    name: str
+    text: str
+    measurand: str
+    readings: Mapping[str, Exact]
+    error: Exact
 
 
 @dataclass(frozen=True)
@@ -96,6 +126,7 @@ class Judged:
     alpha: float
     guard: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
     readings: Mapping[str, Exact] = field(default_factory=dict)
+    quantities: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,41 +210,43 @@ def _simple(value: Exact, limit: Limit) -> Verdict:
     return Verdict.PASS if satisfies(value, limit) else Verdict.FAIL
 
 
-def statistic_bounds(samples: Samples, statistic: str, alpha: float) -> Bounds:
-    """Point and bounds of a named statistic, in the samples' own unit. Raises KeyError for an unknown one."""
+def statistic_bounds(values: NDArray[np.float64], statistic: str, alpha: float) -> Bounds:
+    """Point and bounds of a named statistic, in the values' own unit. Raises KeyError for an unknown one."""
     p = percentile_code(statistic)
     if p is not None:
-        return quantile_bounds(samples.values, p, alpha)
-    return OTHER_STATISTICS[statistic](samples.values, alpha)
+        return quantile_bounds(values, p, alpha)
+    return OTHER_STATISTICS[statistic](values, alpha)
 
 
 def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: InstrumentError | None) -> Judged:
     limit = criterion.limit
     factor = convert(1, samples.unit, limit.unit)
-
-    def exact(number: float | None) -> Exact | None:
-        if number is None:
-            return None
-        return number if math.isinf(number) else Fraction(number) * factor
-
     n = int(samples.values.size)
     if n == 0:
         return _blank(Verdict.INCONCLUSIVE, Reason("insufficient_samples", "没有样本"), alpha)
-    readings = {
-        code: value for code in READINGS if (value := exact(statistic_bounds(samples, code, alpha).point)) is not None
-    }
+    readings = _readings(samples.values, factor)
+    quantities = tuple(
+        Quantity(s.name, s.text, s.measurand, _readings(s.values, factor), Fraction(s.error) * factor)
+        for s in samples.series
+    )
+    if samples.open:
+        return Judged(
+            Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, samples.open, None, None, None, None, n, float(n), alpha,
+            readings=readings, quantities=quantities,
+        )  # fmt: skip
     if criterion.undefined or criterion.statistic is None:
         missing = "、".join(criterion.undefined) or "statistic"
         reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {missing}，不予判定；各读数并列给出")
         return Judged(
-            Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, (reason,), None, None, None, None, n, float(n), alpha,
-            readings=readings,
+            Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, (reason, *_if_it_meant(criterion, samples, alpha, error)),
+            None, None, None, None, n, float(n), alpha,
+            readings=readings, quantities=quantities,
         )  # fmt: skip
     if percentile_code(criterion.statistic) is None and criterion.statistic not in OTHER_STATISTICS:
         reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {criterion.statistic} 这个统计量")
         return _blank(Verdict.INVALID, reason, alpha)
-    bounds = statistic_bounds(samples, criterion.statistic, alpha)
-    value, lower, upper = exact(bounds.point), exact(bounds.lower), exact(bounds.upper)
+    bounds = _split_bounds(criterion, samples.values, criterion.statistic, alpha)
+    value, lower, upper = _exact(bounds.point, factor), _exact(bounds.lower, factor), _exact(bounds.upper, factor)
     assert value is not None
     under, over = _guard(error, limit.unit)
     # The instrument may have read too low by `under` and too high by `over`: each bound gives way on its own side.
@@ -228,11 +261,52 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
         text = f"样本前后相关：{n} 个样本只相当于 {math.floor(bounds.n_effective)} 个独立样本，界已按此放宽"
         reasons += (Reason("serial_dependence", text),)
     if criterion.direction not in (None, samples.measurand):
-        verdict, reasons = _other_reading(verdict, reasons, criterion.direction, samples)
+        verdict, reasons = _other_reading(criterion, verdict, reasons, samples, alpha, (under, over))
     return Judged(
         verdict, _simple(value, limit), reasons, criterion.statistic, value, lower, upper,
-        n, bounds.n_effective, alpha, (under, over), readings,
+        n, bounds.n_effective, alpha, (under, over), readings, quantities,
     )  # fmt: skip
+
+
+def _if_it_meant(
+    criterion: Criterion, samples: Samples, alpha: float, error: InstrumentError | None
+) -> tuple[Reason, ...]:
+    """What the verdict would be under each reading that an open commitment allows; no verdict itself."""
+    if not samples.bounds:
+        return ()
+    directions = (criterion.direction,) if criterion.direction else (samples.measurand, *samples.bounds)
+    lines = []
+    for statistic in (criterion.statistic,) if criterion.statistic else ("p50", "p99", "p99.9"):
+        meant = [
+            (d, judge_run(replace(criterion, statistic=statistic, direction=d, undefined=()), samples, alpha, error))
+            for d in directions
+        ]
+        words = "、".join(f"{MEASURANDS.get(d, d)}{judged.verdict.word}" for d, judged in meant)
+        lines.append(f"{statistic.upper()} {words}")
+    return (Reason("readings_would_be", "假如口径是：" + ";".join(lines)),)
+
+
+def _exact(number: float | None, factor: Fraction) -> Exact | None:
+    if number is None:
+        return None
+    return number if math.isinf(number) else Fraction(number) * factor
+
+
+def _readings(values: NDArray[np.float64], factor: Fraction) -> dict[str, Exact]:
+    """Points of READINGS, whatever the committed statistic is."""
+    points = {code: _exact(statistic_bounds(values, code, 0.05).point, factor) for code in READINGS}
+    return {code: point for code, point in points.items() if point is not None}
+
+
+def _split_bounds(criterion: Criterion, values: NDArray[np.float64], statistic: str, alpha: float) -> Bounds:
+    """Bounds at the level of a wrong pass on the safe side, and at that of a wrong fail on the other."""
+    safe = statistic_bounds(values, statistic, alpha / criterion.pass_split)
+    doubt = safe
+    if criterion.fail_split != criterion.pass_split:
+        doubt = statistic_bounds(values, statistic, alpha / criterion.fail_split)
+    if criterion.limit.op.smaller_is_better:
+        return replace(safe, lower=doubt.lower)
+    return replace(safe, upper=doubt.upper)
 
 
 def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
@@ -253,25 +327,81 @@ def _guard(error: InstrumentError | None, unit: str) -> tuple[Fraction, Fraction
 
 
 def _other_reading(
-    verdict: Verdict, reasons: tuple[Reason, ...], direction: str | None, samples: Samples
+    criterion: Criterion,
+    verdict: Verdict,
+    reasons: tuple[Reason, ...],
+    samples: Samples,
+    alpha: float,
+    guard: tuple[Fraction, Fraction],
 ) -> tuple[Verdict, tuple[Reason, ...]]:
-    """The commitment means another quantity than the instrument measured: only what is implied may be concluded."""
+    """The commitment means another quantity than the instrument measured: only what is implied may be concluded.
+
+    A value that bounds the meant one from above passes for it. Else the run's own series of that quantity decide, all of
+    them. Without: at round trips beyond 2 L, up > L or down > L, so P(up > L) + P(down > L) >= P(RTT > 2 L), and one direction
+    exceeds L with at least half that probability. It breaks the quantile q when that half is above 1 - q, that is when the
+    (2 q - 1) quantile of the round trip is above 2 L.
+    """
+    limit, direction = criterion.limit, criterion.direction
     if direction in samples.bounds and verdict is Verdict.PASS:
-        return verdict, (*reasons, Reason("implied", "往返时延已在限值内，任一方向的单向时延必在限值内"))
-    text = "仪器测得的是往返时延，承诺的是单向时延：往返未在限值内时不能推出单向，需两端时钟同步后另测"
+        text = "测得的量在限值内，它不小于承诺的量（往返不小于任一方向的单向），承诺的量必在限值内"
+        return verdict, (*reasons, Reason("implied", text))
+    assert criterion.statistic is not None
+    factor = convert(1, samples.unit, limit.unit)
+    own = [s for s in samples.series if s.measurand == direction]
+    if own:
+        found = []
+        for s in own:
+            bounds = _split_bounds(criterion, s.values, criterion.statistic, alpha / len(own))
+            shift = Fraction(s.error) * factor
+            upper, lower = _exact(bounds.upper, factor), _exact(bounds.lower, factor)
+            point = _exact(bounds.point, factor)
+            assert point is not None
+            upper = None if upper is None else upper + shift + guard[0]
+            lower = None if lower is None else lower - shift - guard[1]
+            found.append((s, *decide(point, lower, upper, limit)))
+        total = worst(v for _, v, _ in found)
+        text = ";".join(f"{s.text}：{v.word}" for s, v, _ in found)
+        return total, (Reason("other_series", f"承诺的量由同一次测量的各方向分别判定——{text}"),)
+    p = percentile_code(criterion.statistic)
+    if samples.measurand == "round_trip" and direction == "one_way" and p is not None and p > Fraction(1, 2):
+        lower = _exact(quantile_bounds(samples.values, 2 * p - 1, alpha / criterion.fail_split).lower, factor)
+        twice = replace(limit, value=2 * Decimal(limit.value))
+        if lower is not None and not satisfies(lower - guard[1], twice):
+            text = f"往返时延超过限值两倍的比例足以断定：至少一个方向的单向时延 {criterion.statistic.upper()} 超过限值"
+            return Verdict.FAIL, (Reason("exceeds_twice", text),)
+    text = "仪器测得的不是承诺的量（往返对单向）：未在限值内时不能推出承诺的量，需两端时钟同步后另测"
     return Verdict.INCONCLUSIVE, (*reasons, Reason("readings_disagree", text))
+
+
+def floor_validity(limit: Limit, error: InstrumentError | None) -> tuple[Validity, ...]:
+    """Void when the instrument's floor takes more than FLOOR_SHARE of the limit at p99 or p99.9. The floor is never subtracted."""
+    if error is None or error.floor is None or isinstance(limit.value, bool) or not limit.op.smaller_is_better:
+        return ()
+    if dimension(error.unit) != dimension(limit.unit):
+        return ()
+    factor = convert(1, error.unit, limit.unit)
+    shown = " / ".join(f"{float(Fraction(x) * factor):.3g}" for x in error.floor)
+    allowed = [Fraction(limit.value) * share for share in FLOOR_SHARE]
+    most = " / ".join(f"{float(a):.3g}" for a in allowed)
+    text = f"仪器本底 P99/P99.9 为 {shown} {limit.unit}，限值 {limit} 允许 {most}；本底不从结果中扣除"
+    if any(Fraction(x) * factor > most_allowed for x, most_allowed in zip(error.floor, allowed, strict=True)):
+        return (Validity("instrument_floor", Severity.INVALID, text),)
+    return (Validity("instrument_floor", Severity.INFO, text),)
 
 
 def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
     limit = criterion.limit
     factor = convert(1, count.unit, limit.unit)
     reasons: tuple[Reason, ...]
-    if criterion.undefined:
-        reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定")
-        judged = _blank(Verdict.INCONCLUSIVE, reason, alpha)
+    if criterion.undefined or count.open:
+        reasons = count.open
+        if criterion.undefined:
+            text = f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定"
+            reasons = (Reason("undefined_reading", text), *count.open)
         return Judged(
-            **{**judged.__dict__, "n": count.gross, "n_effective": float(count.gross), "value": count.net * factor}
-        )
+            Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, reasons, None, count.net * factor, None, None,
+            count.gross, float(count.gross), alpha,
+        )  # fmt: skip
     if count.audit is None:
         value = lower = upper = count.net * factor
         reasons = (Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核"),)
@@ -279,8 +409,10 @@ def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
     else:
         audit = count.audit
         value = Fraction(audit.population * audit.good, audit.drawn) * factor
-        lower = audit_lower(audit.population, audit.drawn, audit.good, alpha) * factor
-        upper = audit_upper(audit.population, audit.drawn, audit.good, alpha) * factor
+        levels = alpha / criterion.pass_split, alpha / criterion.fail_split
+        low_alpha, high_alpha = levels[::-1] if limit.op.smaller_is_better else levels
+        lower = audit_lower(audit.population, audit.drawn, audit.good, low_alpha) * factor
+        upper = audit_upper(audit.population, audit.drawn, audit.good, high_alpha) * factor
         reasons = (Reason("audited", f"抽样复核 {audit.drawn} 条，属实 {audit.good} 条；真实数量的下界为超几何精确界"),)
         n = audit.drawn
     verdict, why = decide(value, lower, upper, limit)
@@ -346,10 +478,13 @@ class Outcome:
     reasons: tuple[Reason, ...]
     attempts: tuple[JudgedAttempt, ...]
     deciding: JudgedAttempt | None
+    condition: str | None = None
 
 
-def judge_attempts(criterion: Criterion, subject: str | None, attempts: Sequence[Attempt]) -> Outcome:
-    """Judge all attempts of one indicator and subject.
+def judge_attempts(
+    criterion: Criterion, subject: str | None, attempts: Sequence[Attempt], condition: str | None = None
+) -> Outcome:
+    """Judge all attempts of one indicator, subject and condition.
 
     alpha is split over the attempts that the plan allows, or over those at which somebody looked if these are more
     (Bonferroni): testing until it passes buys nothing, and neither does breaking off runs that look bad.
@@ -360,7 +495,7 @@ def judge_attempts(criterion: Criterion, subject: str | None, attempts: Sequence
     completed = [j for j in judged if j.attempt.status is RunStatus.COMPLETED]
     if not completed:
         text = "计划内的测量没有完成过一次" if attempts else "没有测量"
-        return Outcome(subject, Verdict.NOT_RUN, (Reason("not_run", text),), judged, None)
+        return Outcome(subject, Verdict.NOT_RUN, (Reason("not_run", text),), judged, None, condition)
     last = completed[-1]
     reasons: list[Reason] = []
     if last.verdict is Verdict.INVALID and last.judged is None:
@@ -374,11 +509,11 @@ def judge_attempts(criterion: Criterion, subject: str | None, attempts: Sequence
         reasons.insert(
             0, Reason("attempts_exceeded", f"计划允许 {criterion.attempts} 次，实际完成 {len(completed)} 次")
         )
-        return Outcome(subject, Verdict.INVALID, tuple(reasons), judged, last)
+        return Outcome(subject, Verdict.INVALID, tuple(reasons), judged, last, condition)
     if looks > criterion.attempts:
         text = f"计划允许 {criterion.attempts} 次，实际看过 {looks} 次数据（含中断的），置信水平按 {looks} 次分摊"
         reasons.append(Reason("alpha_split", text))
-    return Outcome(subject, last.verdict, tuple(reasons), judged, last)
+    return Outcome(subject, last.verdict, tuple(reasons), judged, last, condition)
 
 
 def _judge_attempt(criterion: Criterion, attempt: Attempt, alpha: float) -> JudgedAttempt:

@@ -46,6 +46,15 @@ class Instrument:
     samples: int
 
 
+@dataclass(frozen=True)
+class Setup:
+    """One way in which an indicator is run: a named condition with its time of day, or the only one there is."""
+
+    condition: str | None
+    window: str | None
+    instrument: Instrument
+
+
 Describe = Callable[[str, Mapping[str, Any], int | None], Instrument]
 """(probe, params, samples needed) -> Instrument. Raises UnfitInstrument."""
 
@@ -96,10 +105,23 @@ class PlannedIndicator:
     required_subjects: int | None
     samples_needed: int | None
     instrument: Instrument | None
+    conditions: tuple[Setup, ...]
     seed: int
 
-    def criterion(self) -> Criterion:
-        """What the judge holds it to."""
+    @property
+    def setups(self) -> tuple[Setup, ...]:
+        """Every way in which it is to be run: its conditions, else the one without a name; none without an instrument."""
+        if self.instrument is None:
+            return ()
+        return self.conditions or (Setup(None, None, self.instrument),)
+
+    def criterion(self, subjects: int = 1) -> Criterion:
+        """What the judge holds each of its runs to, given how many subjects there are.
+
+        All of c conditions must pass for a subject, and k of n subjects. A wrong pass needs one of n-k+1 subjects to pass
+        wrongly, a wrong fail one of k c runs to fail wrongly: alpha is split accordingly (Bonferroni).
+        """
+        required = min(self.required_subjects or subjects, subjects)
         return Criterion(
             self.id,
             self.kind,
@@ -109,6 +131,8 @@ class PlannedIndicator:
             self.undefined,
             self.confidence,
             self.attempts,
+            pass_split=subjects - required + 1,
+            fail_split=required * max(len(self.conditions), 1),
         )
 
     @property
@@ -172,7 +196,7 @@ def _plain(value: Any) -> Json:
     if isinstance(value, Limit):
         exact = value.value if isinstance(value.value, bool) else f"{value.value:f}"
         return {"op": value.op.value, "value": exact, "unit": value.unit}
-    if isinstance(value, (PlannedIndicator, Instrument, Definition)):
+    if isinstance(value, (PlannedIndicator, Instrument, Setup, Definition)):
         return {k: _plain(v) for k, v in value.__dict__.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
@@ -188,6 +212,10 @@ def _limit(value: Json) -> Limit | None:
     return Limit(Op(value["op"]), exact, value["unit"])
 
 
+def _instrument(value: Json) -> Instrument:
+    return Instrument(**{**value, "equipment": tuple(value["equipment"])})
+
+
 def plan_from_json(data: Json) -> Plan:
     """Inverse of `Plan.to_bytes`. Raises KeyError, TypeError or ValueError for anything else."""
     content = dict(data)
@@ -195,7 +223,6 @@ def plan_from_json(data: Json) -> Plan:
         raise ValueError("format")
     indicators = []
     for entry in content.pop("indicators"):
-        instrument = entry["instrument"]
         limit = _limit(entry["limit"])
         if limit is None:
             raise ValueError("limit")
@@ -209,8 +236,11 @@ def plan_from_json(data: Json) -> Plan:
                     "commitment_limit": _limit(entry["commitment_limit"]),
                     "definition": tuple(Definition(**d) for d in entry["definition"]),
                     "undefined": tuple(entry["undefined"]),
-                    "instrument": instrument
-                    and Instrument(**{**instrument, "equipment": tuple(instrument["equipment"])}),
+                    "instrument": entry["instrument"] and _instrument(entry["instrument"]),
+                    "conditions": tuple(
+                        Setup(c["condition"], c["window"], _instrument(c["instrument"]))
+                        for c in entry.get("conditions", ())  # plans from before conditions existed
+                    ),
                 }
             )
         )
@@ -308,17 +338,23 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
     needed = min_samples(p, alpha) if p else None
     probe = measure.probe or (indicator.probe if indicator else None)
     instrument = None
+    conditions: list[Setup] = []
     if probe:
         params = dict(measure.params)
         sheet = document.inspections.get(indicator_id)
         if sheet is not None:
             params = {"items": [i.model_dump(exclude_none=True) for i in sheet.items], "sheet": sheet.sheet, **params}
+        place: tuple[str, ...] = ("measure", indicator_id)
         try:
-            instrument = describe(probe, params, needed)
+            for name, condition in measure.conditions.items():
+                place = ("measure", indicator_id, "conditions", name)
+                described = describe(probe, {**params, **condition.params}, needed)
+                conditions.append(Setup(name, condition.window, described))
+            instrument = conditions[0].instrument if conditions else describe(probe, params, needed)
         except UnfitInstrument as error:
             # A default probe that nobody has set up yet is an open point of the plan; one that somebody did is a mistake.
             if indicator_id in document.measure:
-                lines = [case.line("measure", indicator_id, *place) for place in error.places]
+                lines = [case.line(*place, *where) for where in error.places]
                 found = zip(error.problems, lines, strict=True)
                 raise UserError([replace(x, file=case.path, line=line) for x, line in found]) from None
     return PlannedIndicator(
@@ -347,6 +383,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         required_subjects=required,
         samples_needed=needed,
         instrument=instrument,
+        conditions=tuple(conditions),
         seed=0,
     )
 
@@ -369,12 +406,14 @@ def open_points(plan: Plan) -> Iterator[Problem]:
             yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明，如 P99", severity="warning")
         if i.instrument is None:
             yield Problem("P-PROBE", f"{i.id} 没有指定仪器，不会被测量", "在 measure 写明 probe", severity="warning")
-        elif i.samples_needed and i.samples_advised and i.samples_needed <= i.instrument.samples < i.samples_advised:
-            text = f"{i.id} 计划 {i.instrument.samples} 个样本，够得上置信界，但看不清样本之间的相关"
+            continue
+        fewest = min(s.instrument.samples for s in i.setups)
+        if i.samples_needed and i.samples_advised and i.samples_needed <= fewest < i.samples_advised:
+            text = f"{i.id} 计划 {fewest} 个样本，够得上置信界，但看不清样本之间的相关"
             yield Problem("P-POWER", text, f"建议 {i.samples_advised} 个以上（期望 30 次超出分位）", severity="note")
-        elif i.samples_needed and i.instrument.samples < i.samples_needed:
+        elif i.samples_needed and fewest < i.samples_needed:
             text = (
-                f"{i.id} 计划 {i.instrument.samples} 个样本；少于 {i.samples_needed} 个时 "
+                f"{i.id} 计划 {fewest} 个样本；少于 {i.samples_needed} 个时 "
                 f"{(i.statistic or '').upper()} 的 {1 - i.alpha:.2%} 置信界不存在，不可能判符合"
             )
             yield Problem("P-SAMPLES", text, f"把样本数提高到 {i.samples_needed} 以上", severity="warning")
@@ -419,8 +458,8 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 
 
 def weakens(old: Plan, new: Plan) -> bool:
-    """True when an amendment makes passing easier: an indicator gone, a limit looser, confidence lower, attempts more,
-    fewer subjects required, or the statistic, direction or definition of an indicator changed at all."""
+    """True when an amendment makes passing easier: an indicator or condition gone, a limit looser, confidence lower,
+    attempts more, fewer subjects required, or the statistic, direction or definition of an indicator changed at all."""
     now = {i.id: i for i in new.indicators}
     for before in old.indicators:
         after = now.get(before.id)
@@ -431,6 +470,8 @@ def weakens(old: Plan, new: Plan) -> bool:
         if after.confidence < before.confidence or after.attempts > before.attempts:
             return True
         if after.required_subjects is not None and after.required_subjects != before.required_subjects:
+            return True
+        if {s.condition for s in before.conditions} - {s.condition for s in after.conditions}:
             return True
         if (after.statistic, after.direction, after.definition) != (
             before.statistic,

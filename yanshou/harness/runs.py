@@ -42,6 +42,21 @@ class Run:
         return self.meta.get("indicator")
 
     @property
+    def subject(self) -> str | None:
+        """The subject it measured, where a case has several."""
+        return self.meta.get("subject")
+
+    @property
+    def condition(self) -> str | None:
+        """The condition it was made under, where an indicator has several."""
+        return self.meta.get("condition")
+
+    def of(self, indicator: str, subject: str | None, condition: str | None) -> bool:
+        """Whether it is a measurement of exactly this."""
+        mine = (self.indicator, self.subject, self.condition) == (indicator, subject, condition)
+        return mine and self.purpose == MEASUREMENT
+
+    @property
     def size(self) -> int:
         """Acknowledged bytes."""
         return sum(int(s["bytes"]) for s in self.streams.values())
