@@ -17,7 +17,8 @@ lint: $(VENV)/.tested
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.tested
+bench: system $(VENV)/.tested
+	sh tests/install_bench.sh
 	$(BIN)/python -m tests.benchmarks
 
 $(VENV)/bin/python:
@@ -38,7 +39,7 @@ system:
 
 # Hashed requirements without addresses; needs uv.
 lock:
-	uv export --quiet --no-emit-project --no-dev --all-extras --no-annotate --no-header -o requirements.lock
+	uv export --quiet --no-emit-project --no-dev --extra guomi --no-annotate --no-header -o requirements.lock
 	uv export --quiet --no-emit-project --only-dev --no-annotate --no-header -o requirements-test.lock
 	rm -f uv.lock
 

@@ -406,6 +406,10 @@ def _reasons(
     if shown.condition is not None:
         text = f"共 {len(indicator.conditions)} 个工况，须全部符合；此处列余量最小的“{shown.condition}”"
         reasons.insert(0, Reason("conditions", text).to_json())
+    criterion = indicator.criterion(len(by_subject))
+    if max(criterion.pass_split, criterion.fail_split) > 1:
+        text = f"多组并测：判符合一侧的界按 α/{criterion.pass_split} 取，判不符合一侧按 α/{criterion.fail_split} 取"
+        reasons.append(Reason("alpha_shared", text).to_json())
     if len(by_subject) > 1:
         passed = sum(v is Verdict.PASS for v in by_subject.values())
         needed = indicator.required_subjects or len(by_subject)

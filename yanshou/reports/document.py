@@ -66,6 +66,10 @@ SEVERITIES = {Severity.INFO: "提示", Severity.WARNING: "警告", Severity.INVA
 READINGS = {"p50": "中位数", "p99": "P99", "p99.9": "P99.9", "max": "最大值"}
 LOGIC = {"any": "任一符合即符合", "all": "全部符合才符合"}
 ACCEPTANCE = {"environment": "环境条件", "tools": "工具", "steps": "步骤", "samples": "样本"}
+FEW = 12
+"""Rows that fit into a cell; more are a table of their own."""
+LISTED = 400
+"""Rows of an instrument's own list that are printed."""
 SIDE_BY_SIDE = 3
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
@@ -395,6 +399,7 @@ def _instruments(record: Data) -> Iterator[Block]:
             for p in c["points"]
         ]
         yield table("校准点", columns, rows, (0, 1, 2, 3))
+        yield from _paired(c)
     for f in record["findings"]:
         if f["kind"] != Kind.INSPECTED and f["attempts"] and not f.get("calibration"):
             yield Notice(f"{_label(f)}：测量之前没有可用的校准。")
@@ -403,6 +408,24 @@ def _instruments(record: Data) -> Iterator[Block]:
         f"{_label(f)}：{v['text']}" for f in record["findings"] for v in f.get("validity") or () if "clock" in v["code"]
     ]
     yield Items(tuple(noted)) if noted else Text("案卷没有记录外部时钟的同步信息。")
+
+
+def _paired(calibration: Data) -> Iterator[Block]:
+    """Errors event by event, where the standard logged each; at true value 0 they are the floor."""
+    names = {"error_p1": "P1", "error_p50": "P50", "error_p99": "P99", "error_p99.9": "P99.9"}
+    points = [p for p in calibration["points"] if "error_p99" in p]
+    if not points:
+        return
+    least = {"value": calibration["tolerance"] / 10}
+    rows = [
+        (Cell(exactly(p["true"]), ("本底",) if p["true"] == 0 else ()), *(display(p[k], least) for k in names))
+        for p in points
+    ]
+    unit = calibration["unit"]
+    yield table(f"逐个事件与标准器记录配对的误差（{unit}）", {f"真值（{unit}）": 1.0, **dict.fromkeys(names.values(), 1.0)}, rows,
+                (1, 2, 3, 4))  # fmt: skip
+    if any(p["true"] == 0 for p in points):
+        yield Text("本底是没有时延可测时仪器的读数，如实列出，不从结果中扣除。")
 
 
 def _sampling(record: Data) -> Iterator[Block]:
@@ -464,7 +487,10 @@ def _results(record: Data) -> Iterator[Block]:
             known = [k for k in READINGS if k in readings]
             texts = ["∞" if readings[k] is None else quantity(readings[k], f["unit"], f["limit"]) for k in known]
             yield table("并列读数", {READINGS[k]: 1.0 for k in known}, [texts])
+        yield from _quantities(f)
         yield from _shown(f)
+        if f.get("conditions"):
+            yield _conditions(f)
         if f.get("subjects"):
             rows = [(s["subject"], verdict_cell(s["verdict"])) for s in f["subjects"]]
             yield table("各受检个体", {"受检个体": 5, "判定": 2}, rows)
@@ -472,6 +498,35 @@ def _results(record: Data) -> Iterator[Block]:
             checks = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in f["validity"]]
             yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, checks)
         yield from _attempts(f)
+
+
+def _quantities(f: Data) -> Iterator[Block]:
+    """Other quantities of the same events, beside the judged one."""
+    found = f.get("quantities") or []
+    if not found:
+        return
+    known = [k for k in READINGS if k in found[0]["readings"]]
+    rows: list[Sequence[object]] = []
+    for q in found:
+        notes = (f"各值另有 ±{quantity(q['error'], f['unit'])} 的共同误差",) if q.get("error") else ()
+        values = [q["readings"].get(k) for k in known]
+        rows.append(
+            (Cell(q["text"], notes), *("∞" if v is None else quantity(v, f["unit"], f["limit"]) for v in values))
+        )
+    yield table("同一批事件的其他量（不参加判定）", {"量": 3.2, **{READINGS[k]: 1.0 for k in known}}, rows)
+
+
+def _conditions(f: Data) -> Table:
+    """Every condition on a line of its own: all must hold."""
+    rows = []
+    for c in f["conditions"]:
+        notes = [f"时段 {c['window']}"] if c.get("window") else []
+        notes += [f"{k} = {v}" for k, v in (c.get("params") or {}).items() if not isinstance(v, (dict, list))]
+        name = c["condition"] if c.get("subject") is None else f"{c['subject']}／{c['condition']}"
+        bounds = f"下界 {_number({**f, **c}, 'lower')}　上界 {_number({**f, **c}, 'upper')}"
+        value = Cell(_number({**f, **c}, "value"), (bounds,)) if c.get("n") else NOTHING
+        rows.append((Cell(name, tuple(notes)), value, c.get("n"), verdict_cell(c["verdict"])))
+    return table("各工况（须全部符合）", {"工况": 2.6, "实测值": 3.4, "n": 0.9, "判定": 1.5}, rows, (2,))
 
 
 def _numbers(f: Data) -> Iterator[tuple[str, object]]:
@@ -501,7 +556,9 @@ def _shown(f: Data) -> Iterator[Block]:
         return
     rows: list[Sequence[object]] = [("提交", "", figure["gross"])]
     rows += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
-    yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, [*rows, ("计入", "", figure["net"])], (2,))
+    rows += [("计入", "", figure["net"])]
+    rows += [(f"其中：{name}", "", number) for name, number in figure.get("columns") or ()]
+    yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, rows, (2,))
 
 
 def _checklist(items: Sequence[Data]) -> Table:
@@ -525,7 +582,7 @@ def _attempts(f: Data) -> Iterator[Block]:
         return
     rows = [
         (
-            Cell(str(a["attempt"]), (a["subject"],) if a.get("subject") else ()),
+            Cell(str(a["attempt"]), tuple(x for x in (a.get("subject"), a.get("condition")) if x)),
             str(a["run"]),
             Cell(_status(a["status"]), (a["status_reason"],) if a.get("status_reason") else ()),
             measured({**f, **a}),
@@ -664,8 +721,25 @@ def _fields(f: Data) -> Iterator[Block]:
     """What the instrument noted in each run, side by side."""
     told = [a for a in f["attempts"] if a.get("facts")]
     for some in (told[i : i + SIDE_BY_SIDE] for i in range(0, len(told), SIDE_BY_SIDE)):
-        names = sorted({name for a in some for name in a["facts"]})
+        names = sorted({name for a in some for name, value in a["facts"].items() if not _is_table(value)})
         rows = [(name, *(field(a["facts"].get(name)) for a in some)) for name in names]
         yield table(
             f"仪器记录：{_label(f)}", {"字段": 1.0, **{f"运行 {a['run']}": 2.4 / len(some) for a in some}}, rows
         )
+    for a in told:
+        for name, value in sorted(a["facts"].items()):
+            if _is_table(value):
+                yield _listed(f"{name}：{_label(f)}，运行 {a['run']}", value)
+
+
+def _is_table(value: Json) -> bool:
+    return isinstance(value, list) and len(value) > FEW and all(isinstance(row, dict) for row in value)
+
+
+def _listed(title: str, rows: Sequence[Data]) -> Table:
+    """Rows that an instrument noted one by one, as a table; a long one is cut, and says so."""
+    names = list(dict.fromkeys(name for row in rows[:LISTED] for name in row))
+    shown: list[Sequence[object]] = [[field(row.get(name)) for name in names] for row in rows[:LISTED]]
+    if len(rows) > LISTED:
+        shown.append([f"……共 {len(rows)} 行，全部见 results.json", *("" for _ in names[1:])])
+    return table(title, dict.fromkeys(names, 1.0), shown)
