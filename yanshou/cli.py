@@ -175,8 +175,16 @@ def calibrate(
     else:
         for r in results:
             typer.echo(f"{r.probe}:{'在允差内' if r.within else '超差'}（允差 {r.tolerance:g} {r.unit}）")
+            said = ""
             for p in r.points:
-                typer.echo(f"  真值 {p.true:.6g}  示值 {p.indicated:.6g}  误差 {p.error:+.4g} {r.unit}  n={p.n}")
+                paired = f"  逐个配对误差 P99 {p.paired[2]:+.4g} P99.9 {p.paired[3]:+.4g}" if p.paired else ""
+                name = "本底" if p is r.floor else "真值"
+                typer.echo(
+                    f"  {name} {p.true:.6g}  示值 {p.indicated:.6g}  误差 {p.error:+.4g} {r.unit}  n={p.n}{paired}"
+                )
+                if p.basis not in ("", said):
+                    typer.echo(f"    {p.basis}")
+                    said = p.basis
     if not all(r.within for r in results):
         _leave(ExitCode.FAIL)
 

@@ -37,6 +37,8 @@ class Point:
     n: int
     paired: tuple[float, float, float, float] | None = None
     """Quantiles PAIRED of the errors of single events, where the standard logs each."""
+    basis: str = ""
+    """What the true value rests on, in the standard's own words."""
 
     @property
     def error(self) -> float:
@@ -50,7 +52,9 @@ class Point:
 
     def to_json(self) -> dict[str, Json]:
         """`{"true","indicated","error","n"}`, and `error_p1` … where there are paired errors."""
-        plain = {"true": self.true, "indicated": self.indicated, "error": self.error, "n": self.n}
+        plain: dict[str, Json] = {"true": self.true, "indicated": self.indicated, "error": self.error, "n": self.n}
+        if self.basis:
+            plain["basis"] = self.basis
         names = (f"error_p{100 * q:g}" for q in PAIRED)
         return plain if self.paired is None else {**plain, **dict(zip(names, self.paired, strict=True))}
 
@@ -144,7 +148,15 @@ def read_calibration(run: Run, case_folder: Path) -> Calibration:
         measurement = probe.analyse(part, params, used["seed"])
         errors = probe.paired_errors(part, params, used["seed"])
         paired = None if errors is None else _quantiles(errors)
-        points.append(Point(float(truth["true"]), indicated(measurement, run.meta["unit"]), int(truth["n"]), paired))
+        points.append(
+            Point(
+                float(truth["true"]),
+                indicated(measurement, run.meta["unit"]),
+                int(truth["n"]),
+                paired,
+                str(truth.get("basis", "")),
+            )
+        )
     return Calibration(
         probe.name, run.meta["version"], run.meta["unit"], float(run.meta["tolerance"]), run.number, tuple(points)
     )

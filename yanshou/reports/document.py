@@ -400,6 +400,9 @@ def _instruments(record: Data) -> Iterator[Block]:
         ]
         yield table("校准点", columns, rows, (0, 1, 2, 3))
         yield from _paired(c)
+        bases = list(dict.fromkeys(p["basis"] for p in c["points"] if p.get("basis")))
+        if bases:
+            yield Items(tuple(bases))
     for f in record["findings"]:
         if f["kind"] != Kind.INSPECTED and f["attempts"] and not f.get("calibration"):
             yield Notice(f"{_label(f)}：测量之前没有可用的校准。")
