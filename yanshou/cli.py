@@ -316,16 +316,27 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 def reflect(
     bind: Annotated[str, typer.Option("--bind", help="监听地址")] = "0.0.0.0",
     port: Annotated[int, typer.Option("--port", help="UDP 端口")] = 862,
+    key: Annotated[
+        Path | None, typer.Option("--key", help="密钥文件：只答用它签名的请求，并签名应答（评测方自己的反射器）")
+    ] = None,
+    new_key: Annotated[Path | None, typer.Option("--new-key", help="生成密钥文件后结束；两端各放一份")] = None,
     delay: Annotated[float, typer.Option("--delay", help="模拟的路径时延，ms；只用于演练与校准")] = 0.0,
 ) -> None:
     """时延测量的远端:STAMP 反射器(RFC 8762)。Ctrl-C 结束。"""
     from yanshou.probes.rtt.reflector import reflect as run_reflector
+    from yanshou.probes.rtt.secret import fingerprint, load_key, new_key_file
+
+    if new_key is not None:
+        typer.echo(f"密钥已写出：{new_key} 指纹 {new_key_file(new_key)} → 复制一份到对端，case.yaml 写 key_file")
+        return
+    secret = load_key(key) if key else None
 
     def ready(address: str, actual_port: int) -> None:
-        typer.echo(f"反射器在 {address}:{actual_port} 就绪" + (f"，模拟时延 {delay:g} ms" if delay else ""))
+        proof = f"，密钥指纹 {fingerprint(secret)}" if secret else "，未用密钥（只能按总往返时延判定）"
+        typer.echo(f"反射器在 {address}:{actual_port} 就绪{proof}" + (f"，模拟时延 {delay:g} ms" if delay else ""))
         sys.stdout.flush()
 
-    run_reflector(bind, port, delay_s=delay / 1000, ready=ready)
+    run_reflector(bind, port, key=secret, delay_s=delay / 1000, ready=ready)
 
 
 @key_app.command("new")

@@ -1,32 +1,42 @@
 """Round-trip times, and whether they may be trusted, from the rows that a capture recorded.
 
 Pure: the same bytes give the same measurement. It must never touch the world, never know a limit, and never drop a packet:
-what was lost, late or left without a fate is +inf. T4-T1 is a difference on one clock; T2 and T3 are claims of the far end,
-so they give information and findings but never enter a value.
+what was lost, late or left without a fate is +inf. T4-T1 is a difference on one clock. T2 and T3 are claims of the far end:
+only when a key proves that every one of them is the evaluator's own reflector's do they enter a value.
 """
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yanshou.harness.basics import Json
-from yanshou.harness.model import Samples, Severity, Validity
-from yanshou.probes.rtt.schedule import send_offsets
-from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS
+from yanshou.harness.model import Samples, Series, Severity, Validity
+from yanshou.probes.rtt.paired import paired_errors
+from yanshou.probes.rtt.record import (
+    LATE,
+    OK,
+    PROVEN,
+    SLACK_NS,
+    Bools,
+    Ints,
+    Record,
+    read_clock,
+    read_object,
+    read_record,
+)
+from yanshou.probes.rtt.schedule import Traffic
+from yanshou.probes.rtt.stamp import estimated_error_ns
+from yanshou.probes.rtt.streams import END, SESSION
 
 if TYPE_CHECKING:
     from yanshou.harness.evidence import RunEvidence
     from yanshou.probes.rtt.spec import Params
 
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+__all__ = ["analyse", "facts", "findings", "judged_packets", "paired_errors", "values"]
 
 SENT_SHARE = 0.99
 LATE_NS, LATE_SHARE = 5_000_000, 0.5
@@ -37,167 +47,124 @@ RATE = 500e-6
 """The largest rate correction of Linux' clock discipline; on a round trip of 2 ms it makes 1 us."""
 CLOCK_GAP_NS = 5_000_000_000
 KERNEL_SHARE = 0.99
-SLACK_NS = 1_000
-"""For rounding: of timestamp formats, and of a logarithm computed on another machine."""
+RESIDENCE_NS = 200_000
+"""A proven reflector that needs longer at the median is no instrument."""
 
-_NONE, _UNSENT, _OK, _LOST, _LATE = range(5)
-_FATES = {"unsent": _UNSENT, "ok": _OK, "lost": _LOST, "late": _LATE}
 _SCHEDULES = {"poisson": "泊松随机", "jitter": "均匀抖动", "grid": "固定间隔"}
+_GROSS = "总往返时延 T4−T1（含反射端驻留）"
+_NET = "净往返时延（扣除反射端驻留 T3−T2）"
 
 
 def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
-    """Gross RTT (T4-T1) of each measured packet in send order, ns. A packet that never left has no value."""
-    total = params.warmup + params.count
-    offsets = np.array(
-        send_offsets(params.schedule, total, params.interval_ms, params.min_interval_ms, seed), dtype=np.int64
-    )
-    record = _read_packets(evidence, params.warmup, total)
-    clock = _read_clock(evidence)
-    judged = record.judged & (np.arange(total) >= params.warmup)
-    values = np.where(record.answered(params), record.round_trip, np.inf)[judged]
+    """Round trip of each measured packet in send order, ns: net of a proven reflector's residence, gross else.
+
+    A packet that never left has no value. The other quantity, and one-way delays where both clocks say that they are
+    synchronised, are beside it.
+    """
+    session = read_object(evidence, SESSION)
+    traffic = Traffic.of(params, int(session.get("size") or params.size), seed)
+    record, clock = read_record(evidence, traffic.warmup, traffic.total), read_clock(evidence)
+    judged = judged_packets(record, traffic)
+    proven, why = _is_proven(record, traffic, params)
+    one_way, why_not = _one_way(record, judged, traffic, proven, session)
+    other = Series("gross", _GROSS, "round_trip", values(record, record.round_trip, judged, traffic))
+    if not proven:
+        text = f"{_NET}；T2、T3 只是反射端声称，不参加判定"
+        other = Series("net", text, "round_trip", values(record, record.net, judged, traffic))
     return Samples(
         unit="ns",
-        values=values,
-        times=offsets[judged] / 1e9,
+        values=values(record, record.net if proven else record.round_trip, judged, traffic),
+        times=traffic_times(traffic)[judged],
         measurand="round_trip",
         bounds=("one_way",),
-        validity=tuple(_findings(record, clock, offsets, params, _rows_expected(evidence))),
-        facts=_facts(record, clock, offsets, params),
+        series=(other, *one_way),
+        validity=(
+            *findings(record, clock, traffic, evidence),
+            *_far_findings(record, traffic, proven, why, why_not),
+        ),
+        facts={
+            **facts(record, clock, traffic),
+            "judged": "net" if proven else "gross",
+            "judged_why": why,
+            "one_way": "给出" if one_way else why_not,
+            "residence_ns": _quantiles(record.residence[_answered(record, traffic)]),
+            "follow_up": int((record.t3_kernel[_answered(record, traffic)] > 0).sum()),
+            "key": session.get("key"),
+        },
     )
 
 
-@dataclass(frozen=True)
-class _Record:
-    """packets.csv by sequence number: times (0 unknown) and fate of each planned packet, and how many rows of each kind."""
-
-    scheduled: Ints
-    t1_user: Ints
-    t1_kernel: Ints
-    t2: Ints
-    t3: Ints
-    t4_kernel: Ints
-    t4_user: Ints
-    fate: NDArray[np.int8]
-    rows: Counter[str]
-
-    @property
-    def sent(self) -> Bools:
-        """The system took it."""
-        return np.greater_equal(self.fate, _OK)
-
-    @property
-    def judged(self) -> Bools:
-        """Sent, or without any row though a later packet has one: it had left, and its fate was not written in time."""
-        known = np.flatnonzero(self.fate)
-        before_last = np.arange(self.fate.size) < (known[-1] if known.size else 0)
-        return self.sent | (np.equal(self.fate, _NONE) & before_last)
-
-    @property
-    def t1(self) -> Ints:
-        """Departure, by the kernel where it stamped."""
-        return np.where(self.t1_kernel > 0, self.t1_kernel, self.t1_user)
-
-    @property
-    def t4(self) -> Ints:
-        """Arrival of the reply, by the kernel where it stamped."""
-        return np.where(self.t4_kernel > 0, self.t4_kernel, self.t4_user)
-
-    @property
-    def round_trip(self) -> Ints:
-        """T4 - T1."""
-        return self.t4 - self.t1
-
-    @property
-    def residence(self) -> Ints:
-        """T3 - T2, as the far end claims."""
-        return self.t3 - self.t2
-
-    def answered(self, params: Params) -> Bools:
-        """In time by the stamps themselves, whatever the capture called it."""
-        return np.equal(self.fate, _OK) & (self.round_trip <= round(params.timeout_ms * 1e6))
-
-    def disordered(self, params: Params) -> Bools:
-        """Answered, and yet not 0 < T1 user <= T1 kernel < T4 kernel <= T4 user."""
-        early = (self.t1_user <= 0) | (self.t1 < self.t1_user - SLACK_NS)
-        return self.answered(params) & (early | (self.round_trip <= 0) | (self.t4 > self.t4_user + SLACK_NS))
+def traffic_times(traffic: Traffic) -> NDArray[np.float64]:
+    """Seconds from the first packet to each packet, as planned."""
+    return np.array(traffic.offsets(), dtype=np.int64) / 1e9
 
 
-def _rows(evidence: RunEvidence, name: str, columns: str) -> Iterator[list[str]]:
-    """Cells of each complete line after the header; [] for what is missing: the stream, or the end of its last line."""
-    if name not in evidence.streams():
-        yield []
-        return
-    with evidence.open(name) as f:
-        for number, line in enumerate(f):
-            text = line.decode("ascii", "replace")
-            if not text.endswith("\n"):
-                yield []
-            elif number or text[:-1] != columns:
-                yield text[:-1].split(",")
+def _measured(traffic: Traffic) -> Bools:
+    return np.greater_equal(np.arange(traffic.total), traffic.warmup)
 
 
-def _read_packets(evidence: RunEvidence, warmup: int, total: int) -> _Record:
-    times = np.zeros((7, total), dtype=np.int64)
-    fate = np.zeros(total, dtype=np.int8)
-    rows: Counter[str] = Counter()
-    for cells in _rows(evidence, PACKETS, PACKET_COLUMNS):
-        rows["all" if cells else "torn"] += 1
-        if cells:
-            rows[_take(cells, times, fate, warmup)] += 1
-    return _Record(times[0], times[1], times[2], times[3], times[4], times[5], times[6], fate, rows)
+def _answered(record: Record, traffic: Traffic) -> Bools:
+    return record.answered(traffic.timeout_ns) & _measured(traffic)
 
 
-def _take(cells: list[str], times: NDArray[np.int64], fate: NDArray[np.int8], warmup: int) -> str:
-    """Enter one row; its status, or "bad" for a row that no capture writes or that contradicts an earlier one."""
-    try:
-        seq, phase, *middle, _size, status, _ttl = cells
-        stamps = [int(cell or 0) for cell in middle]
-        if status == "foreign":
-            return status
-        at = int(seq)
-        planned = (
-            0 <= at < fate.size and phase == ("warmup" if at < warmup else "measure") and len(stamps) == len(times)
-        )
-        if not planned or (status == "dup" and fate[at] not in (_OK, _LATE)):
-            return "bad"
-        if status == "dup":
-            return status
-        if status == "late" and fate[at] == _LOST:
-            fate[at] = _LATE
-            return status
-        if fate[at] != _NONE:
-            return "bad"
-        times[:, at] = stamps
-        fate[at] = _FATES[status]
-    except (ValueError, KeyError, OverflowError):
-        return "bad"
-    return status
+def judged_packets(record: Record, traffic: Traffic) -> Bools:
+    """Measured packets that left."""
+    return record.judged & _measured(traffic)
 
 
-def _read_clock(evidence: RunEvidence) -> Ints:
-    """Readings in order, shape (n, 4), as in CLOCK_COLUMNS; unreadable ones are left out, and then they are missed."""
-    readings = [[int(x) for x in cells] for cells in _rows(evidence, CLOCK, CLOCK_COLUMNS) if _is_reading(cells)]
-    return np.array(readings, dtype=np.int64).reshape(-1, 4)
+def values(record: Record, quantity: Ints, judged: Bools, traffic: Traffic) -> NDArray[np.float64]:
+    """`quantity` (ns) of each judged packet, +inf where no reply came in time."""
+    return np.where(record.answered(traffic.timeout_ns), quantity, np.inf)[judged]
 
 
-def _is_reading(cells: list[str]) -> bool:
-    return len(cells) == 4 and all(c.isdigit() and len(c) <= 19 and int(c) < 1 << 63 for c in cells)
+def _is_proven(record: Record, traffic: Traffic, params: Params) -> tuple[bool, str]:
+    """Whether every answer was signed by the evaluator's own reflector, and the words for it."""
+    answered = _answered(record, traffic)
+    if not params.key_file:
+        return False, "没有使用密钥，不能证明反射器是评测方的：按总往返时延判定"
+    if not answered.any():
+        return False, "没有应答"
+    unsigned = int((answered & np.not_equal(record.auth, PROVEN)).sum())
+    if unsigned:
+        return False, f"{unsigned} 个应答没有密钥证明：按总往返时延判定"
+    return True, "每个应答都由密钥证明来自评测方的反射器：按净往返时延判定，总往返时延并列给出"
+
+
+def _one_way(
+    record: Record, judged: Bools, traffic: Traffic, proven: bool, session: dict[str, Json]
+) -> tuple[tuple[Series, ...], str]:
+    """Delays of each direction, where both ends' clocks claim to be synchronised and no packet contradicts that; or why not."""
+    answered = _answered(record, traffic)
+    if not proven:
+        return (), "反射器未经密钥证明，不计算单向时延"
+    own = session.get("clock_error_ns")
+    far = [estimated_error_ns(int(e)) for e in np.unique(record.error[answered])]
+    if not isinstance(own, int) or any(e is None for e in far):
+        which = "发送端" if not isinstance(own, int) else "反射端"
+        return (), f"{which}的时钟没有同步，不计算单向时延"
+    error = own + max(e for e in far if e is not None)
+    up, down = record.t2 - record.t1, record.t4 - record.left
+    if answered.any() and min(int(up[answered].min()), int(down[answered].min())) < -error:
+        return (), f"有单向时延小于 −{error / 1e3:.0f} µs，两端时钟实际并不同步，不给出单向时延"
+    return (
+        Series("up", "单向时延，去程 T2−T1", "one_way", values(record, up, judged, traffic), float(error)),
+        Series("down", "单向时延，回程 T4−T3", "one_way", values(record, down, judged, traffic), float(error)),
+    ), ""
 
 
 def _rows_expected(evidence: RunEvidence) -> int | None:
     """Rows that the capture says it wrote, None when it never said."""
-    if END not in evidence.streams():
-        return None
-    with evidence.open(END) as f:
-        try:
-            return int(json.load(f)["rows"])
-        except (ValueError, KeyError, TypeError):
-            return None
+    number = read_object(evidence, END).get("rows")
+    return number if isinstance(number, int) else None
 
 
-def _quantile(values: Ints, q: float) -> int:
+def _quantile(numbers: Ints, q: float) -> int:
     """Order statistic at ceil(q n), 0 when there are none. For information, not for judging."""
-    return int(np.quantile(values, q, method="inverted_cdf")) if values.size else 0
+    return int(np.quantile(numbers, q, method="inverted_cdf")) if numbers.size else 0
+
+
+def _quantiles(numbers: Ints) -> dict[str, Json]:
+    return {"p50": _quantile(numbers, 0.5), "p99": _quantile(numbers, 0.99)}
 
 
 def _clock_step(clock: Ints) -> int:
@@ -229,62 +196,82 @@ def _clock_covers(clock: Ints, t1: Ints) -> bool:
     )
 
 
-def _findings(
-    record: _Record, clock: Ints, offsets: Ints, params: Params, rows_expected: int | None
-) -> Iterable[Validity]:
-    """Every reason for caution, in the order of their codes. docs/probes/p-010-rtt.md says why each threshold."""
+def _invalid(code: str, text: str) -> Validity:
+    return Validity(code, Severity.INVALID, text)
 
-    def invalid(code: str, text: str) -> Validity:
-        return Validity(code, Severity.INVALID, text)
 
-    def warning(code: str, text: str) -> Validity:
-        return Validity(code, Severity.WARNING, text)
+def _warning(code: str, text: str) -> Validity:
+    return Validity(code, Severity.WARNING, text)
 
-    measured = np.arange(offsets.size) >= params.warmup
-    sent, answered = record.sent & measured, record.answered(params) & measured
+
+def findings(record: Record, clock: Ints, traffic: Traffic, evidence: RunEvidence) -> Iterator[Validity]:
+    """Every reason for caution that does not depend on what the packets are, in the order of their codes.
+
+    docs/probes/p-010-rtt.md says why each threshold.
+    """
+    offsets = np.array(traffic.offsets(), dtype=np.int64)
+    measured = _measured(traffic)
+    sent, answered = record.sent & measured, _answered(record, traffic)
     t1, number_sent, number_answered = record.t1[sent], int(sent.sum()), int(answered.sum())
-    if number_sent < SENT_SHARE * params.count:
-        yield invalid("RTT-V01", f"计划 {params.count} 包，实发 {number_sent} 包，不足 {SENT_SHARE:.0%}")
+    if number_sent < SENT_SHARE * traffic.count:
+        yield _invalid("RTT-V01", f"计划 {traffic.count} 包，实发 {number_sent} 包，不足 {SENT_SHARE:.0%}")
     if number_sent:
         late = _quantile(t1 - record.scheduled[sent], 0.99)
-        allowed = max(LATE_NS, round(LATE_SHARE * params.interval_ms * 1e6))
+        allowed = max(LATE_NS, round(LATE_SHARE * traffic.interval_ms * 1e6))
         if late > allowed:
-            yield invalid("RTT-V02", f"发送端迟发：P99 {late / 1e3:.0f} µs，允许 {allowed / 1e3:.0f} µs")
+            yield _invalid("RTT-V02", f"发送端迟发：P99 {late / 1e3:.0f} µs，允许 {allowed / 1e3:.0f} µs")
         gap = _longest_gap(t1, offsets[sent])
         if gap > GAP_NS:
-            yield invalid("RTT-V03", f"发送中断 {gap / 1e6:.0f} ms（计划之外），允许 {GAP_NS // 1_000_000} ms")
+            yield _invalid("RTT-V03", f"发送中断 {gap / 1e6:.0f} ms（计划之外），允许 {GAP_NS // 1_000_000} ms")
         if (step := _clock_step(clock)) > STEP_NS:
-            yield invalid("RTT-V04", f"测量中系统时钟跳变 {step / 1e3:.0f} µs，允许 {STEP_NS // 1000} µs")
+            yield _invalid("RTT-V04", f"测量中系统时钟跳变 {step / 1e3:.0f} µs，允许 {STEP_NS // 1000} µs")
         if (rate := _clock_rate(clock)) > RATE:
-            yield invalid("RTT-V05", f"系统时钟速率偏差 {rate * 1e6:.0f} ppm，允许 {RATE * 1e6:.0f} ppm")
+            yield _invalid("RTT-V05", f"系统时钟速率偏差 {rate * 1e6:.0f} ppm，允许 {RATE * 1e6:.0f} ppm")
         if not _clock_covers(clock, record.t1[record.sent]):
-            yield invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺，不能证明时钟未跳变")
+            yield _invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺，不能证明时钟未跳变")
     kernel = int((answered & (record.t1_kernel > 0) & (record.t4_kernel > 0)).sum())
     if kernel < KERNEL_SHARE * number_answered:
-        yield warning(
+        yield _warning(
             "RTT-V07", f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳，结果含本机调度延迟，偏大"
         )
-    if params.schedule == "grid":
-        yield warning("RTT-V08", "固定间隔发包可能与网络周期同步，结果取决于相位")
+    if traffic.schedule == "grid":
+        yield _warning("RTT-V08", "固定间隔发包可能与网络周期同步，结果取决于相位")
+    if record.rows["dup"]:
+        yield _warning("RTT-V10", f"收到 {record.rows['dup']} 个重复应答")
+    if record.rows["foreign"]:
+        yield _warning("RTT-V11", f"收到 {record.rows['foreign']} 个无法对应的应答")
+    orphans = int((record.judged & ~record.sent).sum())
+    if record.rows["torn"] or orphans or record.rows["all"] != _rows_expected(evidence):
+        yield _warning("RTT-V12", f"记录不完整（采集未正常结束）；{orphans} 个已发未记结果的包按丢失计")
+    base = (record.scheduled - offsets)[record.sent]
+    if base.size and int(np.ptp(base)) > SLACK_NS:
+        yield _invalid("RTT-V13", "记录的计划发送时刻与种子生成的计划不符")
+    elif (early := int((record.t1_user < record.scheduled - SLACK_NS)[record.sent].sum())) > 0:
+        yield _invalid("RTT-V13", f"{early} 个包早于计划时刻发出，计划时刻不可信")
+    if (bad := record.rows["bad"] + int(record.disordered(traffic.timeout_ns).sum())) > 0:
+        yield _invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
+
+
+def _far_findings(record: Record, traffic: Traffic, proven: bool, why: str, why_not: str) -> Iterator[Validity]:
+    """What the reflector's own stamps say of it."""
+    answered = _answered(record, traffic)
     impossible = answered & (
         (record.residence < 0) | (record.residence > record.round_trip * (1 + 2 * RATE) + SLACK_NS)
     )
     if impossible.any():
-        yield invalid("RTT-V09", f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延，反射端时间戳不可信")
-    if record.rows["dup"]:
-        yield warning("RTT-V10", f"收到 {record.rows['dup']} 个重复应答")
-    if record.rows["foreign"]:
-        yield warning("RTT-V11", f"收到 {record.rows['foreign']} 个无法对应的应答")
-    orphans = int((record.judged & ~record.sent).sum())
-    if record.rows["torn"] or orphans or record.rows["all"] != rows_expected:
-        yield warning("RTT-V12", f"记录不完整（采集未正常结束）；{orphans} 个已发未记结果的包按丢失计")
-    base = (record.scheduled - offsets)[record.sent]
-    if base.size and int(np.ptp(base)) > SLACK_NS:
-        yield invalid("RTT-V13", "记录的计划发送时刻与种子生成的计划不符")
-    elif (early := int((record.t1_user < record.scheduled - SLACK_NS)[record.sent].sum())) > 0:
-        yield invalid("RTT-V13", f"{early} 个包早于计划时刻发出，计划时刻不可信")
-    if (bad := record.rows["bad"] + int(record.disordered(params).sum())) > 0:
-        yield invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
+        yield _invalid("RTT-V09", f"{int(impossible.sum())} 个应答声称的驻留时间为负或超过往返时延，反射端时间戳不可信")
+    if not proven:
+        yield Validity("RTT-V15", Severity.INFO, why)
+    elif (median := _quantile(record.residence[answered], 0.5)) > RESIDENCE_NS:
+        text = f"反射端驻留时间中位数 {median / 1e3:.0f} µs，允许 {RESIDENCE_NS // 1000} µs：反射端主机太忙"
+        yield _invalid("RTT-V16", text)
+    if record.rows["forged"]:
+        yield _warning("RTT-V17", f"{record.rows['forged']} 个应答的认证码不符，不作为应答")
+    if record.misplaced:
+        severity = Severity.INVALID if proven else Severity.WARNING
+        yield Validity("RTT-V18", severity, f"{record.misplaced} 个后续报告的发送时刻不可能为真")
+    if proven and "实际并不同步" in why_not:
+        yield _warning("RTT-V19", why_not)
 
 
 def _longest_gap(t1: Ints, planned: Ints) -> int:
@@ -292,21 +279,23 @@ def _longest_gap(t1: Ints, planned: Ints) -> int:
     return int((np.diff(t1) - np.diff(planned)).max()) if t1.size > 1 else 0
 
 
-def _reordered(record: _Record, answered: Bools) -> int:
+def _reordered(record: Record, answered: Bools) -> int:
     """Replies that came after the reply to a later packet (RFC 4737 section 3)."""
     arrival = np.flatnonzero(answered)[np.argsort(record.t4[answered], kind="stable")]
     return int((arrival < np.maximum.accumulate(arrival)).sum())
 
 
-def _facts(record: _Record, clock: Ints, offsets: Ints, params: Params) -> dict[str, Json]:
-    measured = np.arange(offsets.size) >= params.warmup
-    sent, answered = record.sent & measured, record.answered(params) & measured
+def facts(record: Record, clock: Ints, traffic: Traffic) -> dict[str, Json]:
+    """Counts and settings of a stream of test packets, for the report."""
+    offsets = np.array(traffic.offsets(), dtype=np.int64)
+    measured = _measured(traffic)
+    sent, answered = record.sent & measured, _answered(record, traffic)
     lateness = (record.t1 - record.scheduled)[sent]
-    residence, net = record.residence[answered], (record.round_trip - record.residence)[answered]
-    late = int(((record.fate == _LATE) & measured).sum() + ((record.fate == _OK) & ~answered & measured).sum())
+    in_time = record.answered(traffic.timeout_ns)
+    late = int((np.equal(record.fate, LATE) & measured).sum() + (np.equal(record.fate, OK) & ~in_time & measured).sum())
     lost = int((record.judged & measured).sum()) - int(answered.sum()) - late
     return {
-        "planned": params.count,
+        "planned": traffic.count,
         "sent": int(sent.sum()),
         "received": int(answered.sum()),
         "lost": lost,
@@ -314,22 +303,15 @@ def _facts(record: _Record, clock: Ints, offsets: Ints, params: Params) -> dict[
         "duplicates": record.rows["dup"],
         "reordered": _reordered(record, answered),
         "foreign": record.rows["foreign"],
-        "warmup": {"planned": params.warmup, "received": int((record.answered(params) & ~measured).sum())},
-        "size": params.size,
-        "schedule": params.schedule,
-        "schedule_text": f"{_SCHEDULES[params.schedule]}，平均 {params.interval_ms:g} ms",
+        "warmup": {"planned": traffic.warmup, "received": int((in_time & ~measured).sum())},
+        "size": traffic.size,
+        "schedule": traffic.schedule,
+        "schedule_text": f"{_SCHEDULES[traffic.schedule]}，平均 {traffic.interval_ms:g} ms",
         "stamps": {
             "t1_kernel": int((record.t1_kernel[answered] > 0).sum()),
             "t4_kernel": int((record.t4_kernel[answered] > 0).sum()),
         },
-        "net_ns": {"p50": _quantile(net, 0.5), "p99": _quantile(net, 0.99)},
-        "net_note": "净往返时延 = (T4-T1)-(T3-T2)；T2、T3 为反射端声称，仅供参考，不参加判定；只含有应答的包",
-        "residence_ns": {"p50": _quantile(residence, 0.5), "p99": _quantile(residence, 0.99)},
-        "sender_late_ns": {
-            "p50": _quantile(lateness, 0.5),
-            "p99": _quantile(lateness, 0.99),
-            "max": int(lateness.max()) if lateness.size else 0,
-        },
+        "sender_late_ns": {**_quantiles(lateness), "max": int(lateness.max()) if lateness.size else 0},
         "longest_gap_ns": _longest_gap(record.t1[sent], offsets[sent]),
         "clock_step_ns": _clock_step(clock),
         "clock_readings": len(clock),

@@ -14,7 +14,7 @@ from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.rtt.stamp import PORT, SIZE
 
 LARGEST = 1472
-"""UDP payload of one 1500-octet IPv4 packet: a fragmented packet has no single time of leaving."""
+"""UDP payload of one 1500-octet IPv4 packet (1452 over IPv6): a fragmented packet has no single time of leaving."""
 
 
 class Params(BaseModel):
@@ -22,7 +22,12 @@ class Params(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    host: str = Field(min_length=1, description="反射端的主机名或 IP 地址（对端先运行 yanshou reflect）")
+    host: str | None = Field(
+        default=None, min_length=1, description="反射端的主机名或 IP 地址（对端先运行 yanshou reflect）"
+    )
+    hosts: dict[str, str] = Field(
+        default={}, description="各受检对象的反射端不同时逐个写：{受检对象: 地址}；不写则都用 host"
+    )
     port: int = Field(
         default=PORT, ge=1, le=65535, description="反射端 UDP 端口；862 是 STAMP 的指定端口，监听它需要特权"
     )
@@ -33,7 +38,20 @@ class Params(BaseModel):
         default="poisson",
         description="发包时刻：poisson 随机（推荐），jitter 均匀抖动，grid 固定间隔（可能与网络周期同步，会被提示）",
     )
-    size: int = Field(default=SIZE, ge=SIZE, le=LARGEST, description="STAMP 载荷字节数（UDP 载荷），不足部分补零")
+    size: int = Field(
+        default=SIZE,
+        ge=SIZE,
+        le=LARGEST,
+        description="UDP 载荷字节数，不足部分补零；用密钥时至少 152 字节，实际字节数记入证据",
+    )
+    key_file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="密钥文件，两端各一份（yanshou reflect --new-key）：证明反射器是评测方的，才按净时延判定；内容绝不进入证据",
+    )
+    timestamp_format: Literal["ntp", "ptp"] = Field(
+        default="ntp", description="时间戳格式：ntp（RFC 5905）或 ptp（PTPv2 截断格式）"
+    )
     warmup: int = Field(default=50, ge=1, description="预热包数：照发照记，不参加判定；全部无应答则中止")
     timeout_ms: float = Field(
         default=1000, gt=0, le=60_000, description="超过此时间未答按丢失计（按无穷大参加判定），毫秒"
@@ -43,12 +61,14 @@ class Params(BaseModel):
     def _gaps_can_vary(self) -> Self:
         if self.min_interval_ms >= self.interval_ms:
             raise ValueError("min_interval_ms 须小于 interval_ms")
+        if self.host is None and not self.hosts:
+            raise ValueError("host 与 hosts 至少写一个")
         return self
 
 
 SPEC = ProbeSpec(
     name="rtt",
-    version="1",
+    version="2",
     title="往返时延(STAMP)",
     kind=Kind.MEASURED,
     unit="ms",
@@ -56,7 +76,7 @@ SPEC = ProbeSpec(
     document="docs/probes/p-010-rtt.md",
     equipment=(
         "发送端主机(Linux，内核时间戳)",
-        "反射端主机（运行 yanshou reflect 或符合 RFC 8762 的反射器）",
+        "反射端主机（运行 yanshou reflect --key，或符合 RFC 8762 的反射器）",
         "被测网络两端的接入",
     ),
 )

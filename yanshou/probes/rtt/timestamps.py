@@ -2,7 +2,7 @@
 
 It is for times that do not contain the wake-up of this process. It must never invent a stamp: where the kernel gives none
 (another system, a driver without support) the time is 0 and the caller falls back to its own clock, and says so.
-All stamps are CLOCK_REALTIME, ns. Reference: kernel documentation, networking/timestamping.
+All stamps are CLOCK_REALTIME, ns. Reference: kernel documentation, networking/timestamping. Runs on bare Python 3.8.
 """
 
 from __future__ import annotations
@@ -53,6 +53,15 @@ class StampedSocket:
             sock.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, TTL)
             sock.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
         self.kernel = sys.platform == "linux" and self._number_from_here()
+
+    def fileno(self) -> int:
+        """For select: readable when a packet or a stamp waits."""
+        return self._sock.fileno()
+
+    @property
+    def attempts(self) -> int:
+        """How many packets were handed over: the number of the next."""
+        return self._attempts
 
     def _number_from_here(self) -> bool:
         """Ask for stamps, with the kernel's packet numbers starting at 0 from the next packet on."""
