@@ -171,6 +171,31 @@ def test_full_disk_leaves_a_chain_that_verifies(tmp_path: Path, monkeypatch: pyt
     assert [r["of"] for r in records(tmp_path)] == ["plan", "record"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on file size")
+def test_half_a_block_is_taken_back_and_written_when_there_is_room(tmp_path: Path) -> None:
+    import resource
+
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Ledger(tmp_path) as ledger, RunWriter(ledger, "x", {}) as run:
+        run._stop.set()  # checkpoints only where this test wants them
+        stream = run.sink.stream("x.csv")
+        stream.write(b"a" * 10_000)
+        run.checkpoint()
+        stream.write(b"b" * 10_000)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (15_000, unlimited[1]))
+        try:
+            with pytest.raises(OSError, match="large"):
+                run.checkpoint()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
+        assert (run.folder / "x.csv").stat().st_size == 10_000
+        run.close(RunStatus.COMPLETED)
+    (seen,) = runs_of(records(tmp_path))
+    assert list(damaged_streams(seen, tmp_path)) == []
+    with seen.evidence(tmp_path).open("x.csv") as f:
+        assert f.read() == b"a" * 10_000 + b"b" * 10_000
+
+
 def test_write_atomic_leaves_the_old_bytes_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.json"
     write_atomic(path, b"old")

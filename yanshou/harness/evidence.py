@@ -246,12 +246,22 @@ class StreamWriter:
             self._pending.append(bytes(data))
 
     def settle(self, *, durable: bool = True) -> dict[str, Json]:
-        """Everything pending into the file, and onto the disk if `durable`; {"bytes","sha256"} of the whole so far."""
+        """Everything pending into the file, and onto the disk if `durable`; {"bytes","sha256"} of the whole so far.
+
+        Raises OSError; then the file is as it was, and everything pending still is.
+        """
         with self._guard:
             pending, self._pending = self._pending, []
         if pending:
             block = b"".join(pending)
-            write_all(self._file, block)
+            try:
+                write_all(self._file, block)
+            except OSError:
+                with self._guard:
+                    self._pending.insert(0, block)
+                os.ftruncate(self._file.fileno(), self.size)  # half a block must not lie behind what a checkpoint names
+                self._file.seek(self.size)
+                raise
             self._hash.update(block)
             self.size += len(block)
             self._dirty = True
