@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test lint bench lock system clean
 
 demo: $(VENV)/.installed
+	-@sh tests/install_system.sh mosquitto 2>/dev/null
 	$(BIN)/yanshou demo
 
 test: system $(VENV)/.tested lint

@@ -447,16 +447,17 @@ def verify(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="演示文件夹；已有内容则另起一个")] = Path("demo"),
-    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景；目前是 10")] = 10,
+    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景")] = 10,
 ) -> None:
     """演示:用内置标准器从检查走到签名、核验,一分钟以内。"""
-    from yanshou.demo import play
+    from yanshou.demo.play import find_demo, play
     from yanshou.show import TerminalObserver, conclusion, result_table
 
-    if scenario != 10:
-        raise UserError(Problem("DEMO-E02", f"场景 {scenario} 没有演示案卷", "用 --scenario 10"))
     out = _out()
-    played = play(folder, TerminalObserver(out), lambda line: out.print(line, markup=False, soft_wrap=True))
+    demonstration = find_demo(scenario)
+    played = play(
+        folder, demonstration, TerminalObserver(out), lambda line: out.print(line, markup=False, soft_wrap=True)
+    )
     out.print(result_table(played.record))
     out.print(conclusion(played.record))
     for what, path in (("报告", played.report), ("网页", played.page), ("数据包", played.package)):

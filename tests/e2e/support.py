@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, timedelta
 from pathlib import Path
 
+from yanshou.probes.records.analyse import sample_keys
+from yanshou.probes.records.spec import Params
+
+EXPORTED = 118
+FIRST_DAY = date(2025, 3, 3)
 YANSHOU = [sys.executable, "-m", "yanshou"]
 
 
@@ -68,3 +77,52 @@ def record_of(folder: Path) -> dict:
 
 def finding(folder: Path, indicator: str = "S10-I03") -> dict:
     return next(f for f in record_of(folder)["findings"] if f["indicator"] == indicator)
+
+
+def device_export(seed: int = 10) -> str:
+    """A platform's device export (CSV) with exactly EXPORTED devices that count, among rows that must not."""
+    rng = random.Random(seed)
+    rows: list[list[str]] = []
+
+    def row(serial: str, state: str = "在线", day: int | None = None) -> list[str]:
+        offset = rng.randrange(27) if day is None else day
+        moment = f"{FIRST_DAY + timedelta(days=offset)} {rng.randrange(8, 20):02d}:{rng.randrange(60):02d}:{rng.randrange(60):02d}"
+        return [serial, rng.choice(["AGV", "机械臂", "工业相机", "CPE", "PLC"]), state, moment]
+
+    serials = [f"WH5G{n:06d}" for n in rng.sample(range(1, 999_999), EXPORTED)]
+    rows += [row(serial) for serial in serials]
+    rows += [row(serial) for serial in rng.sample(serials, 9)]
+    rows += [row("".join(chr(ord(c) + 0xFEE0) for c in serial)) for serial in rng.sample(serials, 3)]
+    rows += [row(f"TEST{n:04d}", "测试") for n in range(6)]
+    rows += [row(f"WH5GOLD{n:03d}", day=-40) for n in range(4)]
+    rows += [row("") for _ in range(2)]
+    rng.shuffle(rows)
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows([["设备序列号", "类型", "状态", "最近上报时间"], *rows])
+    return out.getvalue()
+
+
+def export_counting(sample: int) -> str:
+    """The parameters (YAML) that count `device_export` with `records`, audited by `sample` rows."""
+    return f"""    probe: records
+    params:
+      file: inputs/devices.csv
+      key: [设备序列号]
+      time: 最近上报时间
+      window: {{start: {FIRST_DAY}, end: {FIRST_DAY + timedelta(days=27)}}}
+      unit: 台(套)
+      exclude:
+        - {{code: TEST, text: 测试设备, column: 状态, equals: 测试}}
+      audit: {{file: inputs/audit.csv, size: {sample}}}
+"""
+
+
+def write_audit(folder: Path, seed: int, params: dict) -> None:
+    """Play the evaluator on site: every device that the frozen seed draws is found good."""
+    checked = Params.model_validate(params)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*checked.key, "result", "note"])
+    for key in sample_keys(folder / checked.file, checked, seed):
+        writer.writerow([*key, "好", "演示:现场核对铭牌"])
+    (folder / "inputs/audit.csv").write_text(out.getvalue(), encoding="utf-8")

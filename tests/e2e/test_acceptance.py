@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import record_of, reflector, yanshou
-from yanshou.demo import answer_sheet, case_text, device_export
+from tests.e2e.support import device_export, export_counting, record_of, reflector, write_audit, yanshou
+from yanshou.demo.s10 import Place, answer_sheet, case_text
 from yanshou.harness.keys import new_key
 
 PEOPLE = {"project": "受检方代表", "tester": "检测员", "reviewer": "审核员", "approver": "批准人"}
@@ -34,8 +35,13 @@ def keys_and_trust(folder: Path) -> Path:
 
 def formal_case(folder: Path, port: int, *, kind: str = "production") -> Path:
     """The demo's measurands as an acceptance case of a production target, all cells filled in."""
-    text = case_text(port, 1).replace("mode: demo", "mode: acceptance").replace("kind: simulator", f"kind: {kind}")
-    text = text.replace(", size: 1}", ", size: 33}").replace("count: 1500", "count: 600")
+    text = (
+        case_text(Place(port, 9, "演示"))
+        .replace("mode: demo", "mode: acceptance")
+        .replace("kind: simulator", f"kind: {kind}")
+    )
+    text = re.sub(r"  S10-I02: \{probe: devices.*\n", lambda _: "  S10-I02:\n" + export_counting(33), text)
+    text = text.replace("key_file: reflector.key, count: 1500", "count: 600").replace("不少于102台", "不少于110台")
     text = text.replace("lead: {name: 演示单位(虚构)}", LEAD)
     for n in range(1, 6):
         evidence = folder / f"inputs/evidence/{n:02d}.txt"
@@ -51,8 +57,6 @@ LEAD = 'lead: {name: 某单位, uscc: "91420100MA4KLA1B37"}\n  published: 2025-1
 
 
 def audit(case: Path) -> None:
-    from yanshou.demo import write_audit
-
     plan = json.loads((case / "plan.lock.json").read_bytes())
     devices = next(i for i in plan["indicators"] if i["id"] == "S10-I02")
     write_audit(case, devices["seed"], devices["instrument"]["params"])

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import record_of, yanshou
+from yanshou.demo.s10 import COMMITTED_DEVICES, TRUE_DEVICES
 from yanshou.harness.bag import make_bag, write_package
 from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
 from yanshou.harness.evidence import canonical, link, utc_now
@@ -43,19 +44,19 @@ def unpacked(demo: Path, tmp_path: Path) -> Path:
 
 
 def test_verdict_is_that_of_the_references(demo: Path) -> None:
-    """The references' true values: 5 scenes, 118 devices, 0.8 ms plus the stack."""
+    """The references' true values: 5 scenes, 110 devices among 10 cheats, 0.8 ms plus the stack, proven by a key."""
     record = record_of(demo)
     assert (record["verdict"], record["mode"], record["marking"]) == ("pass", "demo", "演示数据")
     found = {f["indicator"]: f for f in record["findings"]}
     assert found["S10-I01"]["value"] == 5
-    assert found["S10-I02"]["value"] == 118
-    assert found["S10-I02"]["lower"] >= 110
+    assert found["S10-I02"]["value"] == TRUE_DEVICES
+    assert found["S10-I02"]["lower"] >= COMMITTED_DEVICES
     assert 0.8 <= found["S10-I03"]["readings"]["p50"] <= 1.2
     assert all(f["calibration"]["within"] for f in found.values())
 
 
 def test_demo_overwrites_nothing(demo: Path) -> None:
-    from yanshou.demo import fresh_folder
+    from yanshou.demo.play import fresh_folder
 
     assert fresh_folder(demo).name == f"{demo.name}-2"
 

@@ -24,11 +24,13 @@ from yanshou.harness.model import Audit, Count, Kind
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.contract import Probe
+from yanshou.probes.reading import read_table
 from yanshou.probes.records import capture as capture_module
-from yanshou.probes.records.analyse import analyse, draw_sample, read_table, sample_keys
+from yanshou.probes.records.analyse import analyse, sample_keys
 from yanshou.probes.records.capture import capture
 from yanshou.probes.records.reference import POINTS, export_params, standard, write_export
 from yanshou.probes.records.spec import SPEC, Params, estimate
+from yanshou.probes.sampling import draw_sample
 
 START = datetime(2025, 1, 1, 8)
 

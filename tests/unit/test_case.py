@@ -44,6 +44,7 @@ HELP: dict[str, list[ParameterHelp]] = {
         ParameterHelp("unit", False, "条", "计数单位"),
         ParameterHelp("time", False, None, "时间列"),
     ],
+    "devices": [ParameterHelp("unit", False, "条", "计数单位")],
     "inspection": [ParameterHelp("sheet", True, None, "答卷")],
 }
 

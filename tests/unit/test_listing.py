@@ -135,7 +135,9 @@ def test_what_may_be_judged_how(indicators: dict[str, Indicator]) -> None:
 def test_default_probes_exist(indicators: dict[str, Indicator]) -> None:
     known = {"rtt", "records", "inspection", *probe_names()}
     assert {i.probe for i in indicators.values()} <= known
-    assert all(i.probe == "records" for i in indicators.values() if i.kind is Kind.COUNTED)
+    counted = {name: i.probe for name, i in indicators.items() if i.kind is Kind.COUNTED}
+    assert {name for name, probe in counted.items() if probe == "devices"} == {"S06-I05", "S09-I02", "S10-I02"}
+    assert set(counted.values()) == {"devices", "records"}
     assert indicators["S10-I03"].probe == "rtt"
 
 

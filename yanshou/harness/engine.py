@@ -132,7 +132,7 @@ def params_help() -> dict[str, list[ParameterHelp]]:
     return {
         name: [
             ParameterHelp(
-                field_name,
+                info.alias or field_name,
                 info.is_required(),
                 None if info.is_required() else info.get_default(call_default_factory=True),
                 info.description or "",

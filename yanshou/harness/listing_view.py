@@ -28,7 +28,7 @@ LEGEND = "原文 = 可在通知中逐字读到；恢复 = 有一部分靠推断�
 
 def overview(public_list: PublicList) -> Table:
     """One line per scenario: number, name, number of indicators (how many restored) and default instruments."""
-    table = _table("场景 *名称 措辞 指标 其中恢复 *默认仪器")
+    table = _table("场景 名称 措辞 指标 其中恢复 *默认仪器")
     table.title = Text(public_list.title, style="bold")
     notes = [LEGEND, UNCONFIRMED if public_list.needs_official_confirmation else ""]
     table.caption = Text("\n".join([*filter(None, notes), f"{public_list.id} SHA-256 {public_list.sha256}"]))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from rich.cells import cell_len
+
 from yanshou.harness.basics import Json, RunStatus
 from yanshou.harness.model import Kind, Mode, Severity, Verdict
 from yanshou.reports.blocks import (
@@ -70,6 +72,14 @@ FEW = 12
 """Rows that fit into a cell; more are a table of their own."""
 LISTED = 400
 """Rows of an instrument's own list that are printed."""
+SHORTEST, LONGEST = 7, 24
+"""Characters that a column of such a list is as wide as, at least and at most."""
+FIELD_WORDS = {
+    "device_id": "设备", "status": "状态", "reason": "理由", "access": "接入", "gateway": "网关", "messages": "消息",
+    "distinct_values": "不同值", "ids": "标识", "counted": "计入", "duplicate": "重复", "ghost": "未见", "stale": "不在线",
+    "unregistered": "未登记", "excluded": "不计", "devices": "逐台设备",
+}  # fmt: skip
+"""How the fields of such a list, and the words in them, are printed; others as they are."""
 SIDE_BY_SIDE = 3
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
@@ -732,7 +742,7 @@ def _fields(f: Data) -> Iterator[Block]:
     for a in told:
         for name, value in sorted(a["facts"].items()):
             if _is_table(value):
-                yield _listed(f"{name}：{_label(f)}，运行 {a['run']}", value)
+                yield _listed(f"{FIELD_WORDS.get(name, name)}：{_label(f)}，运行 {a['run']}", value)
 
 
 def _is_table(value: Json) -> bool:
@@ -741,8 +751,27 @@ def _is_table(value: Json) -> bool:
 
 def _listed(title: str, rows: Sequence[Data]) -> Table:
     """Rows that an instrument noted one by one, as a table; a long one is cut, and says so."""
-    names = list(dict.fromkeys(name for row in rows[:LISTED] for name in row))
-    shown: list[Sequence[object]] = [[field(row.get(name)) for name in names] for row in rows[:LISTED]]
+    present = dict.fromkeys(
+        name for row in rows[:LISTED] for name in row
+    )  # in the record they are in alphabetical order
+    names = [*(name for name in FIELD_WORDS if name in present), *(name for name in present if name not in FIELD_WORDS)]
+    cells = [[_entry(row.get(name)) for name in names] for row in rows[:LISTED]]
+    heads = [FIELD_WORDS.get(name, name) for name in names]
+    # A column's share is its longest line, in columns of a terminal: Chinese characters are twice as wide.
+    lengths = [
+        max(cell_len(line) for text in (head, *column) for line in text.split("\n"))
+        for head, column in zip(heads, zip(*cells, strict=True), strict=True)
+    ]
+    shown: list[Sequence[object]] = list(cells)
     if len(rows) > LISTED:
         shown.append([f"……共 {len(rows)} 行，全部见 results.json", *("" for _ in names[1:])])
-    return table(title, dict.fromkeys(names, 1.0), shown)
+    return table(
+        title, {head: float(min(max(n + 2, SHORTEST), LONGEST)) for head, n in zip(heads, lengths, strict=True)}, shown
+    )
+
+
+def _entry(value: Json) -> str:
+    """A cell of a long list: of identities inside it only what they are and which."""
+    if isinstance(value, list) and value and all(isinstance(v, dict) and {"kind", "value"} <= v.keys() for v in value):
+        return "\n".join(dict.fromkeys(f"{v['kind']} {v['value']}" for v in value))
+    return FIELD_WORDS.get(value, value) if isinstance(value, str) and value else field(value).text

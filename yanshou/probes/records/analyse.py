@@ -2,12 +2,11 @@
 
 It is for giving the same count from the same bytes, forever. It must never touch the world and never know a limit. The
 export is streamed; memory holds one 16-byte digest per distinct key (about 130 bytes with Python's overhead, so some
-eight million keys a GiB). The csv module reads it rather than pandas, which pads short rows silently and cannot report them.
+eight million keys a GiB).
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import io
 import json
@@ -15,68 +14,27 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from itertools import chain, repeat
 from pathlib import Path
 from typing import BinaryIO
 
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, digest_file, sha256_bytes
 from yanshou.harness.model import Audit, Count, Exclusion, Severity, Validity
+from yanshou.probes.reading import MANGLED, Key, read_table, text_encoding
 from yanshou.probes.records.spec import Exclude, Params, Window
+from yanshou.probes.sampling import RESULT, RESULTS, draw_sample
 from yanshou.probes.texts import moment, plain
 
-Key = tuple[str, ...]
-
 EXPORT, AUDIT, IMPORT = "export.csv", "audit.csv", "import.json"
-RESULT = "result"
-RESULTS = {"好": True, "good": True, "1": True, "坏": False, "bad": False, "0": False}
-"""The words for an audited record in column RESULT; empty is not yet answered."""
-LONGEST_LINE = 1 << 20
 RECENT_DAYS = 7
 RECENT_SHARE = 0.5
 MANGLED_SHARE = 0.01
 REGULAR_ROWS = 1000
 _DAY = timedelta(days=1)
-MANGLED = re.compile(r"[0-9](\.[0-9]+)?E\+[0-9]{2,}|[0-9]{15}0{3,}|[0-9]+\.0+", re.IGNORECASE)
-"""What spreadsheets make of long numbers: 1.23E+15, all zero after the 15th of >= 18 digits, 12345.0.
-
-Sixteen or seventeen digits end in zeros by chance too often to accuse anybody, and `E` without `+` is in every hex id.
-"""
-
-
-@contextmanager
-def read_table(
-    stream: BinaryIO, encoding: str, delimiter: str, errors: str = "replace"
-) -> Iterator[tuple[Key, Iterator[list[str]]]]:
-    """Column names (stripped, () when there are none) and the rows of a CSV stream, in bounded memory; closes the stream.
-
-    A byte order mark is dropped in any encoding. Blank lines are not rows. A record with broken quoting comes as one
-    empty list per physical line that it swallowed, so that a lost quote can hide no row. Raises UnicodeError with
-    `errors="strict"`.
-    """
-    with io.TextIOWrapper(stream, encoding=encoding, errors=errors, newline="") as text:
-        line = partial(text.readline, LONGEST_LINE)
-        reader = csv.reader(chain([line().removeprefix("\ufeff")], iter(line, "")), delimiter=delimiter, strict=True)
-
-        def rows() -> Iterator[list[str]]:
-            read = 0
-            while True:
-                try:
-                    for row in reader:
-                        if row:
-                            yield row
-                        read = reader.line_num
-                    return
-                except csv.Error:
-                    yield from repeat([], reader.line_num - read)
-                    read = reader.line_num
-
-        table = rows()
-        yield tuple(name.strip() for name in next(table, [])), table
 
 
 def normaliser(params: Params) -> Callable[[list[str]], Key]:
@@ -184,27 +142,6 @@ class _Rhythm:
         self._last = when
 
 
-def draw_sample(keys_count: int, size: int, seed: int, export_sha256: str) -> tuple[int, ...]:
-    """Indices (0-based, in order drawn) of `size` of `keys_count` net keys, without replacement; all when `size` is larger.
-
-    PCG64 is seeded with the integer sha256(f"{seed}:{export_sha256}"). Its 64-bit outputs are taken in order; one at or
-    above the greatest multiple of `keys_count` below 2**64 is dropped, the others modulo `keys_count` are the indices, one
-    already drawn is skipped. Only the bit stream of numpy is used: that is guaranteed to stay, `Generator.choice` is not.
-    """
-    from numpy.random import PCG64
-
-    if size >= keys_count:
-        return tuple(range(keys_count))
-    bits = PCG64(int(hashlib.sha256(f"{seed}:{export_sha256}".encode()).hexdigest(), 16))
-    usable = 2**64 - 2**64 % keys_count
-    drawn: dict[int, None] = {}
-    while len(drawn) < size:
-        raw = int(bits.random_raw())
-        if raw < usable:
-            drawn.setdefault(raw % keys_count)
-    return tuple(drawn)
-
-
 def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[Key]:
     """The keys to re-verify, in order drawn: from a frozen run or from the very file that will be imported.
 
@@ -237,13 +174,8 @@ def read_audit(data: bytes, params: Params) -> tuple[Key, list[tuple[Key, str]]]
 
     Rows that are not as wide as the header have the key (); there are no rows when a column is missing.
     """
-    try:
-        data.decode("utf-8")
-        encoding = "utf-8"
-    except UnicodeDecodeError:
-        encoding = "gb18030"
     wanted = (*params.key, RESULT)
-    with read_table(io.BytesIO(data), encoding, ",") as (columns, table):
+    with read_table(io.BytesIO(data), text_encoding(data), ",") as (columns, table):
         if not set(wanted) <= set(columns):
             return columns, []
         *key_at, result_at = map(columns.index, wanted)

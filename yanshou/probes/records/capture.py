@@ -6,7 +6,6 @@ reads the file once before the copy only to refuse what could not be counted lat
 
 from __future__ import annotations
 
-import difflib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -14,11 +13,11 @@ from typing import NoReturn
 from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import CHUNK, canonical
 from yanshou.probes.capturing import Progress, RunContext
-from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, RESULT, RESULTS, Key, read_audit, read_table
+from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
+from yanshou.probes.reading import read_table
+from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, read_audit
 from yanshou.probes.records.spec import Params
-
-LISTED = 20
-"""How many of the existing columns a message lists."""
+from yanshou.probes.sampling import RESULT, RESULTS
 
 
 def capture(params: Params, run: RunContext) -> None:
@@ -30,14 +29,14 @@ def capture(params: Params, run: RunContext) -> None:
     sources = {EXPORT: _checked_file(run.folder, params.file, "导出文件")}
     if params.audit is not None:
         sources[AUDIT] = _checked_file(run.folder, params.audit.file, "核验结果")
-    before = {name: _stamp(path) for name, path in sources.items()}
+    before = {name: stamp(path) for name, path in sources.items()}
     rows = _check_export(sources[EXPORT], params)
     if AUDIT in sources:
         _check_audit(sources[AUDIT], params)
     record: dict[str, Json] = {}
     for name, path in sources.items():
         sha256 = run.sink.attach(path, name)
-        if _stamp(path) != before[name]:
+        if stamp(path) != before[name]:
             raise ProbeError("REC-E08", f"{path.name} 在导入时被改动", "等导出或编辑结束、关掉占用它的程序后重新运行")
         size, mtime, _ = before[name]
         changed = datetime.fromtimestamp(mtime // 10**9, UTC).isoformat()
@@ -46,34 +45,10 @@ def capture(params: Params, run: RunContext) -> None:
     run.progress(Progress(rows, rows))
 
 
-def _stamp(path: Path) -> tuple[int, int, int]:
-    state = path.stat()
-    return state.st_size, state.st_mtime_ns, state.st_ino
-
-
-def _like(name: str, names: list[str]) -> str:
-    """`（是不是“…”？）` when one of `names` is close to `name`, else nothing."""
-    close = difflib.get_close_matches(name, names, 1)
-    return f"（是不是“{close[0]}”？）" if close else ""
-
-
 def _checked_file(folder: Path, name: str, what: str) -> Path:
-    path = folder / name
-    if path.is_dir():
-        raise ProbeError("REC-E02", f"{what} {name} 是文件夹", "写到文件名为止，如 数据/导出.csv")
-    if not path.exists():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
-        raise ProbeError(
-            "REC-E01", f"找不到{what} {name}{_like(path.name, beside)}", "放进案卷文件夹，或改正 file 的路径"
-        )
-    try:
-        with path.open("rb") as f:
-            empty = not f.read(1)
-    except OSError as error:
-        raise ProbeError("REC-E04", f"读不了{what} {name}：{error.strerror}", "检查读权限，关掉独占它的程序") from None
-    if empty:
-        raise ProbeError("REC-E03", f"{what} {name} 是空文件", "重新导出；没有记录时也要有列名一行")
-    return path
+    return checked_file(
+        folder, name, what, missing="REC-E01", directory="REC-E02", empty="REC-E03", unreadable="REC-E04"
+    )
 
 
 def _check_export(path: Path, params: Params) -> int:
@@ -81,7 +56,7 @@ def _check_export(path: Path, params: Params) -> int:
     rows = 0
     try:
         with read_table(path.open("rb"), params.encoding, params.delimiter, errors="strict") as (columns, table):
-            _check_columns("REC-E06", path, columns, params.columns())
+            check_columns(path, columns, params.columns(), missing="REC-E06", twice="REC-E07")
             for _ in table:
                 rows += 1
     except UnicodeError:
@@ -108,28 +83,11 @@ def _decodes(head: bytes, encoding: str) -> bool:
     return True
 
 
-def _check_columns(code: str, path: Path, columns: Key, wanted: tuple[str, ...]) -> None:
-    for name in wanted:
-        if name not in columns:
-            there = "、".join(columns[:LISTED]) + (f" 等 {len(columns)} 列" if len(columns) > LISTED else "")
-            remedy = f"改正列名；现有列：{there or '无'}。若显示为乱码或只有一列，改 encoding 或 delimiter"
-            text = f"{path.name} 没有列“{name}”{_like(name, list(columns))}"
-            raise ProbeError(code, _one_line(text), _one_line(remedy))
-        if columns.count(name) > 1:
-            text = f"{path.name} 的列“{name}”出现 {columns.count(name)} 次"
-            raise ProbeError("REC-E07", _one_line(text), "重新导出，列名不得重复")
-
-
-def _one_line(text: str) -> str:
-    """`text`, in which cells of somebody's file are quoted, on one line."""
-    return " ".join(text.split())
-
-
 def _check_audit(path: Path, params: Params) -> None:
     columns, rows = read_audit(path.read_bytes(), params)
-    _check_columns("REC-E09", path, columns, (*params.key, RESULT))
+    check_columns(path, columns, (*params.key, RESULT), missing="REC-E09", twice="REC-E07")
     for number, (_, word) in enumerate(rows, 1):
         if word and word not in RESULTS:
             words = "、".join(RESULTS)
             text = f"{path.name} 第 {number} 条的 result“{word}”不认识"
-            raise ProbeError("REC-E09", _one_line(text), f"只用：{words}；未核验的留空")
+            raise ProbeError("REC-E09", one_line(text), f"只用：{words}；未核验的留空")

@@ -28,8 +28,9 @@ from yanshou.probes.rtt.timestamps import LONGEST, StampedSocket
 LOOPBACK = "127.0.0.1"
 IDLE_NS = 100_000_000
 SPIN_NS = 80_000
-WATCH_NS, PAUSE_NS = 5_000_000, 500_000
-"""A tunnel's process is real-time, so that nobody keeps it from looking, and pauses, so that the kernel does not throttle it."""
+WATCH_NS, PAUSE_NS = 1_000_000, 80_000
+"""A tunnel's process is real-time, so that nobody keeps it from looking, and pauses, so that the kernel does not throttle it
+(at 95 % of a processor). What comes in a pause is doubtful; nothing is due in one."""
 _PRIORITY = 1  # below both ends: on a host where they must share a processor, they come first
 _UDP_PAYLOAD = 28  # after an IPv4 header without options
 
@@ -154,9 +155,9 @@ def _tunnel(hold_ns: int, near: int, far: int) -> list[str]:
 
     def idle(left: int) -> bool:
         nonlocal paused
-        if time.monotonic_ns() - paused < WATCH_NS:
+        if left < 2 * PAUSE_NS or time.monotonic_ns() - paused < WATCH_NS:
             return True
-        goes_on = _until(sys.stdin, min(PAUSE_NS, left) / 1e9)
+        goes_on = _until(sys.stdin, PAUSE_NS / 1e9)
         paused = time.monotonic_ns()
         return goes_on
 

@@ -1,0 +1,116 @@
+"""A demonstration from check to a verified package.
+
+It drives the same rooms as a real case; nothing in it can end as a formal report: mode demo is marked on every page, and its
+key is made for this one run and thrown away after signing. It must never touch anything outside its folder and loopback.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
+from yanshou.harness.engine import Observer, Selection, freeze_case, run_case
+from yanshou.harness.envelope import Role
+from yanshou.harness.keys import load_private, new_key, public_path
+from yanshou.harness.plan import Plan
+from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
+from yanshou.harness.verify import verify
+from yanshou.reports.render import render
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """One scenario's demonstration, `DEMO` of its module.
+
+    `stand(folder)` writes the case and its inputs and, as long as its context lasts, runs what is measured; it yields what
+    stands there. `visit(folder, plan)` plays the people on site, once the plan is frozen. `attempts`: how often an indicator
+    that a busy host left undecided is measured in all, as its plan says; every attempt is printed and costs confidence.
+    """
+
+    stand: Callable[[Path], AbstractContextManager[str]]
+    visit: Callable[[Path, Plan], None]
+    attempts: Mapping[str, int] = field(default_factory=dict)
+
+
+SCENARIOS = {10: "s10"}
+"""Scenario -> module of this room."""
+
+
+def find_demo(scenario: int) -> Demo:
+    """The demonstration of a scenario. Raises UserError."""
+    if scenario not in SCENARIOS:
+        known = "、".join(map(str, sorted(SCENARIOS)))
+        raise UserError(Problem("DEMO-E02", f"场景 {scenario} 没有演示案卷", f"用 --scenario，可选 {known}"))
+    demo: Demo = importlib.import_module(f"yanshou.demo.{SCENARIOS[scenario]}").DEMO
+    return demo
+
+
+def fresh_folder(wanted: Path) -> Path:
+    """`wanted`, or `wanted-2`, `wanted-3` … where something is there already: a demonstration overwrites nothing."""
+    candidate, number = wanted, 1
+    while candidate.exists() and any(candidate.iterdir()):
+        number += 1
+        candidate = wanted.with_name(f"{wanted.name}-{number}")
+    return candidate
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a demonstration leaves. `as_planned`: the verdict is 符合 and the package verifies."""
+
+    record: dict[str, Json]
+    report: Path
+    page: Path
+    package: Path
+    as_planned: bool
+
+
+def play(wanted: Path, demo: Demo, observer: Observer, tell: Tell) -> Played:
+    """The whole demonstration in a fresh folder. Raises UserError."""
+    folder = fresh_folder(wanted.resolve())
+    record = _measure(folder, demo, observer, tell)
+    files = render(record, folder / "report")
+    tell("报告已写出，用一次性演示密钥签署")
+    key_file = folder / "demo.key"
+    new_key(key_file, algorithm="ed25519", name=DEMO_KEY_NAME)
+    try:
+        sealed = sign_package(folder, load_private(key_file), Role.TESTER)
+    finally:
+        key_file.unlink()
+        public_path(key_file).unlink()
+    verified = verify(sealed.path, None)
+    for problem in verified.problems:
+        tell(f"✘ {problem}")
+    for line in verified.checked:
+        tell(f"✔ {line}")
+    as_planned = verified.ok and record["verdict"] == "pass"
+    return Played(record, files["report.pdf"], files["report.html"], sealed.path, as_planned)
+
+
+def _measure(folder: Path, demo: Demo, observer: Observer, tell: Tell) -> dict[str, Json]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with demo.stand(folder) as what:
+        tell(f"标准器就绪：{what}")
+        plan, _ = freeze_case(folder)
+        tell(f"计划已冻结 sha256:{plan.sha256}")
+        demo.visit(folder, plan)
+        summary = run_case(folder, observer)
+        for indicator, attempts in demo.attempts.items():
+            for _ in range(attempts - 1):
+                if _verdict(summary.record, indicator) in ("pass", "fail"):
+                    break
+                tell(f"这台机器正忙，{indicator} 未能判定：按计划再测一次，前一次照样印在报告上")
+                summary = run_case(folder, observer, Selection([indicator], again=True))
+    if summary.problems:
+        raise UserError(summary.problems, ExitCode.UNDECIDED)
+    return summary.record
+
+
+def _verdict(record: dict[str, Json], indicator: str) -> str:
+    return str(next(f["verdict"] for f in record["findings"] if f["indicator"] == indicator))

@@ -1,0 +1,1 @@
+"""Readers of evidence formats that others write (captures, logs): streamed, in constant memory, without any judgement."""

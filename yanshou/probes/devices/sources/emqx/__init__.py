@@ -1,0 +1,1 @@
+"""A broker's management interface: its list of clients."""

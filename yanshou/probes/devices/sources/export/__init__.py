@@ -1,0 +1,1 @@
+"""A list of terminals that somebody exported."""

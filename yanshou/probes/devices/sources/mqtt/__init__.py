@@ -1,0 +1,1 @@
+"""An MQTT broker, seen by subscribing to it."""

@@ -1,0 +1,86 @@
+"""Tables that other people keep (CSV, xlsx): what a parameter says of one, and its rows as text. It must never correct a cell."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any, BinaryIO
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from yanshou.probes.reading import Key, read_table
+
+
+class TableFile(BaseModel):
+    """A table in a file: CSV with a header row, or the first (or named) sheet of an xlsx workbook."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str = Field(min_length=1, description="CSV 或 xlsx 文件，首行为列名，相对案卷文件夹")
+    encoding: str = Field(default="utf-8", description="CSV 的编码：utf-8、gb18030 等")
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="CSV 的列分隔符")
+    sheet: str | None = Field(default=None, description="xlsx 的工作表；不写则取第一张")
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        try:
+            "".encode(value)
+        except LookupError:
+            raise ValueError("不认识的文字编码，请写 utf-8、utf-8-sig 或 gb18030") from None
+        return value
+
+    @property
+    def suffix(self) -> str:
+        """`.xlsx` or `.csv`: how the file is read and what its copy is called."""
+        return ".xlsx" if self.file.lower().endswith(".xlsx") else ".csv"
+
+
+class UnreadableTable(ValueError):
+    """A file that is not the table its parameters say: the Chinese text tells why."""
+
+
+@contextmanager
+def open_table(
+    stream: BinaryIO, table: TableFile, errors: str = "replace"
+) -> Iterator[tuple[Key, Iterator[list[str]]]]:
+    """Column names and rows of `stream`, which is closed at the end. Rows of xlsx are as wide as the header.
+
+    Raises UnreadableTable; UnicodeError with `errors="strict"`.
+    """
+    if table.suffix == ".csv":
+        with read_table(stream, table.encoding, table.delimiter, errors) as (columns, rows):
+            yield columns, rows
+        return
+    with stream:
+        import openpyxl
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
+                book = openpyxl.load_workbook(io.BytesIO(stream.read()), read_only=True, data_only=True)
+                sheet = book[table.sheet] if table.sheet else book.worksheets[0]
+        except KeyError:
+            raise UnreadableTable(f"没有工作表“{table.sheet}”") from None
+        except Exception:  # openpyxl raises whatever the zip and XML readers below it do
+            raise UnreadableTable("不是完好的 xlsx 文件") from None
+        cells = ([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True))
+        columns = tuple(name.strip() for name in next(cells, []))
+        while columns and not columns[-1]:
+            columns = columns[:-1]
+        yield columns, ((row + [""] * len(columns))[: len(columns)] for row in cells if any(row))
+        book.close()
+
+
+def _text(cell: Any) -> str:
+    """A cell as somebody sees it: a whole number without its point, dates in ISO form."""
+    if cell is None:
+        return ""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.isoformat(sep=" ")
+    return cell.isoformat() if isinstance(cell, date) else str(cell)
