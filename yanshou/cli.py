@@ -313,6 +313,20 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 
 
 @app.command()
+def look(
+    file: Annotated[Path, typer.Argument(help="抓包（pcap、pcapng）、CSV 或 JSON 行")], as_json: AsJson = False
+) -> None:
+    """看一份证据文件里有什么:谁、多少、何时,哪里可疑。"""
+    from yanshou.look import read, show, to_json
+
+    told = read(file)
+    if as_json:
+        _print_json(to_json(told))
+    else:
+        _out().print(show(told, file))
+
+
+@app.command()
 def reflect(
     bind: Annotated[str, typer.Option("--bind", help="监听地址")] = "0.0.0.0",
     port: Annotated[int, typer.Option("--port", help="UDP 端口")] = 862,

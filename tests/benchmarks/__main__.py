@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("records", "latency")
+BENCHMARKS = ("records", "latency", "captures")
 
 
 def main(names: list[str]) -> None:

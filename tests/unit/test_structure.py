@@ -86,6 +86,17 @@ def test_verification_loads_no_capture() -> None:
     assert [m for m in loaded_by(code) if m.endswith((".capture", ".reference"))] == []
 
 
+def test_only_layers_of_scapy_are_imported_and_in_one_place() -> None:
+    """scapy.all and scapy.sendrecv can send packets, and open sockets when they are merely imported."""
+    found = {
+        (path.relative_to(ROOT).as_posix(), module)
+        for path in (ROOT / "yanshou").rglob("*.py")
+        for module in re.findall(r"^\s*(?:from|import) (scapy[\w.]*)", path.read_text(encoding="utf-8"), re.M)
+    }
+    assert {path for path, _ in found} == {"yanshou/formats/control.py"}
+    assert all(module.startswith(("scapy.layers.", "scapy.contrib.")) for _, module in found)
+
+
 def test_repository_says_nothing_about_where_it_was_made() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
         "\n"
