@@ -328,7 +328,7 @@ def test_yes_no_indicator() -> None:
 
 
 def test_unknown_statistic_is_invalid() -> None:
-    assert judge(samples(), statistic="rms").verdict is Verdict.INVALID
+    assert judge(samples(), statistic="cep90").verdict is Verdict.INVALID
 
 
 def test_paper_never_becomes_a_measurement() -> None:
@@ -430,3 +430,24 @@ def test_more_exceedances_never_help(k: int, more: int) -> None:
     rank = {P: 0, I: 1, F: 2}
     first, second = (judge(samples(1500, outside=x)).verdict for x in (k, k + more))
     assert rank[first] <= rank[second]
+
+
+# ---- root mean square of a vector ----------------------------------------------------------------------------------------
+
+
+def position_errors(rms_cm: float, n: int = 3000) -> Samples:
+    """Independent east and north errors of a known horizontal RMS."""
+    parts = np.random.default_rng(6).standard_normal((2, n)) * rms_cm / math.sqrt(2)
+    return Samples("cm", np.hypot(*parts), np.arange(n) * 1.0, "horizontal", components=tuple(parts))
+
+
+@pytest.mark.parametrize(("rms_cm", "n", "verdict"), [(1.2, 3000, P), (2.6, 3000, F), (1.99, 3000, I), (1.2, 12, I)])
+def test_rms_of_a_position(rms_cm: float, n: int, verdict: Verdict) -> None:
+    limit = Limit(Op.LE, Decimal(2), "cm")
+    judged = judge(position_errors(rms_cm, n), limit, statistic="rms", direction="horizontal")
+    assert judged.verdict is verdict
+    if n == 12:
+        assert judged.reasons[0].code == "insufficient_samples"
+        assert "每个分量至少要 15 个" in judged.reasons[0].text
+    else:
+        assert float(judged.value) == pytest.approx(rms_cm, rel=0.03)

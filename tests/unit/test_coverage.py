@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from yanshou.harness import statistics
 from yanshou.harness.statistics import (
@@ -25,6 +26,7 @@ from yanshou.harness.statistics import (
     mean_bounds,
     pass_probability,
     quantile_bounds,
+    rms_bounds,
     split_alpha,
     upper_rank,
 )
@@ -221,6 +223,45 @@ def test_mean_bounds_cover(scenario: MeanScenario) -> None:
 # --- audits, exactly --------------------------------------------------------------------------------------------------
 
 
+# ---- root mean square of a vector -----------------------------------------------------------------------------------------
+
+RMS_RUNS = 1000
+SESSIONS = {
+    "1 s, 5 min": (1.0, 300),
+    "115 s, 2 h": (115.0, 7200),
+    "1020 s, 12 h at 0.1 Hz": (102.0, 4320),
+}
+"""Correlation times of positioning errors (multipath; network RTK) in samples, and sessions that suit them."""
+
+
+@cache
+def measured_rms(session: str, axes: int) -> tuple[float, float, float]:
+    """Of sessions whose true RMS is 1: share that passes wrongly at a limit of 1 / 1.02, coverage, share without bounds."""
+    tau, n = SESSIONS[session]
+    rng = np.random.default_rng([axes, n])
+    parts = [normal_ar1(math.exp(-1 / tau), RMS_RUNS, n, rng) / math.sqrt(axes) for _ in range(axes)]
+    upper = [rms_bounds(np.stack(one), ALPHA).upper for one in zip(*parts, strict=True)]
+    known = [u for u in upper if u is not None]
+    passes = sum(u <= 1 / 1.02 for u in known) / RMS_RUNS
+    return passes, sum(u >= 1 for u in known) / len(known), 1 - len(known) / RMS_RUNS
+
+
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("session", SESSIONS)
+def test_rms_bounds_rarely_pass_what_is_two_percent_too_bad(session: str, axes: int) -> None:
+    passes, coverage, unbounded = measured_rms(session, axes)
+    assert passes <= ALPHA
+    assert coverage >= 1 - ALPHA - slack(RMS_RUNS)
+    assert unbounded <= 0.15
+
+
+def test_counting_every_epoch_as_independent_would_pass_one_in_three() -> None:
+    tau, n = SESSIONS["115 s, 2 h"]
+    x = normal_ar1(math.exp(-1 / tau), 300, n, np.random.default_rng(3))
+    naive = np.sqrt((x * x).sum(axis=1) / chi2.ppf(ALPHA, n))
+    assert np.mean(naive <= 1 / 1.02) > 0.25
+
+
 def audit_coverage(population: int, drawn: int, good: int, too_high: int = 0) -> tuple[float, float]:
     """Chance that the lower and the upper audit bound hold when `good` of `population` are good: a sum over all outcomes.
 
@@ -352,3 +393,6 @@ def test_the_document_quotes_these_simulations() -> None:
     for exceedance, n in PLANNED:
         chances = [pass_probability(exceedance, n, 0.99, ALPHA), chance_with_estimated_dependence(exceedance, n)]
         assert documented(exceedance, n) == pytest.approx(chances, abs=0.006)
+    for session in SESSIONS:
+        for axes in (1, 2):
+            assert documented(session, axes) == pytest.approx(list(measured_rms(session, axes)), abs=0.006)

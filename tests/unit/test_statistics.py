@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from yanshou.harness.statistics import (
     Bounds,
@@ -29,6 +30,7 @@ from yanshou.harness.statistics import (
     pass_probability,
     percentile_code,
     quantile_bounds,
+    rms_bounds,
     samples_for_power,
     split_alpha,
     time_series,
@@ -532,3 +534,29 @@ def test_importing_it_loads_nothing_heavy() -> None:
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )
+
+
+def test_rms_bounds_of_independent_values_are_the_chi_square_ones() -> None:
+    x = np.random.default_rng(8).standard_normal(4000)
+    bounds = rms_bounds(x, 0.05)
+    exact = [math.sqrt((x * x).sum() / chi2.ppf(q, 4000)) for q in (0.95, 0.05)]
+    assert bounds.point == pytest.approx(math.sqrt((x * x).mean()))
+    assert bounds.lower is not None
+    assert bounds.upper is not None
+    assert exact[0] * 0.99 < bounds.lower < exact[0]  # wider: dependence is estimated, not known to be none
+    assert exact[1] < bounds.upper < exact[1] * 1.01
+
+
+def test_rms_of_two_components_is_that_of_the_length() -> None:
+    x = np.random.default_rng(9).standard_normal((2, 500)) + np.array([[3], [0]])
+    bounds = rms_bounds(x, 0.05)
+    assert bounds.point == pytest.approx(math.sqrt((np.hypot(*x) ** 2).mean()))
+    assert bounds.lower is not None
+    assert bounds.upper is not None
+    assert bounds.point * 0.95 < bounds.lower < math.sqrt(11) < bounds.upper < bounds.point * 1.05
+
+
+@pytest.mark.parametrize("x", [np.zeros(500), np.ones(500), np.array([1.0, math.inf] * 100), np.arange(10.0)])
+def test_rms_without_bounds(x: np.ndarray) -> None:
+    bounds = rms_bounds(x, 0.05)
+    assert (bounds.lower, bounds.upper) == (None, None)

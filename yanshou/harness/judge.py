@@ -33,6 +33,7 @@ from yanshou.harness.model import (
     Verdict,
 )
 from yanshou.harness.statistics import (
+    LEAST_FOR_RMS,
     Bounds,
     audit_lower,
     audit_upper,
@@ -41,6 +42,7 @@ from yanshou.harness.statistics import (
     min_samples,
     percentile_code,
     quantile_bounds,
+    rms_bounds,
     split_alpha,
 )
 from yanshou.harness.units import convert, dimension
@@ -61,7 +63,7 @@ MEASURANDS = {"round_trip": "往返", "one_way": "单向"}
 FLOOR_SHARE = (Fraction(25, 1000), Fraction(50, 1000))
 """Largest floor of an instrument, p99 and p99.9, as shares of the limit: 50 us and 100 us of 2 ms."""
 
-OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds}
+OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds, "rms": rms_bounds}
 """Statistics of samples that are not percentiles."""
 
 
@@ -211,7 +213,10 @@ def _simple(value: Exact, limit: Limit) -> Verdict:
 
 
 def statistic_bounds(values: NDArray[np.float64], statistic: str, alpha: float) -> Bounds:
-    """Point and bounds of a named statistic, in the values' own unit. Raises KeyError for an unknown one."""
+    """Point and bounds of a named statistic, in the values' own unit; of the rms also from components, shape (k, n).
+
+    Raises KeyError for an unknown one.
+    """
     p = percentile_code(statistic)
     if p is not None:
         return quantile_bounds(values, p, alpha)
@@ -245,7 +250,10 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     if percentile_code(criterion.statistic) is None and criterion.statistic not in OTHER_STATISTICS:
         reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {criterion.statistic} 这个统计量")
         return _blank(Verdict.INVALID, reason, alpha)
-    bounds = _split_bounds(criterion, samples.values, criterion.statistic, alpha)
+    import numpy as np
+
+    given = np.stack(samples.components) if criterion.statistic == "rms" and samples.components else samples.values
+    bounds = _split_bounds(criterion, given, criterion.statistic, alpha)
     value, lower, upper = _exact(bounds.point, factor), _exact(bounds.lower, factor), _exact(bounds.upper, factor)
     assert value is not None
     under, over = _guard(error, limit.unit)
@@ -311,6 +319,8 @@ def _split_bounds(criterion: Criterion, values: NDArray[np.float64], statistic: 
 
 def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
     p = percentile_code(statistic)
+    if statistic == "rms" and math.isfinite(bounds.point):
+        return f"有效样本 {math.floor(bounds.n_effective)} 个，RMS 的置信界每个分量至少要 {LEAST_FOR_RMS} 个"
     if p is None:
         return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失，平均值不存在"
     need = min_samples(p, alpha)

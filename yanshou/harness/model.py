@@ -176,6 +176,7 @@ class Samples:
     `values`: float64, shape (n,), in `unit`, +inf where the event never came (a loss is an exceedance, never dropped).
     `times`: float64, shape (n,), seconds since the start of the run.
     `measurand`: what each value is ("round_trip"); `bounds`: quantities that each value bounds from above ("one_way").
+    `components`: signed parts whose root sum of squares each value is (east and north of a horizontal error), for the rms.
     `series`: other quantities of the same events. `open`: what forbids a verdict though the run is sound.
     `facts`: further counts and settings for the report, JSON only.
     """
@@ -185,6 +186,7 @@ class Samples:
     times: NDArray[np.float64]
     measurand: str
     bounds: tuple[str, ...] = ()
+    components: tuple[NDArray[np.float64], ...] = ()
     series: tuple[Series, ...] = ()
     open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
