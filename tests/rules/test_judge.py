@@ -451,3 +451,28 @@ def test_rms_of_a_position(rms_cm: float, n: int, verdict: Verdict) -> None:
         assert "每个分量至少要 15 个" in judged.reasons[0].text
     else:
         assert float(judged.value) == pytest.approx(rms_cm, rel=0.03)
+
+
+def accuracy(rms_cm: float, **more: float) -> Verdict:
+    limit = Limit(Op.LE, Decimal(2), "cm")
+    measured = replace(position_errors(rms_cm), **more)
+    return judge(measured, limit, statistic="rms", direction="horizontal").verdict
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [
+        ({"resolution": 0.8}, P),
+        ({"resolution": 0.81}, Verdict.INVALID),
+        ({"truth_u95": 0.66}, P),
+        ({"truth_u95": 0.67}, Verdict.INVALID),
+    ],
+)
+def test_too_coarse_a_resolution_or_truth_is_refused(more: dict[str, float], verdict: Verdict) -> None:
+    assert accuracy(1.2, **more) is verdict
+
+
+def test_the_truth_s_uncertainty_is_a_guard_band_on_both_sides() -> None:
+    assert (accuracy(1.7), accuracy(1.7, truth_u95=0.4)) == (P, I)
+    assert (accuracy(2.3), accuracy(2.3, truth_u95=0.4)) == (F, I)
+    assert accuracy(3.0, truth_u95=0.4) is F

@@ -63,6 +63,9 @@ MEASURANDS = {"round_trip": "往返", "one_way": "单向"}
 FLOOR_SHARE = (Fraction(25, 1000), Fraction(50, 1000))
 """Largest floor of an instrument, p99 and p99.9, as shares of the limit: 50 us and 100 us of 2 ms."""
 
+RESOLUTION_SHARE, TRUTH_SHARE = Fraction(2, 5), Fraction(1, 3)
+"""Coarsest resolution, and largest uncertainty of the truth, as shares of the limit."""
+
 OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds, "rms": rms_bounds}
 """Statistics of samples that are not percentiles."""
 
@@ -250,13 +253,16 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     if percentile_code(criterion.statistic) is None and criterion.statistic not in OTHER_STATISTICS:
         reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {criterion.statistic} 这个统计量")
         return _blank(Verdict.INVALID, reason, alpha)
+    if too_coarse := _too_coarse(limit, samples, factor):
+        return replace(_blank(Verdict.INVALID, too_coarse, alpha), n=n, readings=readings, quantities=quantities)
     import numpy as np
 
     given = np.stack(samples.components) if criterion.statistic == "rms" and samples.components else samples.values
     bounds = _split_bounds(criterion, given, criterion.statistic, alpha)
     value, lower, upper = _exact(bounds.point, factor), _exact(bounds.lower, factor), _exact(bounds.upper, factor)
     assert value is not None
-    under, over = _guard(error, limit.unit)
+    truth = Fraction(samples.truth_u95) * factor
+    under, over = (margin + truth for margin in _guard(error, limit.unit))
     # The instrument may have read too low by `under` and too high by `over`: each bound gives way on its own side.
     guarded_upper = None if upper is None else upper + under
     guarded_lower = None if lower is None else lower - over
@@ -274,6 +280,19 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
         verdict, _simple(value, limit), reasons, criterion.statistic, value, lower, upper,
         n, bounds.n_effective, alpha, (under, over), readings, quantities,
     )  # fmt: skip
+
+
+def _too_coarse(limit: Limit, samples: Samples, factor: Fraction) -> Reason | None:
+    """Why values of this resolution, or errors from this truth, cannot be held against the limit at all."""
+    allowed = Fraction(limit.value)
+    resolution, truth = (Fraction(repr(v)) * factor for v in (samples.resolution, samples.truth_u95))
+    if resolution > allowed * RESOLUTION_SHARE:
+        text = f"输出的最小步长 {float(resolution):.3g} {limit.unit} 大于限值的 {float(RESOLUTION_SHARE):.0%}，看不出要判的误差"
+        return Reason("resolution_too_coarse", text)
+    if truth > allowed * TRUTH_SHARE:
+        text = f"真值的扩展不确定度 {float(truth):.3g} {limit.unit} 大于限值的三分之一，不能用来判定"
+        return Reason("truth_too_coarse", text)
+    return None
 
 
 def _if_it_meant(

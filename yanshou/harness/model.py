@@ -177,6 +177,8 @@ class Samples:
     `times`: float64, shape (n,), seconds since the start of the run.
     `measurand`: what each value is ("round_trip"); `bounds`: quantities that each value bounds from above ("one_way").
     `components`: signed parts whose root sum of squares each value is (east and north of a horizontal error), for the rms.
+    `resolution`: the smallest step that the values can show. `truth_u95`: expanded uncertainty (k = 2) of what they are errors
+    from; 0 where they are no errors.
     `series`: other quantities of the same events. `open`: what forbids a verdict though the run is sound.
     `facts`: further counts and settings for the report, JSON only.
     """
@@ -187,6 +189,8 @@ class Samples:
     measurand: str
     bounds: tuple[str, ...] = ()
     components: tuple[NDArray[np.float64], ...] = ()
+    resolution: float = 0.0
+    truth_u95: float = 0.0
     series: tuple[Series, ...] = ()
     open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
