@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from struct import Struct
 from struct import error as StructError
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from yanshou.formats.control import ControlMessage, control_of, decode, names_of
 from yanshou.formats.mqtt import CONNECT, MqttStream
-from yanshou.formats.packets import ETHERNET, IP4, IP6, TCP, UDP, Headers, dissect
+from yanshou.formats.packets import ETHERNET, GTP_U, IP4, IP6, RAW, SLL, SLL2, TCP, UDP, Headers, dissect, payload
 from yanshou.formats.pcap import Capture, Damage
 from yanshou.harness.model import Severity, Validity
 
@@ -24,23 +24,30 @@ FLOWS = 1 << 15
 """Kinds of headers remembered at once; then they are added up and forgotten."""
 MOST = 200_000
 """Identities of one sort that are told apart; further ones are counted together."""
+ROOM, IDENTITY, PEER = 1 << 27, 450, 120
+"""Octets of memory for identities and for what goes with them; what one of each takes beside its text."""
 STREAMS = 20_000
 """TCP directions whose MQTT packets are followed at once."""
+MQTT = "MQTT"
 MQTT_PORTS = frozenset({1883, 8883})
 MQTT_TLS = 8883
+_TLS_RECORDS = frozenset({b"\x14", b"\x15", b"\x16", b"\x17"})
+_TCP_FLAGS, _TCP_ENDS = 13, 0x05
+"""Where the flags are in a TCP header, and FIN and RST in them."""
 DECODED = 200_000
 """Control messages that are decoded."""
 SECONDS = 200
 """Bars of the histogram over time, at most."""
-MANY = 50
-"""So many identities behind one address are no single device."""
+MANY, AGAIN = 50, 10
+"""So many identities behind one address are no single device; so many registrations are worth a word."""
 LOCAL_SHARE, LOCAL_LEAST = 0.2, 5
 BACK_NS = 1_000_000
-_PLAIN_IP4, _TUNNEL_END = 0x45, 70
+_PLAIN_IP4 = 0x45
+_UDP_HEADER = 8
 FIVE_G, FOUR_G = frozenset({"NGAP", "PFCP"}), frozenset({"S1AP", "GTPv2-C", "Diameter"})
 
 
-@dataclass
+@dataclass(slots=True)
 class Seen:
     """One identity: first and last time (UTC ns), packets and octets from it, and what goes with it."""
 
@@ -84,41 +91,80 @@ class CaptureSummary:
     findings: tuple[Validity, ...]
 
 
-_SHAPES: Mapping[bytes, Callable[[bytes], tuple[Any, ...]]] = {
-    b"\x08\x00": Struct(">15s5xH1xB2x12s").unpack_from,
-    b"\x81\x00": Struct(">19s5xH1xB2x12s").unpack_from,
-    b"\x86\xdd": Struct(">14s6xBx36s").unpack_from,
+_Shape: TypeAlias = Callable[[bytes], tuple[Any, ...]]
+_Tunnel: TypeAlias = tuple[int, Callable[[bytes, int], tuple[Any, ...]]]
+
+
+def _ipv4(at: int) -> _Shape:
+    """The octets that tell one flow from another in a frame whose IPv4 header begins at `at`: everything before it, version and
+    header length, fragment, protocol, addresses, ports. Lengths, checksums, identification and TTL are left out."""
+    return Struct(f">{at + 1}s5xH1xB2x12s").unpack_from
+
+
+def _ipv6(at: int) -> _Shape:
+    """The same of IPv6: everything before it, next header, addresses, ports."""
+    return Struct(f">{at}s6xBx36s").unpack_from
+
+
+_RAW = (slice(0, 1), {b"\x45": _ipv4(0), b"\x60": _ipv6(0)})
+_IP4, _IP6, _VLAN_TAG = b"\x08\x00", b"\x86\xdd", b"\x81\x00"
+_SHAPES: Mapping[int, tuple[slice, Mapping[bytes, _Shape]]] = {
+    ETHERNET: (slice(12, 14), {_IP4: _ipv4(14), _VLAN_TAG: _ipv4(18), _IP6: _ipv6(14)}),
+    SLL: (slice(14, 16), {_IP4: _ipv4(16), _IP6: _ipv6(16)}),
+    SLL2: (slice(0, 2), {_IP4: _ipv4(20), _IP6: _ipv6(20)}),
+    **dict.fromkeys(RAW, _RAW),
 }
-"""Octets that tell one flow from another, by EtherType: addresses, version and header length, fragment, protocol, ports.
-Lengths, checksums, identification and TTL are left out. Of a shape that says less than it should (IPv4 options, an inner
-EtherType of another kind, IPv6 extensions) every frame is dissected."""
-_TUNNEL = Struct(">42x2s2x5s11x8s").unpack_from
-"""Of GTP-U on Ethernet and plain IPv4: flags and type, TEID and inner version, inner addresses."""
-_PLAIN_TUNNEL = b"\x30\xff"
+"""By link type: where the octets are that name a frame's shape, and the shapes. Frames of other link types, and those of a shape
+that says less than it should (IPv4 options, two VLAN tags, IPv6 extensions), are dissected each."""
+_NO_SHAPES: tuple[slice, Mapping[bytes, _Shape]] = (slice(0), {})
+_TUNNELS: Mapping[bytes, _Tunnel] = {
+    b"\x30\xff": (8, Struct(">2s2x5s5xH1xB2x12s").unpack_from),
+    b"\x34\xff": (16, Struct(">2s2x4s3x2s2x2s5xH1xB2x12s").unpack_from),
+}
+"""By GTP-U flags and message type: where the packet inside begins, and the octets that tell one flow of it from another: TEID,
+the extension header's type and length (5G's PDU session container), and of the IPv4 inside what `_ipv4` takes."""
 
 
 class _Flow:
-    """Frames with the same headers. `closer`: the flow's shape does not tell its frames apart, each needs another look."""
+    """Frames with the same headers. `closer`: its shape does not tell its frames apart, each needs another look; `tunnel`: where
+    GTP-U begins in them, 0 for none. `spoken`: whose contents are examined, the headers or those inside the tunnel."""
 
-    __slots__ = ("closer", "control", "first", "headers", "inner", "last", "octets", "packets")
+    __slots__ = ("closer", "control", "first", "headers", "last", "octets", "packets", "spoken", "tunnel")
 
-    def __init__(self, headers: Headers | None, time: int, closer: bool = False) -> None:
-        self.headers, self.control, self.closer = headers, _examined(headers), closer
+    def __init__(self, headers: Headers | None, time: int, closer: bool = False, tunnel: int = 0) -> None:
+        self.closer, self.tunnel = closer, tunnel
         self.first = self.last = time
         self.packets = self.octets = 0
-        self.inner: dict[tuple[Any, ...], _Flow] | None = None
+        self.about(headers)
+
+    def about(self, headers: Headers | None) -> None:
+        """What its frames' headers say."""
+        self.headers = self.spoken = headers
+        self.control = _examined(headers)
+        if headers and headers.inner and not self.control:
+            self.spoken, self.control = headers.inner, _examined(headers.inner)
 
 
-def _tells_all(shape: tuple[Any, ...], h: Headers) -> bool:
-    """Whether frames of this shape have all the same headers: nothing optional between the fixed ones."""
+def _tells_all(shape: tuple[Any, ...], h: Headers, at: int) -> bool:
+    """Whether frames of this shape have all the same headers: IP where the shape expects it, and nothing optional after it."""
+    if h.ip != at or h.fragment:
+        return False
     if h.kind == IP6:
-        return h.protocol in (TCP, UDP) and shape[1] == h.protocol and not h.vlans
-    return h.kind == IP4 and len(h.vlans) <= 1 and shape[0][-1] == _PLAIN_IP4 and not h.fragment and not h.teid >= 0
+        return h.protocol in (TCP, UDP) and shape[1] == h.protocol
+    return bool(shape[-4][-1] == _PLAIN_IP4)
 
 
 def summarise(stream: BinaryIO) -> CaptureSummary:
     """Add up a capture. Raises NotACapture for any other file."""
     return _Summing(Capture(stream)).run()
+
+
+@dataclass(slots=True)
+class _Connection:
+    """What a client sends on one TCP connection, and who it said it is."""
+
+    stream: MqttStream
+    client: str = ""
 
 
 class _Summing:
@@ -133,9 +179,9 @@ class _Summing:
         self._protocols: Counter[str] = Counter()
         self._control: Counter[str] = Counter()
         self._names: dict[str, dict[str, str]] = {}
-        self._streams: dict[tuple[bytes, int, bytes, int], tuple[MqttStream, list[str]]] = {}
-        self._registrations: Counter[str] = Counter()
-        self._ran: set[str] = set()
+        self._streams: dict[tuple[bytes, int, bytes, int], _Connection] = {}
+        self._registrations: dict[str, Counter[str]] = {}
+        self._room = ROOM
         self._times: Counter[int] = Counter()
         self._width = 1_000_000_000
         self._unread = self._cut = self._decoded = self._midstream = self._tls = 0
@@ -144,7 +190,8 @@ class _Summing:
 
     def run(self) -> CaptureSummary:
         frames = octets = back = last = bucket = in_bucket = 0
-        flows, width, shapes = self._flows, self._width, _SHAPES
+        flows, width, current = self._flows, self._width, -1
+        kind, shapes = _NO_SHAPES
         for time, link, data, length in self._capture:
             frames += 1
             octets += length
@@ -154,8 +201,10 @@ class _Summing:
                 back += 1
             if len(data) < length:
                 self._cut += 1
+            if link != current:
+                current, (kind, shapes) = link, _SHAPES.get(link, _NO_SHAPES)
             try:
-                key = shapes[data[12:14]](data) if link == ETHERNET else None
+                key = shapes[data[kind]](data)
             except (KeyError, StructError):
                 key = None
             flow = flows.get(key)
@@ -190,37 +239,47 @@ class _Summing:
 
     def _look_closer(self, flow: _Flow | None, key: Any, link: int, data: bytes, time: int) -> _Flow:
         """The flow of a frame that its shape alone does not tell: a new one, one in a tunnel, or one with options."""
-        if flow is not None and flow.inner is not None and len(data) >= _TUNNEL_END:
-            inside = _TUNNEL(data)
-            known = flow.inner.get(inside)
-            if known is not None:
-                return known
-            if inside[0] == _PLAIN_TUNNEL and inside[1][-1] == _PLAIN_IP4:
-                self._make_room()
-                known = flow.inner[inside] = _Flow(dissect(link, data), time)
-                self._flows[(key, inside)] = known
-                return known
-        headers = dissect(link, data)
-        if flow is None and key is not None and headers is not None:
-            self._make_room()
-            plain = _tells_all(key, headers)
-            flow = self._flows[key] = _Flow(headers, time, closer=not plain)
-            if plain:
-                return flow
-            if headers.teid >= 0 and key[0][-1] == _PLAIN_IP4 and not headers.vlans and not headers.fragment:
-                flow.inner = {}
-                return self._look_closer(flow, key, link, data, time)
-        name = headers._replace(start=0) if headers else link
+        headers = None
+        if flow is None:
+            headers = dissect(link, data)
+            if key is not None and headers is not None:
+                plain = _tells_all(key, headers, len(key[0]) - (headers.kind == IP4))
+                tunnelled = headers.protocol == UDP and GTP_U in (headers.source_port, headers.target_port)
+                tunnel = headers.start + _UDP_HEADER if plain and tunnelled else 0
+                flow = self._remember(key, _Flow(headers, time, not plain or tunnelled, tunnel))
+                if not flow.closer:
+                    return flow
+        if flow is not None and flow.tunnel and (known := self._look_inside(flow, key, link, data, time)):
+            return known
+        headers = headers or dissect(link, data)
+        name = _named(headers) if headers else link
         known = self._flows.get(name)
         if known is None:
-            self._make_room()
-            known = self._flows[name] = _Flow(headers, time)
-        known.headers = headers  # where its payload begins may differ
+            return self._remember(name, _Flow(headers, time))
+        known.about(headers)  # where something begins may differ
         return known
 
-    def _make_room(self) -> None:
+    def _look_inside(self, outer: _Flow, key: Any, link: int, data: bytes, time: int) -> _Flow | None:
+        """The flow of a packet in a tunnel, None where nothing plain is inside."""
+        at = outer.tunnel
+        try:
+            begins, take = _TUNNELS[data[at : at + 2]]
+            inside = take(data, at)
+        except (KeyError, StructError):
+            return None
+        if known := self._flows.get((key, inside)):
+            return known
+        headers = dissect(link, data)
+        inner = headers.inner if headers else None
+        if inner and inner.kind == IP4 and _tells_all(inside, inner, at + begins):
+            return self._remember((key, inside), _Flow(headers, time))
+        return None
+
+    def _remember(self, name: Any, flow: _Flow) -> _Flow:
         if len(self._flows) >= FLOWS:
             self._fold()
+        self._flows[name] = flow
+        return flow
 
     def _fold(self) -> None:
         """Add up what the flows counted, and forget them."""
@@ -252,19 +311,24 @@ class _Summing:
     ) -> None:
         seen = table.get(name)
         if seen is None:
-            if len(table) >= MOST:
+            if len(table) >= MOST or self._room < 0:
                 self._full.add(sort)
                 return
             seen = table[name] = Seen(counts[0], counts[1])
+            self._room -= IDENTITY + len(name)
         seen.add(*counts)
-        if peer and len(seen.peers) < MOST // 100:
+        if peer and peer not in seen.peers:
+            if self._room < 0:
+                self._full.add("对应关系")
+                return
             seen.peers.add(peer)
+            self._room -= PEER + len(peer)
 
     def _examine(self, flow: _Flow, time: int, data: bytes) -> None:
-        headers = flow.headers
+        headers = flow.spoken
         if headers is None:
             return
-        if flow.control == "MQTT":
+        if flow.control == MQTT:
             self._mqtt(headers, time, data)
             return
         if self._decoded >= DECODED:
@@ -277,41 +341,41 @@ class _Summing:
     def _note(self, message: ControlMessage) -> None:
         self._control[f"{message.protocol} {message.name}"] += 1
         if message.registers:
-            self._registrations[message.where] += 1
-        if message.ran_id:
-            self._ran.add(message.ran_id)
+            self._registrations.setdefault(message.where, Counter())[message.terminal] += 1
         for identity, facts in message.identities:
             if identity in self._names or len(self._names) < MOST:
                 self._names.setdefault(identity, {}).update(facts)
 
     def _mqtt(self, h: Headers, time: int, data: bytes) -> None:
-        payload = data[h.start :]
-        if not payload:
-            return
-        if MQTT_TLS in (h.source_port, h.target_port) and payload[0] in (0x14, 0x15, 0x16, 0x17):
+        octets = payload(h, data)
+        if h.target_port == MQTT_TLS and octets[:1] in _TLS_RECORDS:
             self._tls += 1
             return
         way = (h.source_ip, h.source_port, h.target_ip, h.target_port)
-        known = self._streams.get(way)
-        if known is None:
-            if len(self._streams) >= STREAMS:
-                self._full.add("MQTT 连接")
-                return
-            known = self._streams[way] = (MqttStream(), [])
-        stream, client = known
-        from_client = h.target_port in MQTT_PORTS
-        for said in stream.feed(payload):
+        if octets:
+            known = self._streams.get(way)
+            if known is None:
+                if len(self._streams) >= STREAMS:
+                    self._full.add("MQTT 连接")
+                    return
+                known = self._streams[way] = _Connection(MqttStream())
+            sequence = int.from_bytes(data[h.start + 4 : h.start + 8], "big")
+            self._listen(known, h, time, sequence, octets)
+        if len(data) > h.start + _TCP_FLAGS and data[h.start + _TCP_FLAGS] & _TCP_ENDS:
+            self._streams.pop(way, None)
+
+    def _listen(self, connection: _Connection, h: Headers, time: int, sequence: int, octets: bytes) -> None:
+        for said in connection.stream.segment(sequence, octets):
             if said.kind == CONNECT:
-                client[:] = [said.name]
+                connection.client = said.name
                 self._count(self._clients, "MQTT 客户端号", said.name, (time, time, 0, 0), _ip(h.source_ip))
-            elif from_client:
-                self._count(
-                    self._topics, "MQTT 主题", said.name, (time, time, 1, said.octets), client[0] if client else ""
-                )
-                if client:
-                    self._count(self._clients, "MQTT 客户端号", client[0], (time, time, 1, said.octets), "")
-                else:
-                    self._midstream += 1
+                continue
+            message = (time, time, 1, said.octets)
+            self._count(self._topics, "MQTT 主题", said.name, message, connection.client)
+            if connection.client:
+                self._count(self._clients, "MQTT 客户端号", connection.client, message, "")
+            else:
+                self._midstream += 1
 
     def _told(self, frames: int, octets: int, last: int, back: int) -> CaptureSummary:
         times = tuple(sorted((slot * self._width, number) for slot, number in self._times.items() if number))
@@ -350,11 +414,16 @@ class _Summing:
                 yield warning(
                     "CAP-V05", f"一个 MAC {mac} 用了 {len(seen.peers)} 个 IP 地址：路由器、网关，或一台主机扮演多台设备"
                 )
-        for place, number in self._registrations.most_common(1):
-            if number >= MANY // 5 and len(self._ran) <= max(1, number // 5):
-                yield warning(
-                    "CAP-V06", f"{place} 注册 {number} 次，终端标识只有 {max(1, len(self._ran))} 个：反复注册的是同一台"
-                )
+        unknown = sum(terminals.pop("", 0) for terminals in self._registrations.values())
+        busy = [(t.total(), place, len(t)) for place, t in self._registrations.items() if t.total() >= AGAIN]
+        for number, place, terminals in sorted(busy, reverse=True):
+            if terminals <= number // 5:
+                text = f"{place} 注册 {number} 次，终端标识只有 {terminals} 个：反复注册的是同一批"
+                yield warning("CAP-V06", text)
+                break
+        if unknown >= AGAIN:
+            text = f"有 {unknown} 次注册看不出是几个终端（标识加密或是临时的，或没装 yanshou[ngap]），不能当作终端数"
+            yield warning("CAP-V06", text)
         old = sorted(name for name in FOUR_G if any(c.startswith(name + " ") for c in self._control))
         new = sorted(name for name in FIVE_G if any(c.startswith(name + " ") for c in self._control))
         if old:
@@ -376,9 +445,15 @@ def _examined(headers: Headers | None) -> str:
     """Which closer look a frame deserves, "" for none."""
     if headers is None:
         return ""
-    if headers.protocol == TCP and MQTT_PORTS & {headers.source_port, headers.target_port}:
-        return "MQTT"
+    if headers.protocol == TCP and headers.target_port in MQTT_PORTS:
+        return MQTT
     return control_of(headers)
+
+
+def _named(h: Headers) -> Headers:
+    """Headers without the places where they begin: the name of a flow."""
+    inner = h.inner and h.inner._replace(ip=0, start=0)
+    return h._replace(ip=0, start=0, inner=inner)
 
 
 def _ip(address: bytes) -> str:

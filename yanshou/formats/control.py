@@ -1,7 +1,8 @@
 """Control packets, decoded: who is behind an address (ARP, DHCP, LLDP), and what a mobile core is told (PFCP, GTP-C, NGAP, S1AP).
 
-It is for the few frames that the fast path selects. scapy dissects, and only its layers are imported, never its side that
-sends. It must never raise for what a packet contains: such a packet is named and not read.
+It is for the few frames that the fast path selects. scapy dissects: only its layers are imported here, nothing of it that
+sends is ever called (its layers load that part themselves, and read this host's interfaces from the kernel as they do). It must
+never raise for what a packet contains: such a packet is named and not read.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from yanshou.formats.ngap import read_ngap
-from yanshou.formats.packets import ARP, ICMP, ICMP6, IP4, IP6, LLDP, SCTP, TCP, UDP, Headers
+from yanshou.formats.packets import ARP, ICMP, ICMP6, IP4, IP6, LLDP, SCTP, TCP, UDP, Headers, payload
 
 _PORTS = {(UDP, 67): "DHCP", (UDP, 68): "DHCP", (UDP, 8805): "PFCP", (UDP, 2123): "GTP-C"}
 _DIAMETER = 3868
@@ -21,6 +22,8 @@ _SERVICES = {
     (TCP, 102): "S7", (UDP, 47808): "BACnet", (TCP, 80): "HTTP", (TCP, 443): "HTTPS", (UDP, 53): "DNS",
     (UDP, 161): "SNMP", (UDP, 862): "STAMP", (TCP, 3868): "Diameter", **_PORTS,
 }  # fmt: skip
+_BEGINNING = 0x02
+"""Flag of an SCTP DATA chunk with which a message begins."""
 _NGAP, _S1AP, _DIAMETERS = 60, 18, (46, 47)
 """SCTP payload protocol identifiers (IANA)."""
 
@@ -28,14 +31,14 @@ _NGAP, _S1AP, _DIAMETERS = 60, 18, (46, 47)
 class ControlMessage(NamedTuple):
     """One message: what it is, between whom, and the identities that it ties together (identity -> {what: value}).
 
-    `registers`: it is a terminal's request to be let in. `ran_id`: the terminal as the message names it.
+    `registers`: it is a terminal's request to be let in. `terminal`: its permanent identity, "" where the message does not tell.
     """
 
     protocol: str
     name: str
     where: str = ""
     registers: bool = False
-    ran_id: str = ""
+    terminal: str = ""
     identities: tuple[tuple[str, Mapping[str, str]], ...] = ()
 
 
@@ -49,7 +52,7 @@ def control_of(h: Headers) -> str:
     """Which decoder a frame needs, "" for none."""
     if h.kind in (ARP, LLDP):
         return _KINDS[h.kind]
-    if h.protocol == SCTP:
+    if h.protocol == SCTP and h.source_port >= 0:
         return "SCTP"
     if h.protocol == TCP and _DIAMETER in (h.source_port, h.target_port):
         return "Diameter"
@@ -58,25 +61,24 @@ def control_of(h: Headers) -> str:
 
 def decode(kind: str, h: Headers, data: bytes) -> Iterator[ControlMessage]:
     """What a control packet says. One that cannot be decoded is one message called 无法解析."""
-    payload = data[h.start :]
     try:
-        yield from _DECODERS[kind](h, payload)
+        yield from _DECODERS[kind](h, payload(h, data))
     except Exception:  # scapy meets what somebody else wrote: whatever it stumbles over, the packet is only named
         yield ControlMessage(kind, "无法解析")
 
 
-def _arp(_h: Headers, payload: bytes) -> Iterator[ControlMessage]:
+def _arp(_h: Headers, octets: bytes) -> Iterator[ControlMessage]:
     from scapy.layers.l2 import ARP as Packet
 
-    arp: Any = Packet(payload)
+    arp: Any = Packet(octets)
     said = ((str(arp.hwsrc), {"ip": str(arp.psrc)}),) if str(arp.psrc) != "0.0.0.0" else ()
     yield ControlMessage("ARP", "应答" if arp.op == 2 else "询问", identities=said)
 
 
-def _dhcp(_h: Headers, payload: bytes) -> Iterator[ControlMessage]:
+def _dhcp(_h: Headers, octets: bytes) -> Iterator[ControlMessage]:
     from scapy.layers.dhcp import BOOTP, DHCP, DHCPTypes
 
-    bootp: Any = BOOTP(payload)
+    bootp: Any = BOOTP(octets)
     options = {o[0]: o[1] for o in bootp[DHCP].options if isinstance(o, tuple)} if DHCP in bootp else {}
     facts = {}
     for option, name in (("hostname", "hostname"), ("vendor_class_id", "vendor"), ("client_id", "client_id")):
@@ -90,10 +92,10 @@ def _dhcp(_h: Headers, payload: bytes) -> Iterator[ControlMessage]:
     yield ControlMessage("DHCP", str(kind), identities=((bytes(bootp.chaddr)[:6].hex(":"), facts),))
 
 
-def _lldp(h: Headers, payload: bytes) -> Iterator[ControlMessage]:
+def _lldp(h: Headers, octets: bytes) -> Iterator[ControlMessage]:
     from scapy.contrib.lldp import LLDPDU, LLDPDUChassisID, LLDPDUSystemName
 
-    unit: Any = LLDPDU(payload)
+    unit: Any = LLDPDU(octets)
     facts = {}
     if LLDPDUChassisID in unit:
         raw = unit[LLDPDUChassisID].id
@@ -103,48 +105,50 @@ def _lldp(h: Headers, payload: bytes) -> Iterator[ControlMessage]:
     yield ControlMessage("LLDP", "通告", identities=((h.source.hex(":"), facts),))
 
 
-def _pfcp(h: Headers, payload: bytes) -> Iterator[ControlMessage]:
+def _pfcp(h: Headers, octets: bytes) -> Iterator[ControlMessage]:
     from scapy.contrib.pfcp import PFCP, IE_UE_IP_Address
 
-    message: Any = PFCP(payload)
+    message: Any = PFCP(octets)
     found = []
     layer = message.getlayer(IE_UE_IP_Address)
     if layer is not None and getattr(layer, "ipv4", None):
         found.append((str(layer.ipv4), {"session": f"{h.target_ip.hex()}/{getattr(message, 'seid', None) or 0:x}"}))
-    name = PFCP.fields_desc[5].i2repr(message, message.message_type) if payload else "?"
+    name = PFCP.fields_desc[5].i2repr(message, message.message_type) if octets else "?"
     yield ControlMessage("PFCP", str(name), identities=tuple(found))
 
 
-def _gtp_c(_h: Headers, payload: bytes) -> Iterator[ControlMessage]:
-    version = payload[0] >> 5
+def _gtp_c(_h: Headers, octets: bytes) -> Iterator[ControlMessage]:
+    version = octets[0] >> 5
     if version == 2:
         from scapy.contrib.gtp_v2 import GTPHeader
 
-        message: Any = GTPHeader(payload)
+        message: Any = GTPHeader(octets)
         yield ControlMessage("GTPv2-C", message.sprintf("%GTPHeader.gtp_type%"))
     else:
-        yield ControlMessage(f"GTPv{version}-C", f"类型 {payload[1]}")
+        yield ControlMessage(f"GTPv{version}-C", f"类型 {octets[1]}")
 
 
-def _diameter(_h: Headers, payload: bytes) -> Iterator[ControlMessage]:
-    if payload:
-        yield ControlMessage("Diameter", f"命令 {int.from_bytes(payload[5:8], 'big')}")
+def _diameter(_h: Headers, octets: bytes) -> Iterator[ControlMessage]:
+    if octets:
+        yield ControlMessage("Diameter", f"命令 {int.from_bytes(octets[5:8], 'big')}")
 
 
-def _sctp(h: Headers, payload: bytes) -> Iterator[ControlMessage]:
+def _sctp(h: Headers, octets: bytes) -> Iterator[ControlMessage]:
     """DATA chunks (RFC 9260 section 3.3.1) by their payload protocol identifier."""
     at = 0
     where = f"{_address(h.source_ip)}→{_address(h.target_ip)}"
-    while at + 4 <= len(payload):
-        kind, size = payload[at], int.from_bytes(payload[at + 2 : at + 4], "big")
+    while at + 4 <= len(octets):
+        kind, size = octets[at], int.from_bytes(octets[at + 2 : at + 4], "big")
         if size < 4:
             return
-        if kind == 0 and size > 16:
-            ppid = int.from_bytes(payload[at + 12 : at + 16], "big")
-            user = payload[at + 16 : at + size]
+        if kind == 0 and octets[at + 1] & _BEGINNING and size > 16:
+            ppid = int.from_bytes(octets[at + 12 : at + 16], "big")
+            user = octets[at + 16 : at + size]
             if ppid == _NGAP:
                 read = read_ngap(user)
-                yield ControlMessage("NGAP", read.procedure, where, read.registers, read.terminal, read.identities)
+                temporary = any(facts.get("guti") == read.terminal for _, facts in read.identities)
+                terminal = "" if temporary else read.terminal
+                yield ControlMessage("NGAP", read.procedure, where, read.registers, terminal, read.identities)
             elif ppid == _S1AP:
                 yield ControlMessage("S1AP", f"过程 {user[1] if len(user) > 1 else '?'}", where)
             elif ppid in _DIAMETERS:

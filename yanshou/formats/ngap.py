@@ -17,7 +17,8 @@ _PROCEDURES = {
 }  # fmt: skip
 _INITIAL_UE_MESSAGE = 15
 _NAS_PDU, _AMF_UE, _RAN_UE = 38, 10, 85
-_MOBILE_IDENTITY = "5GSID"
+_IDENTITIES = {"5GSID": 2, "IMEISV": 3}
+"""Elements that hold a mobile identity, and the octets of tag and length before it."""
 
 
 class Ngap(NamedTuple):
@@ -75,41 +76,36 @@ def _identities(data: bytes) -> dict[str, str]:
 
 
 def _nas(data: bytes) -> dict[str, str]:
+    """The mobile identity that a NAS message carries in the clear."""
     from pycrate_mobile.NAS5G import parse_NAS5G
 
     try:
         message, error = parse_NAS5G(data, inner=True)
-        if error or message is None:
-            return {}
-        identity = (
-            message[_MOBILE_IDENTITY]["V"] if "V" in message[_MOBILE_IDENTITY]._by_name else message[_MOBILE_IDENTITY]
-        )
-        value = identity.get_val_d() if hasattr(identity, "get_val_d") else {}
-    except Exception:  # ciphered, or a message without a mobile identity
-        return {}
-    return _named(value)
-
-
-def _named(value: Any) -> dict[str, str]:
-    """SUPI from a SUCI with the null scheme, GUTI or IMEI, whichever a mobile identity holds."""
-    flat = _flat(value)
-    out = {}
-    if "MSIN" in flat:
-        out["supi"] = f"{flat.get('PLMN', '')}-{flat['MSIN']}"
-    elif "Output" in flat and "PLMN" in flat:
-        out["supi"] = f"{flat['PLMN']}-{flat['Output']}"
-    if "5GTMSI" in flat:
-        out["guti"] = str(flat["5GTMSI"])
-    return out
-
-
-def _flat(value: Any) -> dict[str, str]:
-    if not isinstance(value, dict):
+        found = {} if error else {e._name: e.to_bytes() for e in message if e._name in _IDENTITIES}
+    except Exception:  # ciphered, or damaged
         return {}
     out: dict[str, str] = {}
-    for key, inner in value.items():
-        if isinstance(inner, dict):
-            out |= _flat(inner)
-        else:
-            out[str(key)] = inner.hex() if isinstance(inner, bytes) else str(inner)
+    for element, octets in found.items():
+        out |= mobile_identity(octets[_IDENTITIES[element] :])
     return out
+
+
+def mobile_identity(octets: bytes) -> dict[str, str]:
+    """A 5GS mobile identity (TS 24.501 section 9.11.3.4): the SUPI of a SUCI with the null scheme, the GUTI, or the IMEI(SV).
+
+    A concealed SUCI names nobody: it is another one each time.
+    """
+    kind = octets[0] & 0x07 if octets else 0
+    if kind == 1 and octets[0] >> 4 == 0 and len(octets) > 8 and octets[6] & 0x0F == 0:
+        plmn = _digits(octets[1:4])  # MCC 1-2-3, then MNC 3 (filler for two digits), 1, 2
+        return {"supi": plmn[:3] + plmn[4:] + plmn[3].strip("f") + _digits(octets[8:]).rstrip("f")}
+    if kind == 2 and len(octets) >= 11:
+        return {"guti": octets[1:11].hex()}
+    if kind in (3, 5):
+        return {"imei": (f"{octets[0] >> 4:x}" + _digits(octets[1:])).rstrip("f")}
+    return {}
+
+
+def _digits(octets: bytes) -> str:
+    """Semi-octets, low one first."""
+    return "".join(f"{octet & 0x0F:x}{octet >> 4:x}" for octet in octets)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 ETHERNET, NULL, RAW_IP, LOOP, SLL, RAW_101, SLL2, IPV4, IPV6 = 1, 0, 12, 108, 113, 101, 276, 228, 229
 """Link types (tcpdump.org/linktypes.html). 12 and 14 are what some systems call raw IP."""
-_RAW = frozenset({RAW_IP, 14, RAW_101, IPV4, IPV6})
+RAW = frozenset({RAW_IP, 14, RAW_101, IPV4, IPV6})
 ARP, LLDP, IP4, IP6 = 0x0806, 0x88CC, 0x0800, 0x86DD
 _VLAN = frozenset({0x8100, 0x88A8, 0x9100})
 _PPPOE = 0x8864
@@ -18,11 +18,13 @@ GTP_U = 2152
 _EXTENSIONS = frozenset({0, 43, 60, 135})
 _FRAGMENT, _AUTHENTICATION = 44, 51
 _MOST_HEADERS = 16
+_UDP_HEADER, _TCP_HEADER, _SCTP_HEADER = 8, 20, 12
 
 
 class Headers(NamedTuple):
-    """One frame's headers. Addresses are octets, b"" where there is none; numbers are -1. `start`: where the payload begins.
+    """One frame's headers. Addresses are octets, b"" where there is none; numbers are -1.
 
+    `ip`: where the IP header begins; `start`: where that begins which it (or, without IP, the link) carries.
     `inner` are the headers of the packet that a GTP-U tunnel carries, with its `teid`.
     """
 
@@ -35,6 +37,7 @@ class Headers(NamedTuple):
     protocol: int = -1
     source_port: int = -1
     target_port: int = -1
+    ip: int = -1
     start: int = 0
     fragment: bool = False
     teid: int = -1
@@ -59,7 +62,7 @@ def dissect(link: int, data: bytes) -> Headers | None:
             return None
         kind, at = int.from_bytes(data[0:2], "big"), 20
         source = data[12 : 12 + min(data[11], 6)]
-    elif link in _RAW:
+    elif link in RAW:
         kind, at = _by_version(data), 0
     elif link in (NULL, LOOP):
         kind, at = _by_version(data[4:]), 4
@@ -71,6 +74,24 @@ def dissect(link: int, data: bytes) -> Headers | None:
     if kind == _PPPOE and len(data) > at + 8:
         kind, at = _by_version(data[at + 8 :]), at + 8
     return _network(Headers(source, target, vlans, kind, start=at), data)
+
+
+def payload(h: Headers, data: bytes) -> bytes:
+    """What the transport carries, as far as it was captured: without TCP options, and without the padding of a short frame."""
+    at, end = h.start, len(data)
+    if h.kind == IP4 and h.ip >= 0:
+        end = h.ip + int.from_bytes(data[h.ip + 2 : h.ip + 4], "big")
+    elif h.kind == IP6 and h.ip >= 0:
+        end = h.ip + 40 + int.from_bytes(data[h.ip + 4 : h.ip + 6], "big")
+    if end <= at:  # no length: the network card was to fill it in
+        end = len(data)
+    if h.source_port >= 0:
+        at += {UDP: _UDP_HEADER, SCTP: _SCTP_HEADER}.get(h.protocol) or _tcp_header(data, at)
+    return data[at:end]
+
+
+def _tcp_header(data: bytes, at: int) -> int:
+    return max(_TCP_HEADER, (data[at + 12] >> 4) * 4) if len(data) > at + 12 else _TCP_HEADER
 
 
 def _by_version(data: bytes) -> int:
@@ -85,7 +106,7 @@ def _network(found: Headers, data: bytes) -> Headers:
         part = int.from_bytes(data[at + 6 : at + 8], "big")
         found = found._replace(
             source_ip=data[at + 12 : at + 16], target_ip=data[at + 16 : at + 20], protocol=data[at + 9],
-            start=end, fragment=bool(part & 0x3FFF),
+            ip=at, start=end, fragment=bool(part & 0x3FFF),
         )  # fmt: skip
         return found if part & 0x1FFF else _transport(found, data)
     if found.kind == IP6 and len(data) >= at + 40 and data[at] >> 4 == 6:
@@ -103,13 +124,13 @@ def _network(found: Headers, data: bytes) -> Headers:
                 if later:
                     return found._replace(
                         source_ip=data[at + 8 : at + 24], target_ip=data[at + 24 : at + 40], protocol=protocol,
-                        start=end, fragment=True,
+                        ip=at, start=end, fragment=True,
                     )  # fmt: skip
             else:
                 break
         found = found._replace(
-            source_ip=data[at + 8 : at + 24], target_ip=data[at + 24 : at + 40], protocol=protocol, start=end,
-            fragment=fragment,
+            source_ip=data[at + 8 : at + 24], target_ip=data[at + 24 : at + 40], protocol=protocol,
+            ip=at, start=end, fragment=fragment,
         )  # fmt: skip
         return _transport(found, data)
     return found
@@ -120,16 +141,12 @@ def _transport(found: Headers, data: bytes) -> Headers:
     if found.protocol not in (TCP, UDP, SCTP) or len(data) < at + 8:
         return found
     ports = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
-    size = {UDP: 8, SCTP: 12}.get(found.protocol) or (data[at + 12] >> 4) * 4 if len(data) > at + 12 else 8
-    found = found._replace(source_port=ports[0], target_port=ports[1], start=at + size)
-    if found.protocol == UDP and GTP_U in ports:
-        return _tunnel(found, data)
-    return found
+    found = found._replace(source_port=ports[0], target_port=ports[1])
+    return _tunnel(found, data, at + _UDP_HEADER) if found.protocol == UDP and GTP_U in ports else found
 
 
-def _tunnel(found: Headers, data: bytes) -> Headers:
+def _tunnel(found: Headers, data: bytes, at: int) -> Headers:
     """GTP-U (3GPP TS 29.281 section 5): a G-PDU (message type 255) carries a packet after header and extensions."""
-    at = found.start
     if len(data) < at + 8 or data[at] >> 5 != 1:
         return found
     found = found._replace(teid=int.from_bytes(data[at + 4 : at + 8], "big"))

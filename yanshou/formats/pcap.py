@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 Frame: TypeAlias = tuple[int, int, bytes, int]
 """(time as UTC ns, link type, captured octets, original length). A plain tuple: there are millions."""
@@ -28,9 +28,13 @@ _CLASSIC = {
 }
 _SECTION = b"\x0a\x0d\x0d\x0a"
 _INTERFACE, _PACKET, _SIMPLE, _STATISTICS, _ENHANCED = 1, 2, 3, 5, 6
-_BYTE_ORDER = 0x1A2B3C4D
+_BYTE_ORDER, _LITTLE = 0x1A2B3C4D, b"\x4d\x3c\x2b\x1a"
+_PAYLOAD, _SMALLEST = 28, 32
+"""Where the octets begin in an enhanced packet block, and the length of an empty one."""
 _OPTION_TSRESOL, _OPTION_TSOFFSET, _OPTION_DROPPED = 9, 14, 5
 _SECOND = 1_000_000_000
+_LATEST = 1 << 63
+"""UTC ns from here on (the year 2262) are no time of a capture."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,20 @@ class NotACapture(ValueError):
     """The first octets are those of no capture."""
 
 
-@dataclass(frozen=True)
-class _Interface:
+class _Interface(NamedTuple):
+    """What a pcapng file says of one interface. `ticks` a second; `offset`: ns to add."""
+
     link: int
     snaplen: int
     ticks: int
-    offset_s: int
+    offset: int
 
     def time(self, high: int, low: int) -> int:
-        """A 64-bit time stamp of this interface as UTC ns."""
-        value = high << 32 | low
-        ns = value * (_SECOND // self.ticks) if _SECOND % self.ticks == 0 else value * _SECOND // self.ticks
-        return ns + self.offset_s * _SECOND
+        """A 64-bit time stamp of this interface as UTC ns. Raises OverflowError for what is no time."""
+        ns = (high << 32 | low) * _SECOND // self.ticks + self.offset
+        if not 0 <= ns < _LATEST:
+            raise OverflowError(ns)
+        return ns
 
 
 class Capture:
@@ -141,12 +147,12 @@ class Capture:
     def _blocks(self) -> Iterator[Frame]:
         """pcapng: blocks that say their length at both ends; sections may differ in byte order."""
         order, interfaces = "<", list[_Interface]()
+        packet, trailer = struct.Struct(order + "7I"), struct.Struct(order + "I")
         while self._have(12):
-            kind_bytes = self._buffer[self._at : self._at + 4]
-            if kind_bytes == _SECTION:
-                magic = struct.unpack_from("<I", self._buffer, self._at + 8)[0]
-                order = "<" if magic == _BYTE_ORDER else ">"
-                if struct.unpack_from(order + "I", self._buffer, self._at + 8)[0] != _BYTE_ORDER:
+            if self._buffer[self._at : self._at + 4] == _SECTION:
+                order = "<" if self._buffer[self._at + 8 : self._at + 12] == _LITTLE else ">"
+                packet, trailer = struct.Struct(order + "7I"), struct.Struct(order + "I")
+                if trailer.unpack_from(self._buffer, self._at + 8)[0] != _BYTE_ORDER:
                     self._break("节头的字节序标记不对")
                     return
                 interfaces = []
@@ -158,7 +164,7 @@ class Capture:
                 self._break("末尾的块不完整（文件被截断）")
                 return
             body = self._buffer[self._at + 8 : self._at + length - 4]
-            if struct.unpack_from(order + "I", self._buffer, self._at + length - 4)[0] != length:
+            if trailer.unpack_from(self._buffer, self._at + length - 4)[0] != length:
                 self._break("块首尾的长度不一致")
                 return
             try:
@@ -167,8 +173,27 @@ class Capture:
                 self._break("块的内容不完整或自相矛盾")
                 return
             self._at += length
-            if frame is not None:
-                yield frame
+            if frame is None:
+                continue
+            yield frame
+            buffer, at, end = self._buffer, self._at, len(self._buffer)
+            number, unit, link, offset = -1, 0, 0, 0
+            while at + _SMALLEST <= end:  # the hot loop: packets of interfaces with whole nanoseconds, in this buffer
+                kind, length, where, high, low, captured, original = packet.unpack_from(buffer, at)
+                stop = at + length
+                if kind != _ENHANCED or stop > end or length & 3 or captured > length - _SMALLEST:
+                    break
+                if where != number:
+                    if where >= len(interfaces) or _SECOND % interfaces[where].ticks:
+                        break
+                    number, (link, _, ticks, offset) = where, interfaces[where]
+                    unit = _SECOND // ticks
+                time = (high << 32 | low) * unit + offset
+                if not 0 <= time < _LATEST or trailer.unpack_from(buffer, stop - 4)[0] != length:
+                    break
+                yield time, link, buffer[at + _PAYLOAD : at + _PAYLOAD + captured], original
+                at = stop
+            self._at = at
         if self._have(1):
             self._break("末尾的块不完整（文件被截断）")
 
@@ -189,8 +214,8 @@ class Capture:
             told = dict(_options(body[8:], order))
             resolution = told.get(_OPTION_TSRESOL, b"\x06")[0]
             ticks = 2 ** (resolution & 0x7F) if resolution & 0x80 else 10**resolution
-            offset = told.get(_OPTION_TSOFFSET, bytes(8))
-            interfaces.append(_Interface(link, snaplen, ticks, struct.unpack(order + "q", offset[:8])[0]))
+            (offset,) = struct.unpack(order + "q", told.get(_OPTION_TSOFFSET, bytes(8))[:8])
+            interfaces.append(_Interface(link, snaplen, ticks, offset * _SECOND))
             self.links.add(link)
             self.snaplen = max(self.snaplen, snaplen)
         elif kind == _STATISTICS:
