@@ -236,17 +236,26 @@ def run(
     subject: Annotated[list[str] | None, typer.Option("--subject", help="只测这些受检对象")] = None,
     condition: Annotated[list[str] | None, typer.Option("--condition", help="只测这些工况")] = None,
     again: Annotated[bool, typer.Option("--again", help="对 --only 的指标再用掉计划内的一次")] = False,
+    from_: Annotated[
+        list[Path] | None,
+        typer.Option("--from", help="收入采集包录的文件夹（见 yanshou kit），不在本机测量；可多次给出"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """按冻结的计划测量;已完成的保留,被中断的另起一次。"""
     from yanshou.harness.assess import exit_verdict
-    from yanshou.harness.engine import Selection, run_case
+    from yanshou.harness.engine import run_case
+    from yanshou.harness.intake import take_in
+    from yanshou.harness.recording import EVERYTHING, Selection
     from yanshou.show import TerminalObserver, conclusion, console, result_table
 
     place = _case_folder(folder)
     out = console(stderr=as_json)
     selection = Selection(only or (), subject or (), condition or (), again)
-    summary = run_case(place, TerminalObserver(out), selection)
+    if from_ and selection != EVERYTHING:
+        remedy = "先 yanshou run 案卷 --from 文件夹，再另行测量"
+        raise UserError(Problem("E-FROM", "--from 收入文件夹里的全部运行，不与其他选择同用", remedy))
+    summary = take_in(place, from_) if from_ else run_case(place, TerminalObserver(out), selection)
     record = summary.record
     if as_json:
         _print_json(record)
@@ -258,6 +267,27 @@ def run(
         head = f"台账 {ledger['records']} 条，末端 {ledger['head'][:16]} → 请见证人抄录，事后删改尾部即可发现"
         out.print(head, markup=False, soft_wrap=True)
     _leave(ExitCode.INTERNAL if summary.crashed else exit_verdict(record))
+
+
+@app.command()
+def kit(
+    probe: Annotated[str, typer.Argument(help="仪器名，如 rtt")],
+    folder: Folder = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="采集包文件")] = Path("kit.pyz"),
+    as_json: AsJson = False,
+) -> None:
+    """做采集包:在只有 Python 3.8 的终端上录证据,带回用 run --from 收入。"""
+    from yanshou.kit.build import make_kit
+
+    made = make_kit(_case_folder(folder), probe, output)
+    if as_json:
+        names = [[job.indicator, job.condition] for job in made.jobs]
+        _print_json({"file": str(made.path), "sha256": made.sha256, "jobs": names})
+        return
+    typer.echo(f"采集包：{made.path} sha256:{made.sha256}，可录 {len(made.jobs)} 项")
+    for job in made.left_out:
+        typer.echo(f"不能在终端上录：{job.indicator} {job.condition or ''}".rstrip())
+    typer.echo(f"→ 复制到终端，核对摘要后运行 python3 {made.path.name} --list")
 
 
 @app.command()
@@ -351,6 +381,26 @@ def reflect(
         sys.stdout.flush()
 
     run_reflector(bind, port, key=secret, delay_s=delay / 1000, ready=ready)
+
+
+@app.command("load-worker")
+def load_worker(
+    master: Annotated[str, typer.Option("--master", help="主控机 主机:端口，即案卷里的 master_host 与 master_port")],
+    credentials: Annotated[
+        Path | None,
+        typer.Option("--credentials", help="凭据文件：第一行用户名，第二行口令；口令不经网络传送，每台各放一份"),
+    ] = None,
+) -> None:
+    """负载的又一台主机:等主控机(yanshou run)派活,发完即止。Ctrl-C 结束。"""
+    from yanshou.probes.load.capture import work
+
+    host, _, port = master.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise UserError(Problem("E-MASTER", f"--master {master} 看不懂", "写成 主机:端口，如 192.0.2.7:5557"))
+    typer.echo(f"等待主控机 {master}")
+    sys.stdout.flush()
+    if work(host, int(port), credentials):
+        raise UserError(Problem("E-MASTER", f"没有等到主控机 {master}，或负载中断", "检查地址、防火墙与凭据文件后重试"))
 
 
 @key_app.command("new")

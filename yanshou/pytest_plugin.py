@@ -99,7 +99,8 @@ class IndicatorItem(pytest.Item):
 
     def runtest(self) -> None:
         """Run what is due for this indicator and fail unless it is 符合."""
-        from yanshou.harness.engine import Selection, run_case
+        from yanshou.harness.engine import run_case
+        from yanshou.harness.recording import Selection
 
         summary = run_case(self._folder, selection=Selection([self.name]))
         finding = next(f for f in summary.record["findings"] if f["indicator"] == self.name)

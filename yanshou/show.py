@@ -217,4 +217,5 @@ def status_lines(state: Any) -> Iterable[str]:
         what = run.indicator or f"校准 {run.meta['probe']}"
         subject = "".join(f" [{x}]" for x in (run.subject, run.condition) if x)
         tail = " · 有未确认的尾部" if run.tail else ""
-        yield f"{run.number:04d} {what}{subject} {word} {run.size} 字节{tail} {run.status_reason}".rstrip()
+        place = f" · 采集包在 {run.meta['host'].get('主机')} 上录" if run.origin else ""
+        yield f"{run.number:04d} {what}{subject} {word} {run.size} 字节{tail}{place} {run.status_reason}".rstrip()

@@ -11,9 +11,10 @@ import pytest
 from yanshou.harness import engine
 from yanshou.harness.assess import load_state
 from yanshou.harness.basics import UserError
-from yanshou.harness.engine import Selection, draft, freeze_case, run_case
+from yanshou.harness.engine import draft, freeze_case, run_case
 from yanshou.harness.plan import plan_from_json, weakens
-from yanshou.harness.units import in_window, parse_window
+from yanshou.harness.recording import Selection
+from yanshou.harness.windows import in_window, parse_window
 
 CASE = """yanshou: 1
 list: wuhan-2024

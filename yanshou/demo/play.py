@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from yanshou.harness.basics import ExitCode, Json, Problem, UserError
-from yanshou.harness.engine import Observer, Selection, freeze_case, run_case
+from yanshou.harness.engine import Observer, freeze_case, run_case
 from yanshou.harness.envelope import Role
 from yanshou.harness.keys import load_private, new_key, public_path
 from yanshou.harness.plan import Plan
+from yanshou.harness.recording import Selection
 from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
 from yanshou.harness.verify import verify
 from yanshou.reports.render import render

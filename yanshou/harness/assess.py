@@ -36,9 +36,10 @@ from yanshou.harness.judge import (
 )
 from yanshou.harness.model import Checklist, Count, Limit, Measurement, Mode, Reason, Severity, Validity, Verdict
 from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, frozen_plan
-from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, damaged_streams, runs_of
+from yanshou.harness.runs import MEASUREMENT, Run, damaged_streams, last_calibration, machine, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
-from yanshou.harness.units import convert, in_window
+from yanshou.harness.units import convert
+from yanshou.harness.windows import in_window
 from yanshou.probes.contract import Probe
 
 FORMAT = "yanshou/record/1"
@@ -114,22 +115,12 @@ def _measure(state: CaseState, run: Run) -> tuple[Measurement | None, tuple[Vali
 
 def calibration_of(state: CaseState, run: Run, known: Analysed) -> Calibration | None:
     """What the last calibration before the run said of its instrument on its host."""
-    host = run.meta["host"].get("主机")
-    other = last_calibration(state.runs, run.meta["probe"], run.meta["version"], host, run.number)
+    other = last_calibration(state.runs, run.meta["probe"], run.meta["version"], run.meta["host"], run.number)
     if other is None:
         return None
     if other.number not in known.calibrations:
         known.calibrations[other.number] = _calibration(state, other)
     return known.calibrations[other.number]
-
-
-def last_calibration(runs: Sequence[Run], probe: str, version: str, host: str | None, before: int) -> Run | None:
-    """The last completed calibration of a probe of this version on this host before run number `before`."""
-    for run in reversed(runs):
-        mine = (run.meta["probe"], run.meta["version"], run.meta["host"].get("主机")) == (probe, version, host)
-        if run.purpose == CALIBRATION and mine and run.number < before and run.status is RunStatus.COMPLETED:
-            return run
-    return None
 
 
 def instrument_error(calibration: Calibration | None) -> InstrumentError | None:
@@ -150,15 +141,26 @@ def _calibration(state: CaseState, run: Run) -> Calibration | None:
         return None
 
 
-def _calibration_validity(calibration: Calibration | None, mode: Mode) -> tuple[Validity, ...]:
+def _calibration_validity(calibration: Calibration | None, run: Run, mode: Mode) -> tuple[Validity, ...]:
+    """An instrument that nobody has seen at work, on somebody else's machine, is not believed even in a self-check."""
     if calibration is None:
-        severity = Severity.INVALID if mode is Mode.ACCEPTANCE else Severity.WARNING
+        severity = Severity.INVALID if mode is Mode.ACCEPTANCE or run.origin else Severity.WARNING
         return (Validity("uncalibrated", severity, "测量之前没有用标准器校准过仪器"),)
     if not calibration.within:
         worst_error = max((abs(e) for p in calibration.points for e in p.range), default=math.nan)
         text = f"仪器校准超差：最大示值误差 {worst_error:.4g} {calibration.unit}，允许 {calibration.tolerance:g}"
         return (Validity("calibration_failed", Severity.INVALID, text),)
     return ()
+
+
+def _clock_validity(run: Run, setup: Setup | None) -> tuple[Validity, ...]:
+    """A terminal's clock that says it measured before there was a kit, or after it was taken in, proves no time of day."""
+    origin = run.origin
+    if origin is None or origin.kit_made <= run.started <= run.ended <= origin.taken:
+        return ()
+    severity = Severity.INVALID if setup and setup.window else Severity.WARNING
+    text = f"终端的时钟不可信：记录的起止不在采集包做成({origin.kit_made})与收入({origin.taken})之间"
+    return (Validity("terminal_clock", severity, text),)
 
 
 def attempts_of(
@@ -172,7 +174,8 @@ def attempts_of(
         measurement, validity = measure(state, run, known)
         calibration = calibration_of(state, run, known)
         error = instrument_error(calibration)
-        validity += _calibration_validity(calibration, state.plan.mode) + floor_validity(indicator.limit, error)
+        validity += _calibration_validity(calibration, run, state.plan.mode) + floor_validity(indicator.limit, error)
+        validity += _clock_validity(run, setup)
         if setup and not all(in_window(setup.window, datetime.fromisoformat(t)) for t in (run.started, run.ended)):
             validity += (Validity("outside_window", Severity.INVALID, f"测量时间不在约定的时段 {setup.window} 之内"),)
         found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error)))
@@ -228,6 +231,7 @@ def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
         "findings": findings,
         "runs": [_run_section(r) for r in state.runs],
         "environment": next((dict(r.meta["host"]) for r in reversed(state.runs)), {}),
+        "hosts": _hosts(state.runs),
         "ledger": _ledger_section(state),
     }
 
@@ -238,8 +242,10 @@ def record_bytes(record: Mapping[str, Json]) -> bytes:
 
 
 def plan_signers(state: CaseState) -> list[str]:
-    """Roles that sealed the plan in force before the first measurement run."""
+    """Roles that sealed the plan in force before the first measurement run, or before the kit was made that recorded it."""
     opened = [r["seq"] for r in state.records if r["kind"] == "run_opened" and r["meta"]["purpose"] == MEASUREMENT]
+    brought = {r.origin.kit_sha256 for r in state.runs if r.origin and r.purpose == MEASUREMENT}
+    opened += [r["seq"] for r in state.records if r["kind"] == "kit" and r["kit_sha256"] in brought]
     first = min(opened, default=math.inf)
     return sorted(
         {
@@ -284,6 +290,18 @@ def _ledger_section(state: CaseState) -> dict[str, Json]:
     }
 
 
+def _hosts(runs: Sequence[Run]) -> list[dict[str, Json]]:
+    """Every machine that recorded something, as it was at its first run, with the numbers of its runs."""
+    found: dict[tuple[str | None, str | None], dict[str, Json]] = {}
+    for run in runs:
+        host = found.setdefault(
+            machine(run.meta["host"]),
+            {"facts": dict(run.meta["host"]), "kit_sha256": run.origin.kit_sha256 if run.origin else None, "runs": []},
+        )
+        host["runs"].append(run.number)
+    return list(found.values())
+
+
 def _run_section(run: Run) -> dict[str, Json]:
     return {
         "number": run.number,
@@ -298,6 +316,7 @@ def _run_section(run: Run) -> dict[str, Json]:
         "started": run.started,
         "ended": run.ended,
         "bytes": run.size,
+        "host": run.meta["host"].get("主机"),
         "unacknowledged": bool(run.tail),
     }
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yanshou.harness.basics import Json, RunStatus
-from yanshou.harness.evidence import Ledger, RunWriter, canonical
+from yanshou.harness.basics import Json
+from yanshou.harness.evidence import Ledger
 from yanshou.harness.host import host_facts
-from yanshou.harness.runs import CALIBRATION, Run, runs_of
-from yanshou.probes.capturing import Progress, RunContext
+from yanshou.harness.recording import Scale, record_calibration
+from yanshou.harness.runs import Run, runs_of
+from yanshou.probes.capturing import Progress
 from yanshou.probes.contract import Probe, indicated
 
 if TYPE_CHECKING:
@@ -102,26 +103,12 @@ def run_calibration(
     ledger: Ledger, probe: Probe, host: dict[str, str], progress: Callable[[Progress], None] = lambda _news: None
 ) -> int:
     """Record one calibration run over all the probe's standards; its number. Raises ProbeError, UserError, OSError."""
-    spec, points = probe.spec, probe.points()
-    meta = {
-        "purpose": CALIBRATION,
-        "probe": spec.name,
-        "version": spec.version,
-        "unit": spec.unit,
-        "tolerance": spec.tolerance,
-        "points": list(points),
-        "host": host,
-    }
-    with RunWriter(ledger, f"calibrate-{spec.name}", meta) as run:
-        for index, true_value in enumerate(points):
-            context = RunContext(run.sink.sub(f"p{index}"), run.number * 1000 + index, ledger.folder, None, progress)
-            with probe.standard(true_value, context) as values:
-                params = probe.params(values)
-                described = {"seed": context.seed, "params": params.model_dump(mode="json")}
-                context.sink.stream("params.json").write(canonical(described) + b"\n")
-                probe.capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    return run.number
+    return record_calibration(ledger, probe, scale(probe), host, progress)
+
+
+def scale(probe: Probe) -> Scale:
+    """What a calibration of the probe says of itself."""
+    return Scale(probe.spec.version, probe.spec.unit, probe.spec.tolerance)
 
 
 def calibrate_here(probe: Probe) -> Calibration:

@@ -26,7 +26,7 @@ from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.invalid import explain
 from yanshou.harness.model import Kind, Mode
 from yanshou.harness.privacy import printable
-from yanshou.harness.units import parse_window
+from yanshou.harness.windows import parse_window
 
 FILE = "case.yaml"
 DECLINED = "不采用"

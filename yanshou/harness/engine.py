@@ -5,18 +5,15 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 
 from __future__ import annotations
 
-import traceback
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from difflib import get_close_matches
-from itertools import product
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from yanshou.harness.assess import FILE as RECORD_FILE
-from yanshou.harness.assess import Analysed, assess, instrument_error, last_calibration, load_state, record_bytes
+from yanshou.harness.assess import Analysed, assess, instrument_error, load_state, record_bytes
 from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.calibrate import read_calibration, run_calibration
 from yanshou.harness.case import Case, load_case
@@ -24,7 +21,6 @@ from yanshou.harness.case_template import ParameterHelp
 from yanshou.harness.check import check_case
 from yanshou.harness.evidence import (
     Ledger,
-    RunWriter,
     disk_problem,
     recover,
     require_writable,
@@ -41,7 +37,6 @@ from yanshou.harness.plan import (
     Instrument,
     Plan,
     PlannedIndicator,
-    Setup,
     UnfitInstrument,
     build_plan,
     differences,
@@ -50,15 +45,22 @@ from yanshou.harness.plan import (
     plan_is_current,
     restore_lock,
 )
-from yanshou.harness.runs import MEASUREMENT, runs_of
-from yanshou.harness.units import in_window
-from yanshou.probes.capturing import Progress, RunContext
+from yanshou.harness.recording import (
+    CALIBRATION_TRIES,
+    EVERYTHING,
+    Job,
+    Selection,
+    due,
+    fresh_calibration,
+    jobs_of,
+    measurement_meta,
+    record_measurement,
+)
+from yanshou.harness.runs import runs_of
+from yanshou.harness.windows import in_window
+from yanshou.probes.capturing import Progress
 from yanshou.probes.contract import Probe, find_probe, probe_names
 
-CALIBRATION_HOURS = 12
-"""A calibration older than this, or made on another host, is not of the same session."""
-CALIBRATION_TRIES = 3
-"""A busy host may spoil a calibration; every one is recorded, the last before a measurement counts."""
 JUDGED_ANYWAY = {"C05"}
 """Check errors that do not stop a freeze: what they concern is judged 口径未定."""
 
@@ -226,31 +228,6 @@ class _Session:
         self.observer.problem(problem)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Which of the planned runs: indicators, subjects and conditions by name, all where none is named.
-
-    `again` spends one more planned attempt on `only`.
-    """
-
-    only: Sequence[str] = ()
-    subjects: Sequence[str] = ()
-    conditions: Sequence[str] = ()
-    again: bool = False
-
-
-EVERYTHING = Selection()
-
-
-@dataclass(frozen=True)
-class _Due:
-    """One run to make."""
-
-    indicator: PlannedIndicator
-    subject: str | None
-    setup: Setup
-
-
 def run_case(folder: Path, observer: Observer | None = None, selection: Selection = EVERYTHING) -> RunSummary:
     """Run what is due and write record.json. A finished run stays.
 
@@ -263,54 +240,19 @@ def run_case(folder: Path, observer: Observer | None = None, selection: Selectio
             recover(ledger)
             restore_lock(ledger)
             session = _Session(ledger, require_unchanged(folder, ledger), observer)
-            for due in _due(session, selection):
-                if not in_window(due.setup.window, datetime.now(UTC)):
-                    text = f"{due.indicator.id} 工况“{due.setup.condition}”约定在 {due.setup.window}，现在不测"
+            plan = session.frozen.plan
+            for subject, job in due(jobs_of(plan), plan.subjects, selection, runs_of(ledger.records)):
+                if not in_window(job.window, datetime.now(UTC)):
+                    text = f"{job.indicator} 工况“{job.condition}”约定在 {job.window}，现在不测"
                     session.report(Problem("P-WINDOW", text, f"到时再运行 yanshou run {folder}"))
-                elif _calibrate(session, Probe(due.setup.instrument.probe), due.indicator.limit):
-                    _measure(session, due)
+                elif _calibrate(session, Probe(job.probe), plan.indicator(job.indicator).limit):
+                    _measure(session, job, subject)
         return RunSummary(write_record(folder), tuple(session.problems), session.crashed)
     except KeyboardInterrupt:
         write_record(folder)
         raise
     except OSError as error:
         raise UserError(disk_problem(error, folder), ExitCode.INTERNAL) from None
-
-
-def _require_known(what: str, wanted: Sequence[str], known: Sequence[str]) -> None:
-    for name in wanted:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            remedy = f"是不是 {near[0]}?" if near else f"计划内：{'、'.join(known) or '没有'}"
-            raise UserError(Problem("P-UNKNOWN", f"计划里没有{what} {name}", remedy))
-
-
-def _due(session: _Session, selection: Selection) -> list[_Due]:
-    plan, only, again = session.frozen.plan, selection.only, selection.again
-    _require_known("指标", only, sorted(i.id for i in plan.indicators))
-    _require_known("受检对象", selection.subjects, plan.subjects)
-    conditions = sorted({s.condition for i in plan.indicators for s in i.conditions if s.condition})
-    _require_known("工况", selection.conditions, conditions)
-    if again and not only:
-        raise UserError(Problem("P-AGAIN", "--again 要指明指标", "加上 --only 指标编号"))
-    runs = runs_of(session.ledger.records)
-    due: list[_Due] = []
-    for indicator in plan.indicators:
-        if only and indicator.id not in only:
-            continue
-        for subject, setup in product(plan.subjects or (None,), indicator.setups):
-            if selection.subjects and subject not in selection.subjects:
-                continue
-            if selection.conditions and setup.condition not in selection.conditions:
-                continue
-            done = sum(r.of(indicator.id, subject, setup.condition) and r.status is RunStatus.COMPLETED for r in runs)
-            if again and done >= indicator.attempts:
-                text = f"{indicator.id} 计划允许 {indicator.attempts} 次，已完成 {done} 次"
-                remedy = "在 case.yaml 的 rule.attempts 增加次数并登记变更（置信水平随之分摊）"
-                raise UserError(Problem("P-ATTEMPTS", text, remedy))
-            if done == 0 or again:
-                due.append(_Due(indicator, subject, setup))
-    return due
 
 
 def _calibrate(session: _Session, probe: Probe, limit: Limit) -> bool:
@@ -336,60 +278,32 @@ def _calibrate(session: _Session, probe: Probe, limit: Limit) -> bool:
 
 def _usable(session: _Session, probe: Probe, limit: Limit) -> bool | None:
     """Whether the last calibration of this session is good enough for the limit; None where there is none."""
-    oldest = datetime.now(UTC) - timedelta(hours=CALIBRATION_HOURS)
     runs = runs_of(session.ledger.records)
-    last = last_calibration(runs, probe.name, probe.spec.version, session.host.get("主机"), len(runs) + 1)
-    if last is None or datetime.fromisoformat(last.started) <= oldest:
+    last = fresh_calibration(runs, probe.name, probe.spec.version, session.host, datetime.now(UTC))
+    if last is None:
         return None
     calibration = read_calibration(last, session.ledger.folder)
     void = floor_validity(limit, instrument_error(calibration))
     return calibration.within and not any(v.severity is Severity.INVALID for v in void)
 
 
-def _measure(session: _Session, due: _Due) -> None:
-    indicator, probe = due.indicator, Probe(due.setup.instrument.probe)
-    params = dict(due.setup.instrument.params)
-    meta = {
-        "purpose": MEASUREMENT,
-        "probe": probe.name,
-        "version": probe.spec.version,
-        "indicator": indicator.id,
-        "subject": due.subject,
-        "condition": due.setup.condition,
-        "params": params,
-        "seed": indicator.seed,
-        "plan_sha256": session.frozen.sha256,
-        "host": session.host,
-    }
-    with RunWriter(session.ledger, indicator.id, meta) as run:
-        session.observer.started(run.number, indicator, due.subject, due.setup.condition)
-        status, reason = RunStatus.COMPLETED, ""
-        context = RunContext(run.sink, indicator.seed, session.ledger.folder, due.subject, session.observer.news)
-        try:
-            probe.capture(probe.params(params), context)
-            run.raise_failure()
-        except ProbeError as error:
-            status, reason = RunStatus.ABORTED, str(error.problem)
-            session.report(error.problem)
-        except UserError as error:
-            status, reason = RunStatus.ABORTED, "; ".join(str(p) for p in error.problems)
-            for problem in error.problems:
-                session.report(problem)
-        except KeyboardInterrupt:
-            run.close(RunStatus.ABORTED, "人工中断")
-            session.observer.ended(run.number, RunStatus.ABORTED, "人工中断")
-            raise
-        except OSError:
-            raise
-        except Exception as error:
-            status, reason = RunStatus.CRASHED, f"{type(error).__name__}: {error}"
-            run.sink.stream("crash.txt").write(traceback.format_exc().encode())
-            session.crashed = True
-            session.report(
-                Problem("E-CRASH", f"仪器 {probe.name} 崩溃：{reason}", f"见 {run.folder / 'crash.txt'}，并报告此缺陷")
-            )
-        run.close(status, reason)
-        session.observer.ended(run.number, status, reason)
+def _measure(session: _Session, job: Job, subject: str | None) -> None:
+    indicator, observer = session.frozen.plan.indicator(job.indicator), session.observer
+    ending = record_measurement(
+        session.ledger,
+        Probe(job.probe),
+        job,
+        measurement_meta(job, subject, session.frozen.sha256, session.host),
+        session.ledger.folder,
+        observer.news,
+        lambda number: observer.started(number, indicator, subject, job.condition),
+    )
+    for problem in ending.problems:
+        session.report(problem)
+    session.crashed |= ending.status is RunStatus.CRASHED
+    observer.ended(ending.number, ending.status, ending.reason)
+    if ending.interrupted:
+        raise KeyboardInterrupt
 
 
 def write_record(folder: Path, known: Analysed | None = None) -> dict[str, Json]:

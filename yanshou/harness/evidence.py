@@ -5,7 +5,9 @@ on the disk before the checkpoint is, and what was written after the last checkp
 unacknowledged. It must never judge, and never change or delete a stream.
 
 Ledger line (JSONL): {"h": sha256(previous h as hex ascii + canonical r), "r": {...}}; the first h chains from 64 zeros.
-Record kinds: plan, seal, amendment, run_opened, checkpoint, run_closed, recovered. Each r carries "kind", "seq", "utc".
+Record kinds: plan, seal, amendment, run_opened, checkpoint, run_closed, recovered, and of capture kits: kit (one was made; on
+a terminal: one records here), run_taken (a run that a kit brought, with the lines of the kit's own ledger). Each r carries
+"kind", "seq", "utc". What writes also runs on terminals: bare Python 3.8 and rfc8785, which a kit takes along.
 """
 
 from __future__ import annotations
@@ -14,24 +16,27 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import rfc8785
-from filelock import FileLock, Timeout
 
 from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
+from yanshou.harness.locking import FileLock, Taken
 from yanshou.harness.names import name_problem
 
 CHECKPOINT_SECONDS = 0.8
 """Pace of checkpoints; at most this much plus one fdatasync can be unacknowledged."""
 CHUNK = 1 << 20
 GENESIS = "0" * 64
+STAGING = ".intake"
+"""Where a run that a kit brought is copied to, before the ledger names it."""
 
 
 def canonical(value: Json) -> bytes:
@@ -41,7 +46,13 @@ def canonical(value: Json) -> bytes:
 
 def utc_now() -> str:
     """Wall clock as ISO 8601 with milliseconds, UTC."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = datetime.now(timezone.utc)  # noqa: UP017  datetime.UTC came with Python 3.11
+    return now.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(utc: str) -> datetime:
+    """Inverse of `utc_now`. Raises ValueError."""
+    return datetime.fromisoformat(utc.replace("Z", "+00:00"))  # Python 3.8 does not know Z
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -112,6 +123,10 @@ class LedgerDamage(Exception):
         return f"{self.path}:{self.line}: {self.text}"
 
 
+class TornLine(LedgerDamage):
+    """The last line has no end: it was never acknowledged."""
+
+
 def link(previous: str, record: Mapping[str, Json]) -> str:
     """The chain value of `record` after `previous` (both hex)."""
     return hashlib.sha256(previous.encode() + canonical(record)).hexdigest()
@@ -120,13 +135,13 @@ def link(previous: str, record: Mapping[str, Json]) -> str:
 def read_ledger(path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
     """Yield (h, r) line by line, checking chain and sequence. A torn last line (no newline) is damage too.
 
-    Raises LedgerDamage at the first line that does not fit; FileNotFoundError.
+    Raises LedgerDamage at the first line that does not fit (TornLine for a torn one); FileNotFoundError.
     """
     previous = GENESIS
     with path.open("rb") as f:
         for number, line in enumerate(f, 1):
             if not line.endswith(b"\n"):
-                raise LedgerDamage(path, number, "末行不完整")
+                raise TornLine(path, number, "末行不完整")
             try:
                 entry = json.loads(line)
                 h, record = entry["h"], entry["r"]
@@ -158,8 +173,8 @@ class Ledger:
     def __enter__(self) -> Ledger:
         self._lock = FileLock(self.folder / ".lock")
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._lock.acquire()
+        except Taken:
             raise UserError(
                 Problem("E-LOCK", "另一个 yanshou 正在写这个案卷", "等它结束，或在任务管理器里结束它", self.folder)
             ) from None
@@ -222,7 +237,7 @@ class Ledger:
 
     def next_run_number(self) -> int:
         """Numbers are given once, in order, and never again."""
-        return 1 + max((r["number"] for r in self.records if r["kind"] == "run_opened"), default=0)
+        return 1 + max((r["number"] for r in self.records if r["kind"] in ("run_opened", "run_taken")), default=0)
 
 
 class StreamWriter:
@@ -413,27 +428,45 @@ class RunWriter:
 
 def recover(ledger: Ledger) -> list[int]:
     """Close every run that a killed process left open as `truncated`; their numbers. Tails are measured, not touched."""
+    finish_intake(ledger)
     closed = {r["number"] for r in ledger.records if r["kind"] == "run_closed"}
     found = [r for r in ledger.records if r["kind"] == "run_opened" and r["number"] not in closed]
     for opened in found:
-        folder = ledger.folder / "runs" / opened["folder"]
         acknowledged = acknowledged_streams(ledger.records, opened["number"])
-        tails: dict[str, Json] = {}
-        for path in sorted(p for p in folder.rglob("*") if p.is_file()) if folder.exists() else ():
-            name = path.relative_to(folder).as_posix()
-            if name == "run.json":
-                continue
-            size = path.stat().st_size
-            if size != acknowledged.get(name, {"bytes": 0})["bytes"] or name not in acknowledged:
-                tails[name] = {"bytes": size, "sha256": digest_file(path)}
         ledger.append(
             "run_closed",
             number=opened["number"],
             status=RunStatus.TRUNCATED.value,
             reason="进程被杀或断电，下次启动时发现",
-            unacknowledged=tails,
+            unacknowledged=unacknowledged(ledger.folder / "runs" / opened["folder"], acknowledged),
         )
     return [r["number"] for r in found]
+
+
+def unacknowledged(folder: Path, acknowledged: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
+    """{name: {"bytes","sha256"}} of every file in a run's folder that has other bytes than those acknowledged."""
+    tails: dict[str, Json] = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()) if folder.exists() else ():
+        name = path.relative_to(folder).as_posix()
+        if name == "run.json":
+            continue
+        size = path.stat().st_size
+        if size != acknowledged.get(name, {"bytes": 0})["bytes"] or name not in acknowledged:
+            tails[name] = {"bytes": size, "sha256": digest_file(path)}
+    return tails
+
+
+def finish_intake(ledger: Ledger) -> None:
+    """Copies that the ledger names go where it says they are; what a killed process had not yet named there is dropped."""
+    staging = ledger.folder / STAGING
+    if not staging.exists():
+        return
+    for record in ledger.records:
+        if record["kind"] == "run_taken" and (staging / record["folder"]).exists():
+            (ledger.folder / "runs").mkdir(exist_ok=True)
+            (staging / record["folder"]).rename(ledger.folder / "runs" / record["folder"])
+            sync_folder(ledger.folder / "runs")
+    shutil.rmtree(staging)
 
 
 def acknowledged_streams(records: Sequence[Mapping[str, Json]], number: int) -> dict[str, dict[str, Json]]:
@@ -476,7 +509,7 @@ class RunEvidence:
 
     def streams(self) -> tuple[str, ...]:
         """Names of the streams, sorted."""
-        return tuple(sorted(n.removeprefix(self.prefix) for n in self.acknowledged if n.startswith(self.prefix)))
+        return tuple(sorted(n[len(self.prefix) :] for n in self.acknowledged if n.startswith(self.prefix)))
 
     def open(self, name: str) -> BinaryIO:
         """The acknowledged bytes of stream `name`. Raises KeyError when it was never acknowledged."""

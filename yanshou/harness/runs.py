@@ -1,12 +1,12 @@
 """Runs as the ledger tells them: which were started, how they ended, which bytes of them are acknowledged.
 
-It is for everybody who reads a case (assessment, status, verification). It must never write.
+It is for everybody who reads a case (assessment, status, verification). It must never write. Runs on bare Python 3.8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from yanshou.harness.basics import Json, Problem, RunStatus
@@ -14,6 +14,30 @@ from yanshou.harness.evidence import RunEvidence, acknowledged_streams, digest_f
 
 MEASUREMENT = "measurement"
 CALIBRATION = "calibration"
+KIT_SESSION = "采集会话"
+"""Host fact that only a capture kit writes."""
+
+
+def machine(host: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Which machine, of which session of a capture kit: only there a calibration tells anything of a measurement.
+
+    Terminals often share their name, so that a kit gives each session a name of its own.
+    """
+    return host.get("主机"), host.get(KIT_SESSION)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run comes from that was recorded elsewhere: its kit's ledger, by its first link, and its number there.
+
+    `kit_made` and `taken` are the evaluator's times of making the kit and of taking the run in.
+    """
+
+    session: str
+    number: int
+    kit_sha256: str
+    kit_made: str
+    taken: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +54,7 @@ class Run:
     ended: str
     streams: Mapping[str, Mapping[str, Json]]
     tail: Mapping[str, Mapping[str, Json]]
+    origin: Origin | None = None
 
     @property
     def purpose(self) -> str:
@@ -69,24 +94,57 @@ class Run:
 def runs_of(records: Sequence[Mapping[str, Json]]) -> list[Run]:
     """Every run of a ledger, in the order of their numbers."""
     closed = {r["number"]: r for r in records if r["kind"] == "run_closed"}
+    sessions: dict[str, Mapping[str, Json]] = {}
+    made: dict[str, str] = {}
     found = []
-    for opened in (r for r in records if r["kind"] == "run_opened"):
-        end = closed.get(opened["number"], {})
-        found.append(
-            Run(
-                number=opened["number"],
-                folder_name=opened["folder"],
-                meta=opened["meta"],
-                run_json_sha256=opened["run_json_sha256"],
-                status=RunStatus(end["status"]) if end else None,
-                status_reason=end.get("reason", ""),
-                started=opened["utc"],
-                ended=end.get("utc", ""),
-                streams=acknowledged_streams(records, opened["number"]),
-                tail=end.get("unacknowledged", {}),
-            )
-        )
+    for record in records:
+        if record["kind"] == "kit":
+            made[record["kit_sha256"]] = record["utc"]
+        elif record["kind"] == "run_opened":
+            found.append(_run(record, closed.get(record["number"], {}), records))
+        elif record["kind"] == "run_taken":
+            kit = sessions.setdefault(record["session"], record["lines"][0]["r"])
+            found.append(_taken(record, kit["kit_sha256"], made.get(kit["kit_sha256"], "")))
     return found
+
+
+def _run(opened: Mapping[str, Json], end: Mapping[str, Json], records: Sequence[Mapping[str, Json]]) -> Run:
+    return Run(
+        number=opened["number"],
+        folder_name=opened["folder"],
+        meta=opened["meta"],
+        run_json_sha256=opened["run_json_sha256"],
+        status=RunStatus(end["status"]) if end else None,
+        status_reason=end.get("reason", ""),
+        started=opened["utc"],
+        ended=end.get("utc", ""),
+        streams=acknowledged_streams(records, opened["number"]),
+        tail=end.get("unacknowledged", {}),
+    )
+
+
+def _taken(record: Mapping[str, Json], kit_sha256: str, made: str) -> Run:
+    """A run that a kit brought, as the kit's own lines tell it; without an end it was cut off."""
+    lines = [line["r"] for line in record["lines"]]
+    (run,) = runs_of([r for r in lines if r["kind"] in ("run_opened", "checkpoint", "run_closed")])
+    if run.status is None:
+        run = replace(run, status=RunStatus.TRUNCATED, status_reason="采集被杀或断电，没有收尾", ended=lines[-1]["utc"])
+    return replace(
+        run,
+        number=record["number"],
+        folder_name=record["folder"],
+        tail=record["unacknowledged"],
+        origin=Origin(record["session"], run.number, kit_sha256, made, record["utc"]),
+    )
+
+
+def last_calibration(runs: Sequence[Run], probe: str, version: str, host: Mapping[str, str], before: int) -> Run | None:
+    """The last completed calibration of a probe of this version on this machine before run number `before`."""
+    for run in reversed(runs):
+        mine = (run.meta["probe"], run.meta["version"], machine(run.meta["host"])) == (probe, version, machine(host))
+        if run.purpose == CALIBRATION and mine and run.number < before and run.status is RunStatus.COMPLETED:
+            return run
+    return None
 
 
 def damaged_streams(run: Run, case_folder: Path) -> Iterator[Problem]:

@@ -11,7 +11,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 
@@ -292,26 +291,3 @@ def parse_direction(text: str) -> str | None:
     if bool(both_ways) == bool(one_way) or re.search(r"一半|半程|/2|1⁄2|除以2|除以二", plain):
         return None
     return "round_trip" if both_ways else "one_way"
-
-
-_WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
-_BEIJING = timezone(timedelta(hours=8))
-
-
-def parse_window(text: str) -> tuple[time, time]:
-    """A time of day in Beijing, "09:00-11:30", both ends included. Raises ValueError for anything else, or an empty one."""
-    found = _WINDOW.fullmatch(text)
-    if found is None:
-        raise ValueError("写成 09:00-11:30（北京时间，24 小时制）")
-    start, end = time(int(found[1]), int(found[2])), time(int(found[3]), int(found[4]))
-    if start >= end:
-        raise ValueError("时段的结束须晚于开始，不跨零点")
-    return start, end
-
-
-def in_window(window: str | None, moment: datetime) -> bool:
-    """Whether an aware `moment` lies in the time of day; always, where there is none."""
-    if window is None:
-        return True
-    start, end = parse_window(window)
-    return start <= moment.astimezone(_BEIJING).time() <= end

@@ -21,9 +21,11 @@ from yanshou.harness.evidence import LedgerDamage, sha256_bytes
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.model import Mode
 from yanshou.harness.plan import FILE as PLAN_FILE
+from yanshou.harness.plan import plan_from_json
 from yanshou.harness.runs import damaged_streams
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package
 from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES, plan_subjects
+from yanshou.harness.taken import kit_problems, taken_lines
 from yanshou.harness.trust import Trust
 from yanshou.reports.machine import machine_files
 
@@ -106,6 +108,10 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
         return
     found.checked.append(f"台账 {len(state.records)} 条，链完整")
     found.problems += _plan_problems(state)
+    brought = taken_lines(state.records)
+    found.problems += (forged := list(_kit_problems(state)))
+    if brought and not forged:
+        found.checked.append(f"{len(brought)} 份采集包的台账链完整，计划、工具与采集包的摘要相符")
     _verify_plan_seal(state, trust, found, sealed=sealed)
     if state.plan.mode is Mode.ACCEPTANCE and sealed and trust is None:
         found.problems.append(IDENTITIES_UNCHECKED)
@@ -136,6 +142,18 @@ def _plan_problems(state: CaseState) -> Iterator[Problem]:
     for run in state.runs:
         if "plan_sha256" in run.meta and run.meta["plan_sha256"] not in frozen:
             yield Problem("V-P04", f"运行 {run.number} 依据的计划从未冻结过", "查明来历", lock)
+
+
+def _kit_problems(state: CaseState) -> Iterator[Problem]:
+    """Every rule that what kits brought had to meet when it was taken in."""
+    ledger = state.folder / "ledger.jsonl"
+    kits = [r for r in state.records if r["kind"] == "kit"]
+    plans = {r["sha256"]: plan_from_json(r["plan"]) for r in state.records if r["kind"] in ("plan", "amendment")}
+    for session, lines in taken_lines(state.records).items():
+        if lines[0]["h"] != session:
+            yield Problem("V-K01", "采集包的台账不是以它自己的首行收入的", "从副本恢复台账", ledger)
+        for problem in kit_problems(lines, kits, plans, ledger):
+            yield Problem("V-K01", problem.text, "从副本恢复台账", ledger)
 
 
 def _verify_plan_seal(state: CaseState, trust: Trust | None, found: Verification, *, sealed: bool) -> None:

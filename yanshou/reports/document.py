@@ -391,9 +391,14 @@ def _surroundings(record: Data) -> Iterator[Block]:
         ("结束", moment(ledger["ended"])),
     )
     yield Text("本报告的时间均为北京时间（UTC+8），由检测主机的时钟给出。")
-    if record.get("environment"):
-        yield Heading("检测主机")
-        yield facts(*record["environment"].items())
+    hosts = record.get("hosts") or [{"facts": record.get("environment") or {}, "runs": (), "kit_sha256": None}]
+    for host in hosts:
+        if host["facts"]:
+            numbers = f"（运行 {_joined([str(n) for n in host['runs']])}）" if len(hosts) > 1 else ""
+            yield Heading(f"{'采集终端' if host['kit_sha256'] else '检测主机'}{numbers}")
+            yield facts(
+                *host["facts"].items(), *((("采集包", digest(host["kit_sha256"])),) if host["kit_sha256"] else ())
+            )
 
 
 def _instruments(record: Data) -> Iterator[Block]:
@@ -714,12 +719,13 @@ def _annex(record: Data) -> Iterator[Block]:
             r.get("indicator") or r["probe"],
             _status(r["status"]),
             moment(r["started"]),
+            r.get("host"),
             r["bytes"],
         )
         for r in record["runs"]
     ]
-    columns = {"运行": 0.8, "文件夹": 2.6, "用途": 0.8, "对象": 1.2, "状态": 0.8, "开始": 2.3, "字节": 1.3}
-    yield table("全部运行", columns, rows, (6,))
+    columns = {"运行": 0.8, "文件夹": 2.6, "用途": 0.8, "对象": 1.2, "状态": 0.8, "开始": 2.3, "主机": 1.2, "字节": 1.3}
+    yield table("全部运行", columns, rows, (7,))
     for f in record["findings"]:
         yield from _fields(f)
     yield Heading("软件")
