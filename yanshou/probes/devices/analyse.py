@@ -38,6 +38,7 @@ from yanshou.probes.devices.register import (
     sample_ids,
 )
 from yanshou.probes.devices.spec import Params, Source
+from yanshou.probes.load.analyse import accompaniment
 from yanshou.probes.reading import MANGLED
 from yanshou.probes.sampling import RESULTS
 
@@ -578,6 +579,12 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     if params.audit is not None and taken:
         audit, found = _audited(evidence, params, seed, {listed[n].device_id for n in taken})
         validity += found
+    load = accompaniment(evidence, params.load, seed) if params.load else None
+    if load:
+        validity.append(Validity("DEV-V20", Severity.INFO, load.text))
+    if load and load.faults:
+        text = f"负载没有达到约定：{'；'.join(load.faults)}"
+        validity.append(Validity("DEV-V21", Severity.INVALID, text))
     missing = params.new_only and params.baseline is None
     no_baseline = Reason("no_baseline", "要计新增而没有冻结的基线清单：新增多少无从判定")
     by_access = Counter(listed[n].access for n in taken)
@@ -591,6 +598,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         "devices_listed": min(len(table), TABLE_ROWS),
         "devices_total": len(table),
         "devices": [device.to_json() for device in table[:TABLE_ROWS]],
+        **({"load": load.facts} if load else {}),
     }
     return Count(
         unit=params.unit,

@@ -10,6 +10,7 @@ import importlib
 import json
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from yanshou.probes.devices.register import (
 from yanshou.probes.devices.spec import Params, Source
 from yanshou.probes.devices.tables import TableFile, UnreadableTable, open_table
 from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
+from yanshou.probes.load.capture import generating
 from yanshou.probes.sampling import RESULT, RESULTS
 
 CONNECT_S = 30.0
@@ -40,7 +42,8 @@ END_S = 15.0
 
 def capture(params: Params, run: RunContext) -> None:
     """Files first, then the window. Raises ProbeError DEV-E01 (file missing or empty), E02 (not the table it should be), E03
-    (column), E04 (audit word), E05 (changed while copied), E06 (access word), E07 (source silent), or what a source raises.
+    (column), E04 (audit word), E05 (changed while copied), E06 (access word), E07 (source silent), or what a
+    source or the load raises.
     """
     files = _check_files(params, run.folder)
     digests: dict[str, Json] = {}
@@ -49,7 +52,8 @@ def capture(params: Params, run: RunContext) -> None:
         digests[name] = run.sink.attach(path, name)
         if stamp(path) != before:
             raise ProbeError("DEV-E05", f"{path.name} 在导入时被改动", "等编辑结束、关掉占用它的程序后重新运行")
-    start_ns, end_ns, done = _observe(params, run)
+    with generating(params.load, run) if params.load else nullcontext():
+        start_ns, end_ns, done = _observe(params, run)
     session = {"start_ns": start_ns, "end_ns": end_ns, "done": done, "files": digests}
     run.sink.stream(SESSION).write(json.dumps(session, sort_keys=True).encode() + b"\n")
 

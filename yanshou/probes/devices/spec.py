@@ -22,6 +22,8 @@ from yanshou.probes.devices.sources.opcua.params import Source as OpcUa
 from yanshou.probes.devices.sources.packets.params import Source as Packets
 from yanshou.probes.devices.sources.snmp.params import Source as Snmp
 from yanshou.probes.devices.tables import TableFile
+from yanshou.probes.load.spec import Load
+from yanshou.probes.load.streams import PREFIX
 
 Source: TypeAlias = Annotated[
     Mqtt | Emqx | Export | OpcUa | Modbus | Snmp | Packets | Metrics, Field(discriminator="kind")
@@ -118,6 +120,10 @@ class Params(_Frozen):
     baseline: Baseline | None = Field(default=None, description="基线清单 {file, id, date}；新增按序列号与它相减")
     audit: AuditFile | None = Field(default=None, description="现场抽查 {file, size}；不写则只计数，不核实")
     unit: str = Field(default="台(套)", min_length=1, description="计数单位")
+    load: Load | None = Field(
+        default=None,
+        description="计数的同时施加的负载 {target, users, rate, ...}，同仪器 load；虚拟设备不在清册里，不计入",
+    )
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
 
@@ -126,6 +132,8 @@ class Params(_Frozen):
         names = [source.name for source in self.sources]
         if len(set(names)) != len(names):
             raise ValueError("sources 的 name 有重复，同类来源请各起一个名字")
+        if self.load and PREFIX in names:
+            raise ValueError(f"来源不能叫 {PREFIX}：负载的证据存放在那里")
         if self.paths > len(names):
             raise ValueError(f"paths 要求 {self.paths} 个来源见到，sources 只写了 {len(names)} 个")
         if self.count_only == "direct" and self.register_.access is None:
@@ -146,8 +154,9 @@ SPEC = ProbeSpec(
 
 
 def estimate(params: Params, samples: int | None) -> Estimate:
-    """The window; as many samples as the audit draws."""
-    return Estimate(seconds=params.window_s, samples=params.audit.size if params.audit else 0)
+    """The window, and the time for the load to come up; as many samples as the audit draws."""
+    ramp_s = params.load.ramp_s if params.load else 0.0
+    return Estimate(seconds=ramp_s + params.window_s, samples=params.audit.size if params.audit else 0)
 
 
 def forms(params: Params) -> dict[str, str]:

@@ -7,7 +7,8 @@ only when a key proves that every one of them is the evaluator's own reflector's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Series, Severity, Validity
+from yanshou.probes.load.analyse import accompaniment
 from yanshou.probes.rtt.paired import paired_errors
 from yanshou.probes.rtt.record import (
     LATE,
@@ -34,9 +36,19 @@ from yanshou.probes.rtt.streams import END, SESSION
 
 if TYPE_CHECKING:
     from yanshou.harness.evidence import RunEvidence
+    from yanshou.probes.load.analyse import Accompaniment
     from yanshou.probes.rtt.spec import Params
 
-__all__ = ["analyse", "facts", "findings", "judged_packets", "paired_errors", "values"]
+__all__ = [
+    "analyse",
+    "facts",
+    "findings",
+    "findings_of",
+    "judged_packets",
+    "paired_errors",
+    "traffic_times",
+    "values",
+]
 
 SENT_SHARE = 0.99
 LATE_NS, LATE_SHARE = 5_000_000, 0.5
@@ -67,6 +79,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
     judged = judged_packets(record, traffic)
     proven, why = _is_proven(record, traffic, params)
     one_way, why_not = _one_way(record, judged, traffic, proven, session)
+    load = accompaniment(evidence, params.load, seed) if params.load else None
     other = Series("gross", _GROSS, "round_trip", values(record, record.round_trip, judged, traffic))
     if not proven:
         text = f"{_NET}；T2、T3 只是反射端声称，不参加判定"
@@ -81,6 +94,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
         validity=(
             *findings(record, clock, traffic, evidence),
             *_far_findings(record, traffic, proven, why, why_not),
+            *(_load_findings(load) if load else ()),
         ),
         facts={
             **facts(record, clock, traffic),
@@ -90,6 +104,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
             "residence_ns": _quantiles(record.residence[_answered(record, traffic)]),
             "follow_up": int((record.t3_kernel[_answered(record, traffic)] > 0).sum()),
             "key": session.get("key"),
+            **({"load": load.facts} if load else {}),
         },
     )
 
@@ -252,6 +267,11 @@ def findings(record: Record, clock: Ints, traffic: Traffic, evidence: RunEvidenc
         yield _invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
 
 
+def findings_of(prefix: str, found: Iterable[Validity]) -> Iterator[Validity]:
+    """`findings`, under the same numbers of another probe."""
+    return (replace(finding, code=prefix + finding.code[3:]) for finding in found)
+
+
 def _far_findings(record: Record, traffic: Traffic, proven: bool, why: str, why_not: str) -> Iterator[Validity]:
     """What the reflector's own stamps say of it."""
     answered = _answered(record, traffic)
@@ -272,6 +292,13 @@ def _far_findings(record: Record, traffic: Traffic, proven: bool, why: str, why_
         yield Validity("RTT-V18", severity, f"{record.misplaced} 个后续报告的发送时刻不可能为真")
     if proven and "实际并不同步" in why_not:
         yield _warning("RTT-V19", why_not)
+
+
+def _load_findings(load: Accompaniment) -> Iterator[Validity]:
+    """Whether the load was the agreed one, and what it was."""
+    yield Validity("RTT-V20", Severity.INFO, load.text)
+    if load.faults:
+        yield _invalid("RTT-V21", f"负载没有达到约定：{'；'.join(load.faults)}")
 
 
 def _longest_gap(t1: Ints, planned: Ints) -> int:

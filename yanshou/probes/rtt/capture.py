@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from yanshou.harness.basics import ProbeError
@@ -22,7 +22,7 @@ from yanshou.probes.rtt.timestamps import Received, StampedSocket
 from yanshou.probes.rtt.timing import clock_error_ns, punctual
 
 if TYPE_CHECKING:
-    from yanshou.probes.rtt.spec import Params
+    from yanshou.probes.rtt.spec import Destination, Params
 
 
 def capture(params: Params, run: RunContext) -> None:
@@ -34,7 +34,7 @@ def capture(params: Params, run: RunContext) -> None:
     size = true_size(params.size, key is not None)
     codec = StampCodec(size, error_estimate(clock, params.timestamp_format == "ptp"), key)
     far = _far_end(host, params.port)
-    with connected(host, params.port, far) as sock, punctual() as obtained:
+    with _load(params, run), connected(host, params.port, far) as sock, punctual() as obtained:
         net = StampedSocket(sock, transmit=True)
         told = {
             "format": "yanshou/rtt/2",
@@ -48,6 +48,15 @@ def capture(params: Params, run: RunContext) -> None:
         }
         run.sink.stream(SESSION).write(json_line(told))
         Sender(Traffic.of(params, size, run.seed), codec, net, far, run).run()
+
+
+def _load(params: Params, run: RunContext) -> AbstractContextManager[None]:
+    """The load that is on meanwhile, if one is asked for. Raises ProbeError LOD-E01 to E05 on entry."""
+    if params.load is None:
+        return nullcontext()
+    from yanshou.probes.load.capture import generating  # a terminal with a bare Python has none
+
+    return generating(params.load, run)
 
 
 class StampCodec:
@@ -78,7 +87,7 @@ class StampCodec:
         )
 
 
-def far_host(params: Params, subject: str | None) -> str:
+def far_host(params: Destination, subject: str | None) -> str:
     """Where the far end of a subject is. Raises ProbeError RTT-E08."""
     host: str | None = params.hosts.get(subject or "", params.host)
     if host is None:
@@ -87,14 +96,21 @@ def far_host(params: Params, subject: str | None) -> str:
     return host
 
 
+def udp_socket(family: int) -> socket.socket:
+    """For UDP over IPv4 or IPv6."""
+    return socket.socket(family, socket.SOCK_DGRAM)
+
+
 @contextmanager
-def connected(host: str, port: int, far: FarEnd) -> Iterator[socket.socket]:
-    """A UDP socket that talks to nobody else. Raises ProbeError RTT-E01, E03, E04."""
+def connected(
+    host: str, port: int, far: FarEnd, opened: Callable[[int], socket.socket] = udp_socket
+) -> Iterator[socket.socket]:
+    """A socket, as `opened` makes it for an address family, that talks to nobody else. Raises ProbeError RTT-E01, E03, E04."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     except (OSError, UnicodeError) as error:
         raise unknown_name(host, error) from None
-    with socket.socket(family, kind, protocol) as sock:
+    with opened(family) as sock:
         try:
             sock.connect(address)
         except OSError as error:

@@ -32,11 +32,11 @@ WATCH_NS, PAUSE_NS = 1_000_000, 80_000
 """A tunnel's process is real-time, so that nobody keeps it from looking, and pauses, so that the kernel does not throttle it
 (at 95 % of a processor). What comes in a pause is doubtful; nothing is due in one."""
 _PRIORITY = 1  # below both ends: on a host where they must share a processor, they come first
-_UDP_PAYLOAD = 28  # after an IPv4 header without options
+_PAYLOAD = 28  # after an IPv4 header without options and one of UDP or ICMP echo; a sequence number comes first in it
 
 
 class Passing(NamedTuple):
-    """A packet on its way: its STAMP sequence number, when it came (ns), and by how much earlier that may have been."""
+    """A packet on its way: its sequence number, when it came (ns), and by how much earlier that may have been."""
 
     data: bytes
     sequence: int
@@ -78,11 +78,9 @@ class Tunnel:
             self._empty = looked
             return None
         arrived = self.now()
-        if len(data) < _UDP_PAYLOAD + 4 or (data[0] >> 4, data[9]) != (4, socket.IPPROTO_UDP):
+        if len(data) < _PAYLOAD + 4 or data[0] >> 4 != 4 or data[9] not in (socket.IPPROTO_UDP, socket.IPPROTO_ICMP):
             return None  # a host looking for routers
-        return Passing(
-            data, int.from_bytes(data[_UDP_PAYLOAD : _UDP_PAYLOAD + 4], "big"), arrived, arrived - self._empty
-        )
+        return Passing(data, int.from_bytes(data[_PAYLOAD : _PAYLOAD + 4], "big"), arrived, arrived - self._empty)
 
     def give(self, packet: Passing) -> int:
         """The receiving host does its work within the call, so the clock is read before it."""

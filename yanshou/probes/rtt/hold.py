@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 HOLD_COLUMNS = "seq,hold_ns,doubt_ns,direction"
 """One row per packet and direction ("out", "back"): by how much it may have waited unseen before its hold began."""
-DOUBT_NS = 25_000
-"""A passage of more doubt is not used: both ways together this is half of what an error of the probe may be."""
+DOUBT_NS = 50_000
+"""A packet of more doubt, both ways together, is not used: this is half of what an error of the probe may be."""
 
 
 def hold_row(sequence: int, hold_ns: int, doubt_ns: int, direction: str) -> str:
@@ -24,11 +24,14 @@ def true_holds(rows: Iterable[str]) -> dict[int, int]:
     Raises ValueError for a line that is no row, as the header is.
     """
     holds: dict[int, dict[str, int]] = {}
-    doubtful = set()
+    doubts: dict[int, int] = {}
+    twice = set()
     for row in rows:
         sequence, hold, doubt, direction = row.rstrip("\n").split(",")
-        seen = holds.setdefault(int(sequence), {})
-        if int(doubt) > DOUBT_NS or direction in seen:
-            doubtful.add(int(sequence))
+        number, seen = int(sequence), holds.setdefault(int(sequence), {})
+        if direction in seen:
+            twice.add(number)
         seen[direction] = int(hold)
-    return {n: sum(seen.values()) for n, seen in holds.items() if n not in doubtful and len(seen) == 2}
+        doubts[number] = doubts.get(number, 0) + int(doubt)
+    known = (n for n, seen in holds.items() if len(seen) == 2 and n not in twice and doubts[n] <= DOUBT_NS)
+    return {n: sum(holds[n].values()) for n in known}

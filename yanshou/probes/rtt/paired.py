@@ -30,7 +30,13 @@ def paired_errors(evidence: RunEvidence, params: Params, seed: int) -> NDArray[n
 
     traffic = Traffic.of(params, params.size, seed)
     sequences = np.flatnonzero(judged_packets(read_record(evidence, traffic.warmup, traffic.total), traffic))
-    values = analyse(evidence, params, seed).values
+    return errors_against_log(evidence, analyse(evidence, params, seed).values, sequences)
+
+
+def errors_against_log(
+    evidence: RunEvidence, values: NDArray[np.float64], sequences: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """`paired_errors` of `values` (ns) of the packets with these sequence numbers."""
     answered = np.isfinite(values)
     if HOLD not in evidence.streams():
         return values[answered] / 1e6

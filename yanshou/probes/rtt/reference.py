@@ -24,7 +24,7 @@ from yanshou.harness.basics import ProbeError
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.rtt.forwarder import LOOPBACK
 from yanshou.probes.rtt.hold import HOLD_COLUMNS, true_holds
-from yanshou.probes.rtt.namespaces import host, inside
+from yanshou.probes.rtt.namespaces import Host, host, inside
 from yanshou.probes.rtt.reflector import reflect
 from yanshou.probes.rtt.secret import load_key, new_key_file
 from yanshou.probes.rtt.streams import HOLD
@@ -66,7 +66,7 @@ def direct(_true_value: float, key: Path, run: RunContext) -> Iterator[dict[str,
     """A reflector on loopback and nothing before it."""
     with _process(__name__, (key, LOOPBACK)) as port:
         yield {"host": LOOPBACK, "port": port, "key_file": str(key), **FLOOR}
-    _write_truth(run, 0.0, FLOOR["count"], FLOOR_BASIS)
+    write_truth(run, 0.0, FLOOR["count"], FLOOR_BASIS)
 
 
 @contextmanager
@@ -75,19 +75,26 @@ def tunnel(true_value: float, key: Path, run: RunContext) -> Iterator[dict[str, 
 
     The forwarder has a processor for itself, as far as this thread and the reflector are concerned.
     """
-    *others, own = sorted(os.sched_getaffinity(0))
     log: list[str] = []
     with ExitStack() as stack:
-        near, far = stack.enter_context(host(NEAR, FAR)), stack.enter_context(host(FAR, NEAR))
-        ends = near.tunnel, far.tunnel
-        with _on_processors([own]):
-            stack.enter_context(_process(FORWARDER, ("tunnel", round(true_value * 1e6), *ends), log, ends))
-        stack.enter_context(_on_processors(others))
+        near, far = stack.enter_context(tunnelled(true_value, log))
         with inside(far):
             port = stack.enter_context(_process(__name__, (key, FAR)))
         with inside(near):
             yield {"host": FAR, "port": port, "key_file": str(key), **DELAYED}
-    _write_holds(run, log, TUNNEL_BASIS)
+    write_holds(run, log, TUNNEL_BASIS)
+
+
+@contextmanager
+def tunnelled(true_value: float, log: list[str]) -> Iterator[tuple[Host, Host]]:
+    """Two hosts, NEAR and FAR, and a forwarder between them, whose log is in `log` after the block. Needs the rights."""
+    *others, own = sorted(os.sched_getaffinity(0))
+    with host(NEAR, FAR) as near, host(FAR, NEAR) as far, ExitStack() as stack:
+        ends = near.tunnel, far.tunnel
+        with _on_processors([own]):
+            stack.enter_context(_process(FORWARDER, ("tunnel", round(true_value * 1e6), *ends), log, ends))
+        stack.enter_context(_on_processors(others))
+        yield near, far
 
 
 @contextmanager
@@ -98,7 +105,7 @@ def relay(true_value: float, key: Path, run: RunContext) -> Iterator[dict[str, A
         far = stack.enter_context(_process(__name__, (key, LOOPBACK)))
         near = stack.enter_context(_process(FORWARDER, ("relay", round(true_value * 1e6), far), log))
         yield {"host": LOOPBACK, "port": near, "key_file": str(key), **DELAYED}
-    _write_holds(run, log, RELAY_BASIS)
+    write_holds(run, log, RELAY_BASIS)
 
 
 def has_rights() -> bool:
@@ -119,16 +126,18 @@ def has_rights() -> bool:
     return any(found)
 
 
-def _write_holds(run: RunContext, log: list[str], basis: str) -> None:
+def write_holds(run: RunContext, log: list[str], basis: str) -> None:
+    """hold.csv and truth.json of one standard of `DELAYED` packets. Raises ProbeError RTT-E07 where too few holds are known."""
     run.sink.stream(HOLD).write("".join((HOLD_COLUMNS, "\n", *log)).encode())
     holds = [hold for sequence, hold in true_holds(log).items() if sequence >= WARMUP]
     if len(holds) < USABLE * DELAYED["count"]:
         text = f"标准器自身被打断：{DELAYED['count']} 包中只有 {len(holds)} 包的保持时间确知"
         raise ProbeError("RTT-E07", text, "关闭本机的其他负载后重试")
-    _write_truth(run, median(holds) / 1e6, len(holds), basis)
+    write_truth(run, median(holds) / 1e6, len(holds), basis)
 
 
-def _write_truth(run: RunContext, true_value: float, number: int, basis: str) -> None:
+def write_truth(run: RunContext, true_value: float, number: int, basis: str) -> None:
+    """truth.json: the true value in ms of `number` packets."""
     truth = {"true": true_value, "unit": "ms", "n": number, "basis": basis}
     run.sink.stream("truth.json").write(json.dumps(truth, ensure_ascii=False).encode() + b"\n")
 

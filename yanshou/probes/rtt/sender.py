@@ -15,6 +15,8 @@ import socket
 import time
 from array import array
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 from yanshou.harness.basics import Json, ProbeError
@@ -69,6 +71,22 @@ class Codec(Protocol):
         """What a datagram says; None for one that was never meant for this session and leaves no row."""
 
 
+class Net(Protocol):
+    """What carries requests and replies; `timestamps.StampedSocket` is one."""
+
+    def fileno(self) -> int:
+        """For select: readable when `receive` or `transmitted` may have something."""
+
+    def send(self, data: bytes) -> None:
+        """Send one request; attempts are numbered 0, 1, ... for `transmitted`. Raises OSError, the number is used up."""
+
+    def transmitted(self) -> Iterator[tuple[int, int]]:
+        """(number of the request, kernel transmit stamp) of every stamp that has come since the last call."""
+
+    def receive(self) -> Received | None:
+        """The next waiting reply, None when there is none. Raises OSError: ours are rejected."""
+
+
 class FarEnd(NamedTuple):
     """How messages call the far end, and what they advise when it is silent, rejects, or answers something else."""
 
@@ -98,6 +116,16 @@ def refused_here(error: OSError) -> ProbeError:
     return ProbeError(
         "RTT-E04", f"本机不允许发送：{error.strerror or error}", "检查本机防火墙、路由与权限，host 不得为广播地址"
     )
+
+
+@contextmanager
+def errors_of(prefix: str) -> Iterator[None]:
+    """What the sender and its surroundings raise as RTT-E.., under the same number of another probe."""
+    try:
+        yield
+    except ProbeError as error:
+        problem = error.problem
+        raise ProbeError(prefix + problem.code[3:], problem.text, problem.remedy) from None
 
 
 def json_line(value: Json) -> bytes:
@@ -163,7 +191,7 @@ class _Packet:
 class Sender:
     """One session. A single thread does everything, so that nothing but the kernel and Python's own locks can delay it."""
 
-    def __init__(self, traffic: Traffic, codec: Codec, net: StampedSocket, far: FarEnd, run: RunContext) -> None:
+    def __init__(self, traffic: Traffic, codec: Codec, net: Net, far: FarEnd, run: RunContext) -> None:
         self._traffic, self._codec, self._net, self._far, self._run = traffic, codec, net, far, run
         self._total, self._offsets, self._timeout = traffic.total, traffic.offsets(), traffic.timeout_ns
         self._quiet = min(QUIET_NS, round(traffic.interval_ms * _MS / 2))
