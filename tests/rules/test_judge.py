@@ -476,3 +476,67 @@ def test_the_truth_s_uncertainty_is_a_guard_band_on_both_sides() -> None:
     assert (accuracy(1.7), accuracy(1.7, truth_u95=0.4)) == (P, I)
     assert (accuracy(2.3), accuracy(2.3, truth_u95=0.4)) == (F, I)
     assert accuracy(3.0, truth_u95=0.4) is F
+
+
+# ---- a commitment that may mean several things ---------------------------------------------------------------------------
+
+READINGS = ("rms", "p95", "p50")
+
+
+def silent(measured: Samples, **changes):
+    limit = Limit(Op.LE, Decimal(2), "cm")
+    return judge(measured, limit, statistic=None, readings=READINGS, direction=None, **changes)
+
+
+@pytest.mark.parametrize(
+    ("rms_cm", "verdict", "code", "shown"),
+    [(1.0, P, "readings_agree", "p95"), (1.5, I, "readings_disagree", "p95"), (3.0, F, "readings_agree", "p95")],
+)
+def test_every_reading_of_a_silent_commitment_must_agree(
+    rms_cm: float, verdict: Verdict, code: str, shown: str
+) -> None:
+    """In units of the circular normal's DRMS the 95 % radius is 1.73 and the median 0.83: 1.5 cm flips with the statistic."""
+    judged = silent(position_errors(rms_cm))
+    assert (judged.verdict, judged.reasons[0].code, judged.statistic) == (verdict, code, shown)
+    assert [r.statistic for r in judged.plausible] == list(READINGS)
+    values = [float(r.value) / rms_cm for r in judged.plausible]
+    assert values == pytest.approx([1, math.sqrt(math.log(20)), math.sqrt(math.log(2))], rel=0.05)
+    if code == "readings_disagree":
+        assert [r.verdict for r in judged.plausible] == [P, F, P]
+        assert judged.simple is I
+        assert all(word in judged.reasons[0].text for word in ("RMS 符合", "P95 不符合", "P50 符合"))
+
+
+def test_too_few_samples_for_one_reading_is_undecided() -> None:
+    judged = silent(position_errors(1.0, 40))
+    assert judged.verdict is I
+    assert {r.statistic: r.verdict for r in judged.plausible} == {"rms": P, "p95": I, "p50": P}
+
+
+def test_a_plausible_series_is_judged_like_the_samples() -> None:
+    """Means of sessions may be meant as well as single epochs: what a session's bias hides in neither may not pass."""
+    good, biased = (position_errors(1.0, 60).components for _ in range(2))
+    sessions = tuple(part + 3.0 for part in biased)
+
+    def measured(parts: tuple, plausible: tuple[str, ...]) -> Samples:
+        series = Series("session", "时段平均", "horizontal", np.hypot(*parts), components=parts, plausible=plausible)
+        return replace(position_errors(1.0), series=(series,))
+
+    assert silent(measured(good, ("rms",))).verdict is P
+    bad = silent(measured(sessions, ("rms",)))
+    assert (bad.verdict, bad.reasons[0].code) == (I, "readings_disagree")
+    assert [(r.text, r.statistic, r.verdict) for r in bad.plausible] == [
+        *(("逐个样本", statistic, P) for statistic in READINGS),
+        ("时段平均", "rms", F),
+    ]
+    assert silent(measured(sessions, ())).verdict is P
+    limit = Limit(Op.LE, Decimal(2), "cm")
+    named = judge(measured(sessions, ("rms",)), limit, statistic="p50", direction=None)
+    assert (named.verdict, [r.statistic for r in named.plausible]) == (I, ["p50", "p50"])
+
+
+def test_neither_statistic_nor_readings_is_no_verdict() -> None:
+    assert codes(judge(position_errors(1.0), Limit(Op.LE, Decimal(2), "cm"), statistic=None, direction=None)) == {
+        "undefined_reading"
+    }
+    assert silent(position_errors(1.0), undefined=("truth",)).reasons[0].code == "undefined_reading"

@@ -27,6 +27,7 @@ from yanshou.harness.judge import (
     JudgedAttempt,
     Outcome,
     Quantity,
+    Reading,
     any_of,
     floor_validity,
     judge_attempts,
@@ -368,6 +369,7 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
         "default_reading": indicator.default_reading,
         "readings": {k: _number(v) for k, v in judged.readings.items()} if judged else {},
         "quantities": [_quantity(q) for q in judged.quantities] if judged else [],
+        "plausible": [_plausible(r, indicator.limit) for r in judged.plausible] if judged else [],
         "validity": [v.to_json() for v in validity],
         "method": _method(indicator),
         "calibration": calibration.to_json() if calibration else None,
@@ -395,6 +397,21 @@ def _quantity(quantity: Quantity) -> dict[str, Json]:
         "measurand": quantity.measurand,
         "error": _number(quantity.error),
         "readings": {k: _number(v) for k, v in quantity.readings.items()},
+    }
+
+
+def _plausible(reading: Reading, limit: Limit) -> dict[str, Json]:
+    """One of the things that a commitment may mean; a bound that does not exist, and infinity, are null."""
+    return {
+        "text": reading.text,
+        "statistic": reading.statistic,
+        "verdict": reading.verdict.value,
+        **{
+            k: _number(v, limit)
+            for k, v in (("value", reading.value), ("lower", reading.lower), ("upper", reading.upper))
+        },
+        "n": reading.n,
+        "n_effective": _number(reading.n_effective),
     }
 
 

@@ -28,6 +28,7 @@ from yanshou.harness.model import (
     Op,
     Reason,
     Samples,
+    Series,
     Severity,
     Validity,
     Verdict,
@@ -72,8 +73,9 @@ OTHER_STATISTICS = {"mean": mean_bounds, "max": max_bounds, "rms": rms_bounds}
 
 @dataclass(frozen=True)
 class Criterion:
-    """What one indicator is held to. `statistic` None or a non-empty `undefined` forbids any verdict (口径未定).
+    """What one indicator is held to. A non-empty `undefined` forbids any verdict (口径未定).
 
+    Without a `statistic` each of `readings` is judged, and they must agree; without these either nothing is.
     `direction` is what the commitment means ("round_trip", "one_way") or None where the indicator knows no direction.
     """
 
@@ -89,6 +91,8 @@ class Criterion:
     """Over how many chances of a wrong pass alpha is split, where not all subjects must pass."""
     fail_split: int = 1
     """Over how many chances of a wrong fail: every subject and condition is one."""
+    readings: tuple[str, ...] = ()
+    """Statistics that a commitment without one may mean."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,20 @@ class Quantity:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """One of several things that a commitment may mean, judged. Numbers as in `Judged`; `text` says which values."""
+
+    text: str
+    statistic: str
+    verdict: Verdict
+    value: Exact
+    lower: Exact | None
+    upper: Exact | None
+    n: int
+    n_effective: float
+
+
+@dataclass(frozen=True)
 class Judged:
     """One run judged. Numbers are exact, in the limit's unit; `guard` is (under-reading, over-reading) >= 0 allowed for."""
 
@@ -132,6 +150,8 @@ class Judged:
     guard: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
     readings: Mapping[str, Exact] = field(default_factory=dict)
     quantities: tuple[Quantity, ...] = ()
+    plausible: tuple[Reading, ...] = ()
+    """Where the commitment may mean several things: each of them; the numbers are those of the least favourable one."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +262,8 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
             Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, samples.open, None, None, None, None, n, float(n), alpha,
             readings=readings, quantities=quantities,
         )  # fmt: skip
-    if criterion.undefined or criterion.statistic is None:
+    meant = (criterion.statistic,) if criterion.statistic else criterion.readings
+    if criterion.undefined or not meant:
         missing = "、".join(criterion.undefined) or "statistic"
         reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {missing}，不予判定；各读数并列给出")
         return Judged(
@@ -250,14 +271,34 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
             None, None, None, None, n, float(n), alpha,
             readings=readings, quantities=quantities,
         )  # fmt: skip
-    if percentile_code(criterion.statistic) is None and criterion.statistic not in OTHER_STATISTICS:
-        reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {criterion.statistic} 这个统计量")
-        return _blank(Verdict.INVALID, reason, alpha)
+    for statistic in meant:
+        if percentile_code(statistic) is None and statistic not in OTHER_STATISTICS:
+            reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {statistic} 这个统计量")
+            return _blank(Verdict.INVALID, reason, alpha)
     if too_coarse := _too_coarse(limit, samples, factor):
         return replace(_blank(Verdict.INVALID, too_coarse, alpha), n=n, readings=readings, quantities=quantities)
+    meant_of: list[tuple[Samples | Series, tuple[str, ...]]] = [(samples, meant)]
+    meant_of += [(s, meant if criterion.statistic else s.plausible) for s in samples.series if s.plausible]
+    judged = [
+        (source, _judge_statistic(replace(criterion, statistic=statistic), samples, source, alpha, error))
+        for source, statistics in meant_of
+        for statistic in statistics
+    ]
+    one = judged[0][1] if len(judged) == 1 else _agreement(judged, limit)
+    return replace(one, readings=readings, quantities=quantities)
+
+
+def _judge_statistic(
+    criterion: Criterion, samples: Samples, source: Samples | Series, alpha: float, error: InstrumentError | None
+) -> Judged:
+    """One statistic of the samples, or of one of their series. `source` has at least one value."""
     import numpy as np
 
-    given = np.stack(samples.components) if criterion.statistic == "rms" and samples.components else samples.values
+    assert criterion.statistic is not None
+    limit = criterion.limit
+    factor = convert(1, samples.unit, limit.unit)
+    n = int(source.values.size)
+    given = np.stack(source.components) if criterion.statistic == "rms" and source.components else source.values
     bounds = _split_bounds(criterion, given, criterion.statistic, alpha)
     value, lower, upper = _exact(bounds.point, factor), _exact(bounds.lower, factor), _exact(bounds.upper, factor)
     assert value is not None
@@ -278,8 +319,42 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
         verdict, reasons = _other_reading(criterion, verdict, reasons, samples, alpha, (under, over))
     return Judged(
         verdict, _simple(value, limit), reasons, criterion.statistic, value, lower, upper,
-        n, bounds.n_effective, alpha, (under, over), readings, quantities,
+        n, bounds.n_effective, alpha, (under, over),
     )  # fmt: skip
+
+
+def _agreement(judged: Sequence[tuple[Samples | Series, Judged]], limit: Limit) -> Judged:
+    """All that a commitment may mean: pass only if all pass, fail only if all fail, each at the whole alpha.
+
+    Passing wrongly needs a wrong pass of every reading, so none of them needs a smaller alpha (intersection-union test:
+    Berger, Technometrics 24 (1982) 295-300). Shown is the least favourable reading.
+    """
+    found = [j for _, j in judged]
+    table = tuple(
+        Reading(
+            source.text if isinstance(source, Series) else "逐个样本",
+            j.statistic or "", j.verdict, j.value if j.value is not None else math.inf, j.lower, j.upper, j.n, j.n_effective,
+        )
+        for source, j in judged
+    )  # fmt: skip
+    verdicts = {j.verdict for j in found}
+    sign = 1 if limit.op.smaller_is_better else -1
+    shown = max(zip(found, table, strict=True), key=lambda p: (p[0].verdict.severity, sign * p[1].value))[0]
+    each = "；".join(f"{r.text} {r.statistic.upper()} {r.verdict.word}" for r in table)
+    if len(verdicts) == 1:
+        verdict = shown.verdict
+        reason = Reason("readings_agree", f"承诺没有写明是哪一种，各种合理读法的判定一致——{each}")
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        reason = Reason("readings_disagree", f"承诺没有写明是哪一种，各种合理读法的判定不一致——{each}")
+    simple = {j.simple for j in found}
+    return replace(
+        shown,
+        verdict=verdict,
+        simple=simple.pop() if len(simple) == 1 else Verdict.INCONCLUSIVE,
+        reasons=(reason, *shown.reasons),
+        plausible=table,
+    )
 
 
 def _too_coarse(limit: Limit, samples: Samples, factor: Fraction) -> Reason | None:

@@ -21,10 +21,15 @@ from yanshou.harness.strict_yaml import YamlMap, decode, read_bytes
 
 @dataclass(frozen=True)
 class MustDefine:
-    """A question the list leaves open and the commitment must answer under `define.<key>`."""
+    """A question the list leaves open and the commitment must answer under `define.<key>`.
+
+    `readings`: what an unanswered one may mean, where that is known: each is then judged, and they must agree. For
+    `statistic` these are codes of statistics; for anything else words, and the instrument says what they come to.
+    """
 
     key: str
     ask: str
+    readings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -283,7 +288,9 @@ def _indicator(m: YamlMap, number: int) -> Indicator:
         ocr=m.text("ocr"),
         literal_part=m.text("literal_part", ""),
         inferred_part=m.text("inferred_part", ""),
-        must_define=m.all("must_define", lambda q: MustDefine(q.text("key"), q.text("ask")), "key"),
+        must_define=m.all(
+            "must_define", lambda q: MustDefine(q.text("key"), q.text("ask"), q.texts("readings")), "key"
+        ),
         default_reading=m.text("default_reading", ""),
         judge_undefined=m.flag("judge_undefined", True),
         fatal_alone=m.flag("fatal_alone", True),

@@ -159,7 +159,9 @@ class Series:
     """Another quantity of the same events, printed beside the judged one: `measurand` of direction or part `name`.
 
     `values`: float64, shape (n,), in the unit of the samples, +inf where there is none. `error`: half-width of what one common
-    systematic error (a clock offset) may shift all values by, same unit.
+    systematic error (a clock offset) may shift all values by, same unit. `components` as in `Samples`. `plausible`:
+    the commitment may just as well mean these values (means of sessions for single epochs), so they are judged too, by
+    these statistics where it names none; () for a quantity that is only printed.
     """
 
     name: str
@@ -167,6 +169,8 @@ class Series:
     measurand: str
     values: NDArray[np.float64]
     error: float = 0.0
+    components: tuple[NDArray[np.float64], ...] = ()
+    plausible: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -107,6 +107,8 @@ class PlannedIndicator:
     instrument: Instrument | None
     conditions: tuple[Setup, ...]
     seed: int
+    readings: tuple[str, ...] = ()
+    """Statistics that the commitment may mean, where it names none."""
 
     @property
     def setups(self) -> tuple[Setup, ...]:
@@ -133,6 +135,7 @@ class PlannedIndicator:
             self.attempts,
             pass_split=subjects - required + 1,
             fail_split=required * max(len(self.conditions), 1),
+            readings=self.readings,
         )
 
     @property
@@ -236,6 +239,7 @@ def plan_from_json(data: Json) -> Plan:
                     "commitment_limit": _limit(entry["commitment_limit"]),
                     "definition": tuple(Definition(**d) for d in entry["definition"]),
                     "undefined": tuple(entry["undefined"]),
+                    "readings": tuple(entry.get("readings", ())),  # plans from before readings existed
                     "instrument": entry["instrument"] and _instrument(entry["instrument"]),
                     "conditions": tuple(
                         Setup(c["condition"], c["window"], _instrument(c["instrument"]))
@@ -321,11 +325,15 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         Definition(m.key, m.ask, commitment.answer(m.key)) for m in (indicator.must_define if indicator else ())
     )
     readings = {key: parse(commitment.answer(key)) for key, parse in UNSURE_READING.items()}
+    may_mean = {m.key: m.readings for m in (indicator.must_define if indicator else ()) if m.readings}
     statistic = measure.rule.statistic or readings["statistic"] or (indicator.statistic if indicator else None)
     undefined = tuple(
         d.key
         for d in definition
-        if indicator and not indicator.judge_undefined and (not d.answer or readings.get(d.key, True) is None)
+        if indicator
+        and not indicator.judge_undefined
+        and (not d.answer or readings.get(d.key, True) is None)
+        and not (d.key in may_mean and not d.answer)
     )
     kind = indicator.kind if indicator else Kind(commitment.kind or Kind.INSPECTED)
     required = None if measure.rule.subjects == "all" else measure.rule.subjects
@@ -376,6 +384,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         definition=definition,
         undefined=undefined,
         statistic=statistic,
+        readings=() if statistic else may_mean.get("statistic", ()),
         direction=readings["direction"],
         decision=measure.rule.decision,
         confidence=measure.rule.confidence,
@@ -402,6 +411,9 @@ def open_points(plan: Plan) -> Iterator[Problem]:
                 "由项目与评测机构商定后写入 define，否则不予判定",
                 severity="warning",
             )
+        elif i.readings:
+            text = f"{i.id} 没有约定统计量，将按 {'、'.join(r.upper() for r in i.readings)} 各判一次，一致才有结论"
+            yield Problem("P-READINGS", text, "在 define.statistic 写明一种", severity="warning")
         elif i.kind is Kind.MEASURED and i.statistic is None:
             yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明，如 P99", severity="warning")
         if i.instrument is None:

@@ -505,6 +505,7 @@ def _results(record: Data) -> Iterator[Block]:
             known = [k for k in READINGS if k in readings]
             texts = ["∞" if readings[k] is None else quantity(readings[k], f["unit"], f["limit"]) for k in known]
             yield table("并列读数", {READINGS[k]: 1.0 for k in known}, [texts])
+        yield from _plausible(f)
         yield from _quantities(f)
         yield from _shown(f)
         if f.get("conditions"):
@@ -516,6 +517,23 @@ def _results(record: Data) -> Iterator[Block]:
             checks = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in f["validity"]]
             yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, checks)
         yield from _attempts(f)
+
+
+def _plausible(f: Data) -> Iterator[Block]:
+    """Everything that the commitment may mean, where it does not say."""
+    rows = [
+        (
+            Cell(r["text"], (statistic_word(r["statistic"]),)),
+            "∞" if r["value"] is None else quantity(r["value"], f["unit"], f["limit"]),
+            Cell(f"下界 {_number({**f, **r}, 'lower')}", (f"上界 {_number({**f, **r}, 'upper')}",)),
+            r["n"],
+            verdict_cell(r["verdict"]),
+        )
+        for r in f.get("plausible") or ()
+    ]
+    if rows:
+        columns = {"读法": 2.6, "实测值": 1.7, "置信界": 2.6, "n": 0.9, "判定": 1.5}
+        yield table("承诺可能的各种读法（一致才有结论）", columns, rows, (3,))
 
 
 def _quantities(f: Data) -> Iterator[Block]:
