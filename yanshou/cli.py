@@ -165,11 +165,26 @@ def doctor(folder: Folder = None, as_json: AsJson = False) -> None:
 def calibrate(
     probe: Annotated[str | None, typer.Argument(help="仪器名；不写则全部")] = None, as_json: AsJson = False
 ) -> None:
-    """用已知真值的标准器校准仪器,给出示值误差。退出码 0 在允差内,1 超差。"""
+    """用已知真值的标准器校准仪器,给出示值误差。退出码 0 在允差内,1 超差,3 标准器在这台机器上用不了。"""
     from yanshou.harness.calibrate import calibrate_here
     from yanshou.probes.contract import find_probe, probe_names
+    from yanshou.show import TerminalObserver, console
 
-    results = [calibrate_here(find_probe(name)) for name in ([probe] if probe else probe_names())]
+    observer = TerminalObserver(console(stderr=True))
+    results, stopped = [], []
+    for name in [probe] if probe else probe_names():
+        found = find_probe(name)
+        observer.calibrating(name)
+        try:
+            results.append(calibrate_here(found, observer.news))
+        except UserError as error:
+            if probe:
+                raise
+            stopped.append(error)
+            for problem in error.problems:
+                observer.problem(problem)
+        finally:
+            observer.stop()
     if as_json:
         _print_json(results[0].to_json() if probe else [r.to_json() for r in results])
     else:
@@ -187,6 +202,8 @@ def calibrate(
                     said = p.basis
     if not all(r.within for r in results):
         _leave(ExitCode.FAIL)
+    if stopped:
+        _leave(ExitCode.UNDECIDED)
 
 
 @app.command()

@@ -187,17 +187,18 @@ class TerminalObserver:
 
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """The run is closed."""
-        self._stop()
+        self.stop()
         self._out.print(
             f"运行 {run:04d} {status.word}" + (f":{reason}" if reason else ""), markup=False, soft_wrap=True
         )
 
     def problem(self, problem: Problem) -> None:
         """What stopped a run."""
-        self._stop()
+        self.stop()
         problems([problem], self._out)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """End the live line; what was printed stays."""
         if self._live:
             self._live.stop()
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from yanshou.harness.basics import Json
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserError
 from yanshou.harness.evidence import Ledger
 from yanshou.harness.host import host_facts
-from yanshou.harness.recording import Scale, record_calibration
+from yanshou.harness.recording import CALIBRATION_TRIES, Scale, record_calibration
 from yanshou.harness.runs import Run, runs_of
 from yanshou.probes.capturing import Progress
 from yanshou.probes.contract import Probe, indicated
@@ -111,13 +111,22 @@ def scale(probe: Probe) -> Scale:
     return Scale(probe.spec.version, probe.spec.unit, probe.spec.tolerance)
 
 
-def calibrate_here(probe: Probe) -> Calibration:
-    """Calibrate outside any case, in a folder that is thrown away. Raises ProbeError, UserError."""
-    with tempfile.TemporaryDirectory(prefix="yanshou-") as name:
-        with Ledger(Path(name)) as ledger:
-            run_calibration(ledger, probe, host_facts())
-            (run,) = runs_of(ledger.records)
-        return read_calibration(run, Path(name))
+def calibrate_here(probe: Probe, progress: Callable[[Progress], None] = lambda _news: None) -> Calibration:
+    """Calibrate outside any case, in a folder that is thrown away. Raises UserError, also where no standard would run.
+
+    A standard that a busy host interrupted is set up again, CALIBRATION_TRIES times in all.
+    """
+    problem: Problem | None = None
+    with tempfile.TemporaryDirectory(prefix="yanshou-") as name, Ledger(Path(name)) as ledger:
+        for _ in range(CALIBRATION_TRIES):
+            try:
+                run_calibration(ledger, probe, host_facts(), progress)
+            except ProbeError as error:
+                problem = error.problem
+            else:
+                return read_calibration(runs_of(ledger.records)[-1], Path(name))
+    assert problem is not None
+    raise UserError(problem, ExitCode.UNDECIDED)
 
 
 def read_calibration(run: Run, case_folder: Path) -> Calibration:

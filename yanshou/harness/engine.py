@@ -258,22 +258,28 @@ def run_case(folder: Path, observer: Observer | None = None, selection: Selectio
 def _calibrate(session: _Session, probe: Probe, limit: Limit) -> bool:
     """Whether to measure: with a calibration of this session, made now if need be, or without one in a self-check.
 
-    One that is out of tolerance, or whose floor is too high for the limit, is made again, CALIBRATION_TRIES times in all.
+    One that is out of tolerance, whose floor is too high for the limit, or whose standard was interrupted, is made again,
+    CALIBRATION_TRIES times in all.
     """
     if _usable(session, probe, limit) is not None:
         return True
+    problem: Problem | None = None
     while session.tried[probe.name] < CALIBRATION_TRIES:
         session.tried[probe.name] += 1
         session.observer.calibrating(probe.name)
         try:
             run_calibration(session.ledger, probe, session.host, session.observer.news)
         except ProbeError as error:
-            session.report(error.problem)
-            # An acceptance run would be void without it. A self-check goes on, and its finding says uncalibrated.
-            return session.frozen.plan.mode is not Mode.ACCEPTANCE
+            problem = error.problem
+            continue
         if _usable(session, probe, limit):
             return True
-    return True
+    if _usable(session, probe, limit) is not None:
+        return True
+    if problem is not None:
+        session.report(problem)
+    # An acceptance run would be void without it. A self-check goes on, and its finding says uncalibrated.
+    return session.frozen.plan.mode is not Mode.ACCEPTANCE
 
 
 def _usable(session: _Session, probe: Probe, limit: Limit) -> bool | None:
