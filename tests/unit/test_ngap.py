@@ -7,7 +7,7 @@ from scapy.layers.inet import IP
 from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkData
 
-from tests.unit.test_captures import classic, summary
+from tests.unit.captures_support import classic, summary
 from yanshou.formats import ngap
 
 PLMN = bytes.fromhex("64f000")
