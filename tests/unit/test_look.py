@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.unit.test_captures import MAC, UDP_IP, classic, client, connect
+from tests.unit.captures_support import MAC, UDP_IP, classic, client, connect
 from yanshou.harness.basics import UserError
 from yanshou.look import HEIGHT, read, show, to_json
 
