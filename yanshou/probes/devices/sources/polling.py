@@ -10,6 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Coroutine, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from yanshou.harness.basics import Json
@@ -39,6 +40,8 @@ async def _supervise(stop: threading.Event, jobs: Iterable[Coroutine[Any, Any, R
             while not together.done():  # a library may swallow being cancelled once
                 together.cancel()
                 await asyncio.wait((together,), timeout=STOP_CHECK_S)
+            with suppress(BaseException):
+                together.result()  # how it took its cancelling is nobody's concern
             return None
     return together.result()
 

@@ -94,15 +94,22 @@ class _Login:
             mode = ua.MessageSecurityMode.Sign if self.source.mode == "Sign" else ua.MessageSecurityMode.SignAndEncrypt
             certificate, key = self._files
             await client.set_security(policy, str(certificate), str(key), mode=mode)
-        await client.connect()
+        try:
+            await client.connect()
+        except BaseException:  # cancelled in the middle, it would leave its socket open
+            client.disconnect_socket()
+            raise
         return client
 
 
 async def _leave(client: Client) -> None:
     """Say goodbye, but not for long: the far end may be gone."""
     with suppress(Exception):
-        async with asyncio.timeout(LEAVE_S):
-            await client.disconnect()
+        try:
+            async with asyncio.timeout(LEAVE_S):
+                await client.disconnect()
+        finally:
+            client.disconnect_socket()
 
 
 def _why(error: Exception) -> str:
