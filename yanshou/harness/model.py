@@ -174,6 +174,125 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Points:
+    """Places in a plane: `x`, `y` float64 of shape (n,), in time order; `group` int64 (n,), an index into `groups`.
+
+    Groups are words from the best to the worst, each with its own mark. Give all points: the record keeps a bounded choice of them.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    group: NDArray[np.int64]
+    groups: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """Where a `share` of a normal distribution lies. Long and short half axis, `angle` of the long one from x to y in degrees."""
+
+    centre: tuple[float, float]
+    half_axes: tuple[float, float]
+    angle: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Deviations in a plane about the origin, drawn to one scale. `limited`: the finding's limit is a circle about the origin."""
+
+    title: str
+    axes: tuple[str, str]
+    unit: str
+    points: Points
+    ellipse: Ellipse | None = None
+    limited: bool = False
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One series of a `Traces`: float64 (n,), NaN where there is none. `limited`: the finding's limit bounds its absolute value."""
+
+    name: str
+    values: NDArray[np.float64]
+    limited: bool = False
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Series over time, one below the other on one scale of time (`times`: float64 (n,), seconds since the start of the run).
+
+    `status`: int64 (n,), an index into the words `statuses`, which stand from the best to the worst; () draws no band. Give all
+    values: the record keeps the lowest and the highest of each stretch of time, and its worst status.
+    """
+
+    title: str
+    unit: str
+    times: NDArray[np.float64]
+    traces: tuple[Trace, ...]
+    status: NDArray[np.int64] | None = None
+    statuses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Satellite:
+    """A satellite as seen in a run. `track`: (azimuth from north clockwise, elevation) in degrees, in time order, one is enough.
+
+    `cn0`: lowest, median, highest carrier-to-noise density in dB-Hz, None where not given. `used`: not in view only.
+    """
+
+    system: str
+    name: str
+    track: tuple[tuple[float, float], ...]
+    cn0: tuple[float, float, float] | None = None
+    used: bool = True
+
+
+@dataclass(frozen=True)
+class Sky:
+    """Satellites in the sky and how strong they were. `shown`: the system that the finding is about."""
+
+    title: str
+    satellites: tuple[Satellite, ...]
+    shown: str
+
+
+@dataclass(frozen=True)
+class Area:
+    """A named area: closed rings of (east, north) in metres, each float64 of shape (k, 2), filled by the even-odd rule."""
+
+    name: str
+    rings: tuple[NDArray[np.float64], ...]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A grid of squares of `size` metres from its south-west `corner` (east, north).
+
+    `state`: int64 (rows, columns), row 0 in the south, column 0 in the west: 0 does not count, 1 missed, 2 hit.
+    """
+
+    corner: tuple[float, float]
+    size: float
+    state: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Map:
+    """Metres east and north of a named `origin`, drawn to one scale, north up. `cell_words`: what missed and hit mean."""
+
+    title: str
+    origin: str
+    areas: tuple[Area, ...] = ()
+    cells: Cells | None = None
+    cell_words: tuple[str, str] = ("未测到", "测到")
+    points: Points | None = None
+
+
+Picture: TypeAlias = Scatter | Traces | Sky | Map
+"""What a measurement may show of itself beside its numbers. It knows no limit: where one belongs, the finding's is drawn."""
+
+
+@dataclass(frozen=True)
 class Samples:
     """What a measuring probe says: values in time order.
 
@@ -184,7 +303,7 @@ class Samples:
     `resolution`: the smallest step that the values can show. `truth_u95`: expanded uncertainty (k = 2) of what they are errors
     from; 0 where they are no errors.
     `series`: other quantities of the same events. `open`: what forbids a verdict though the run is sound.
-    `facts`: further counts and settings for the report, JSON only.
+    `facts`: further counts and settings for the report, JSON only. `pictures`: what is drawn besides distribution and time.
     """
 
     unit: str
@@ -199,6 +318,7 @@ class Samples:
     open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -225,6 +345,7 @@ class Count:
 
     `per_day`: (ISO date, net count) in date order, for the histogram that shows last-minute filling.
     `columns`: parts of `net` that are printed apart (直连 5G, 网关后). `open`: what forbids a verdict though the run is sound.
+    `pictures`: what is drawn besides counting and days.
     """
 
     unit: str
@@ -237,6 +358,7 @@ class Count:
     open: tuple[Reason, ...] = ()
     validity: tuple[Validity, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
+    pictures: tuple[Picture, ...] = ()
 
 
 class Answer(StrEnum):
