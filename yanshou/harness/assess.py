@@ -36,6 +36,7 @@ from yanshou.harness.judge import (
     worst,
 )
 from yanshou.harness.model import Checklist, Count, Limit, Measurement, Mode, Reason, Severity, Validity, Verdict
+from yanshou.harness.pictures import kept
 from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, frozen_plan
 from yanshou.harness.runs import MEASUREMENT, Run, damaged_streams, last_calibration, machine, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
@@ -380,7 +381,7 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
             for o in outcomes
             for order, j in enumerate(o.attempts, 1)
         ],
-        "figure": figure(deciding, indicator.limit) if deciding else None,
+        "figure": _drawn(deciding, indicator.limit) if deciding else None,
     }
 
 
@@ -559,6 +560,14 @@ def _settle_floats(value: Json) -> Json:
     if isinstance(value, (list, tuple)):
         return [_settle_floats(v) for v in value]
     return value
+
+
+def _drawn(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
+    """The figure of the attempt that a finding shows, with the pictures of its measurement."""
+    plain, measurement = figure(judged, limit), judged.attempt.measurement
+    if plain is None or measurement is None or isinstance(measurement, Checklist) or not measurement.pictures:
+        return plain
+    return {**plain, "pictures": _settle_floats([kept(p, limit) for p in measurement.pictures])}
 
 
 def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
