@@ -1,7 +1,7 @@
 """What a record keeps of a picture: few enough points to print, and none of those that matter left out. Pure.
 
-It is for keeping a bounded choice that is the same everywhere, so that a report only draws. It must never lose an extreme value, and
-says how many values have no place. The names of its keys are part of the record's format.
+It is for keeping a bounded choice that is the same everywhere, so that a report only draws. It must never lose an extreme value,
+and says how many values have no place. The names of its keys are part of the record's format.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def _infinite(values: NDArray[np.float64]) -> int:
 def _stretches(picture: Traces, factor: float) -> list[Json]:
     """Unbroken stretches of rows [time, status, low, middle, high, low, middle, high, ...], a row for each part of time.
 
-    Parts without values have none. The time is the middle of the part, the status the worst in it, the middle the order statistic of rank ceil(n / 2). None where a
-    trace has no finite value or the picture no status.
+    Parts without values have no row. The time is the middle of the part, the status the worst in it, the middle of values the order
+    statistic of rank ceil(n / 2). None where a trace has no finite value in it, or the picture no status.
     """
     import numpy as np
 
@@ -250,16 +250,20 @@ def _map(picture: Map) -> dict[str, Json]:
         "origin": picture.origin,
         "areas": [area for area in areas if area["rings"]],
         "left_out": len(rings[RINGS:]),
-        "cells": {**_cells(picture.cells), "words": list(picture.cell_words)} if picture.cells else None,
+        "cells": {**_cells(picture.cells), "words": list(picture.cell_words)}
+        if picture.cells and picture.cells.state.any()
+        else None,
         **(_points(picture.points) if picture.points else {"groups": [], "without_place": 0}),
     }
 
 
 def _cells(cells: Cells) -> dict[str, Json]:
-    """Rows from the south, a character for each cell. Merged cells are hit only where all in them that count are."""
+    """Rows from the south, a character for each cell, no empty rows around. Merged cells are hit only where all that count are."""
     import numpy as np
 
-    state = cells.state
+    counted = np.nonzero(cells.state)
+    (south, north), (west, east) = ((int(k.min()), int(k.max()) + 1) for k in counted)
+    state = cells.state[south:north, west:east]
     merged = max(1, -(-max(state.shape) // CELLS))
     rows, columns = (-(-n // merged) * merged for n in state.shape)
     padded = np.zeros((rows, columns), dtype=np.int64)
@@ -268,7 +272,7 @@ def _cells(cells: Cells) -> dict[str, Json]:
     some_missed, some_hit = (blocks == 1).any(axis=(1, 3)), (blocks == 2).any(axis=(1, 3))
     shown = np.where(some_missed, 1, np.where(some_hit, 2, 0))
     return {
-        "corner": list(cells.corner),
+        "corner": [cells.corner[0] + cells.size * west, cells.corner[1] + cells.size * south],
         "size": cells.size * merged,
         "merged": merged,
         "rows": ["".join(STATES[s] for s in row) for row in shown.tolist()],

@@ -67,7 +67,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Plots:
-    """Plots side by side, each {"title", "svg", "alt"}."""
+    """Plots side by side, each {"title", "svg", "alt", "note"}."""
 
     caption: str
     plots: tuple[Data, ...]

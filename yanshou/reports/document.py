@@ -50,7 +50,7 @@ from yanshou.reports.display import (
     statistic_word,
     verdict_text,
 )
-from yanshou.reports.figures import panels, strip
+from yanshou.reports.figures import more_panels, panels, strip
 
 TITLES = {
     Mode.ACCEPTANCE: "重点指标检测报告",
@@ -585,6 +585,9 @@ def _shown(f: Data) -> Iterator[Block]:
     drawn = panels(figure)
     if drawn:
         yield Plots(_label(f), tuple(p.__dict__ for p in drawn))
+    more = more_panels(figure)
+    for i in range(0, len(more), 2):
+        yield Plots(f"{_label(f)}（续）" if i or drawn else _label(f), tuple(p.__dict__ for p in more[i : i + 2]))
     if not figure or figure["kind"] == "samples":
         return
     if figure["kind"] == "checklist":

@@ -1,59 +1,21 @@
 """Plots of a record's figures as SVG: what an indicator's numbers look like against its limit.
 
-It draws what the record holds and must never compute a statistic. Bytes depend on the figure only: no clock, no random ids,
-text as paths in the packaged font. Colours are Okabe-Ito, and every line also differs in dash, width or label.
+It draws what the record holds and must never compute a statistic.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word
-from yanshou.reports.font import FAMILY, font_file
+from yanshou.reports.drawing import BLUE, GREY, INK, LIMIT_LINE, PALE, SKY, VERMILLION, Panel, draw_axes, short
+from yanshou.reports.pictures import picture_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-BLUE, SKY, VERMILLION, INK, GREY, PALE = "#0072B2", "#56B4E9", "#C44E00", "#1A1A1A", "#6B6B6B", "#E4E4E4"
-WIDTH, HEIGHT = 3.1, 2.25
-"""Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
-STYLE: dict[Any, Any] = {
-    "font.family": FAMILY,
-    "font.size": 7.5,
-    "text.parse_math": False,
-    "axes.unicode_minus": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.linewidth": 0.6,
-    "axes.labelcolor": INK,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "yanshou",
-}
-LIMIT_LINE: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)), "zorder": 4}
-NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One plot: a title to print above it, its SVG, and the same in words for who cannot see it."""
-
-    title: str
-    svg: str
-    alt: str
 
 
 def panels(figure: Data | None) -> tuple[Panel, ...]:
@@ -61,6 +23,12 @@ def panels(figure: Data | None) -> tuple[Panel, ...]:
     if figure is None or figure["kind"] == "checklist":
         return ()
     return tuple(_sample_panels(figure) if figure["kind"] == "samples" else _count_panels(figure))
+
+
+def more_panels(figure: Data | None) -> tuple[Panel, ...]:
+    """The plots of the further pictures that came with a figure."""
+    pictures = (figure or {}).get("pictures") or ()
+    return tuple(panel for picture in pictures for panel in picture_panels(picture))
 
 
 def strip(value: float | None, lower: float | None, upper: float | None, limit: Data) -> str:
@@ -96,24 +64,6 @@ def prefixed(svg: str, prefix: str) -> str:
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{prefix}-", svg)
 
 
-def _draw(paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
-    import matplotlib as mpl
-    from matplotlib import font_manager
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    if FAMILY not in font_manager.fontManager.get_font_names():
-        font_manager.fontManager.addfont(font_file())
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
-        canvas = FigureCanvasSVG(Figure(figsize=(WIDTH, height), layout="constrained"))
-        paint(canvas.figure.add_subplot())
-        out = io.StringIO()
-        canvas.figure.savefig(out, format="svg", transparent=True, metadata=NO_METADATA)
-    return out.getvalue()
-
-
 def _sample_panels(figure: Data) -> Iterator[Panel]:
     limit, unit, lost = figure["limit"], figure["unit"], figure["lost"]
     name, point = statistic_word(figure["statistic"]), quantity(figure["point"], unit, limit)
@@ -121,10 +71,10 @@ def _sample_panels(figure: Data) -> Iterator[Panel]:
     known = f"{name} 为 {point}，{bounds}，" if figure["point"] is not None else ""
     if figure["ecdf"]:
         alt = f"尾部分布曲线：{known}限值 {limit_text(limit)}，丢失 {lost} 个。"
-        yield Panel("尾部分布：超出某值的样本占比", _draw(lambda axes: _tail(axes, figure)), alt)
+        yield Panel("尾部分布：超出某值的样本占比", draw_axes(lambda axes: _tail(axes, figure)), alt)
     if figure["series"]:
         alt = f"随时间变化的曲线：各时段的中位数与最大值，限值 {limit_text(limit)}，丢失 {lost} 个。"
-        yield Panel("时间过程：各时段中位数与最大值", _draw(lambda axes: _series(axes, figure)), alt)
+        yield Panel("时间过程：各时段中位数与最大值", draw_axes(lambda axes: _series(axes, figure)), alt)
 
 
 def _tail(axes: Axes, figure: Data) -> None:
@@ -153,13 +103,15 @@ def _tail(axes: Axes, figure: Data) -> None:
             textcoords="offset points", color=VERMILLION,
         )  # fmt: skip
     if figure["point"] is not None:
-        _bracket(axes, figure, _share_of(figure["statistic"], bottom))
+        _bracket(axes, figure, _share_above(figure, curve, math.sqrt(bottom)))
 
 
-def _share_of(statistic: str, bottom: float) -> float:
-    """Height at which a statistic is marked: P99 stands where 1 % lies above it."""
-    level = re.fullmatch(r"p(\d+(?:\.\d+)?)", statistic)
-    return 1 - float(level[1]) / 100 if level else math.sqrt(bottom)
+def _share_above(figure: Data, curve: list[tuple[float, float]], least: float) -> float:
+    """Height at which a statistic is marked: P99 where 1 % lies above it, any other on the curve, but not below `least`."""
+    level = re.fullmatch(r"p(\d+(?:\.\d+)?)", figure["statistic"])
+    if level:
+        return 1 - float(level[1]) / 100
+    return max(least, next((share for x, share in curve if x >= figure["point"]), 0.0))
 
 
 def _bracket(axes: Axes, figure: Data, y: float) -> None:
@@ -231,11 +183,11 @@ def _count_panels(figure: Data) -> Iterator[Panel]:
     steps = "，".join(f"{e['text']} {left_out(e['count'])}" for e in figure["exclusions"]) or "没有剔除"
     alt = f"计数过程：提交 {display(figure['gross'])}，{steps}，计入 {display(figure['net'])}；限值 {limit_text(figure['limit'])}。"
     height = 0.5 + 0.36 * (2 + len(figure["exclusions"]))
-    yield Panel("计数过程：从提交到计入", _draw(lambda axes: _waterfall(axes, figure), height), alt)
+    yield Panel("计数过程：从提交到计入", draw_axes(lambda axes: _waterfall(axes, figure), height), alt)
     if figure["per_day"]:
         first, last = figure["per_day"][0][0], figure["per_day"][-1][0]
         alt = f"按日新增计入数的柱状图，{first} 至 {last}。"
-        yield Panel("按日新增计入数", _draw(lambda axes: _days(axes, figure["per_day"]), height), alt)
+        yield Panel("按日新增计入数", draw_axes(lambda axes: _days(axes, figure["per_day"]), height), alt)
 
 
 def _waterfall(axes: Axes, figure: Data) -> None:
@@ -244,7 +196,7 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     bars = [("提交", 0, figure["gross"], GREY, "")]
     for exclusion in figure["exclusions"]:
         left -= exclusion["count"]
-        bars.append((f"剔除：{_short(exclusion['text'])}", left, exclusion["count"], "white", "////"))
+        bars.append((f"剔除：{short(exclusion['text'])}", left, exclusion["count"], "white", "////"))
     bars.append(("计入", 0, figure["net"], BLUE, ""))
     for row, (words, start, length, colour, hatch) in enumerate(bars):
         axes.barh(row, length, left=start, height=0.34, color=colour, ec=GREY if hatch else colour, hatch=hatch, lw=0.6)
@@ -261,11 +213,6 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     axes.set_xlabel(f"数量 / {limit['unit']}")
     if bound:
         _limit_line(axes, limit)
-
-
-def _short(text: str, most: int = 16) -> str:
-    text = text.replace("\n", " ")
-    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def _days(axes: Axes, per_day: list[tuple[str, int]]) -> None:

@@ -62,13 +62,12 @@ def ellipse(x: NDArray[np.float64], y: NDArray[np.float64], share: float = SHARE
     import numpy as np
 
     finite = np.isfinite(x) & np.isfinite(y)
-    if finite.sum() < FEWEST:
+    x, y = x[finite], y[finite]
+    if x.size < FEWEST or np.ptp(x) == np.ptp(y) == 0:
         return None
-    (xx, xy), (_, yy) = np.cov(x[finite], y[finite])
+    (xx, xy), (_, yy) = np.cov(x, y)
     middle, spread = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
-    if middle <= 0:
-        return None
     factor = -2 * math.log(1 - share)
     half_axes = math.sqrt(factor * (middle + spread)), math.sqrt(factor * max(middle - spread, 0.0))
     angle = math.degrees(0.5 * math.atan2(2 * xy, xx - yy))
-    return Ellipse((float(x[finite].mean()), float(y[finite].mean())), half_axes, angle, share)
+    return Ellipse((float(x.mean()), float(y.mean())), half_axes, angle, share)

@@ -1,0 +1,88 @@
+"""How every plot of a report is drawn: palette, style, and SVG whose bytes depend on nothing but what is drawn.
+
+It must never compute. Text becomes paths in the packaged font; no clock, no random ids. Colours are Okabe-Ito, and what differs in
+colour also differs in dash, width, mark or hatching.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from yanshou.reports.font import FAMILY, font_file
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, SKY, ORANGE, PURPLE, GREEN, VERMILLION = "#0072B2", "#56B4E9", "#E69F00", "#AF5A89", "#009E73", "#C44E00"
+INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
+WIDTH, HEIGHT = 3.1, 2.25
+"""Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
+TALL = 3.2
+"""Inches: high enough for a square plot with words above and below."""
+STYLE: dict[Any, Any] = {
+    "font.family": FAMILY,
+    "font.size": 7.5,
+    "text.parse_math": False,
+    "axes.unicode_minus": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.linewidth": 0.6,
+    "axes.labelcolor": INK,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "yanshou",
+}
+LIMIT_LINE: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)), "zorder": 4}
+NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One plot: a title to print above it, its SVG, the same in words for who cannot see it, and what to say below."""
+
+    title: str
+    svg: str
+    alt: str
+    note: str = ""
+
+
+def draw(paint: Callable[[Figure], None], height: float = HEIGHT) -> str:
+    """The SVG of what `paint` puts on an empty figure."""
+    import matplotlib as mpl
+    from matplotlib import font_manager
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    if FAMILY not in font_manager.fontManager.get_font_names():
+        font_manager.fontManager.addfont(font_file())
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        canvas = FigureCanvasSVG(Figure(figsize=(WIDTH, height), layout="constrained"))
+        paint(canvas.figure)
+        out = io.StringIO()
+        canvas.figure.savefig(out, format="svg", transparent=True, metadata=NO_METADATA)
+    return out.getvalue()
+
+
+def draw_axes(paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
+    """The SVG of what `paint` puts on one pair of axes."""
+    return draw(lambda figure: paint(figure.add_subplot()), height)
+
+
+def short(text: str, most: int = 16) -> str:
+    """One line of at most `most` characters."""
+    text = text.replace("\n", " ")
+    return text if len(text) <= most else text[: most - 1] + "…"
