@@ -41,14 +41,14 @@ from yanshou.reports.display import (
     verdict_text,
 )
 from yanshou.reports.document import build
-from yanshou.reports.figures import panels, prefixed, strip
+from yanshou.reports.figures import _share_above, panels, prefixed, strip
 from yanshou.reports.machine import junit_xml, results, results_csv
 from yanshou.reports.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = ROOT / "tests" / "golden"
 HOSTILE = '#panic("x") *b* _i_ $x$ <a> @ref \\ ` ]) <script>alert(1)</script> &amp; {{ 1 }}'
-ENDS = "龘靐齉爨鱻"
+ENDS = "龘靐齉爨鱻麤灪"
 """Rare single characters: seen only where a long text was printed to its end."""
 FILES = {"report.pdf", "report.html", "results.json", "results.csv", "junit.xml"}
 LATENCY = {"op": "<=", "value": 2, "unit": "ms"}
@@ -84,6 +84,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, dict[str, P
     first["attempts"][0]["status_reason"] = "x" * 1200 + ENDS[4]
     first["attempts"][0]["facts"] = {HOSTILE: HOSTILE, "path": "/very/long/" + "a" * 400}
     second["figure"]["exclusions"][0]["text"] = HOSTILE
+    sights, ground = first["figure"]["pictures"], second["figure"]["pictures"][0]
+    sights[0]["title"] = "题" * 200 + ENDS[5]
+    sights[0]["groups"][0]["name"] = sights[1]["statuses"][0] = sights[2]["satellites"][0]["name"] = HOSTILE
+    ground["areas"][0]["name"] = "界" * 300 + ENDS[6]
+    ground["origin"] = HOSTILE
     second["name"] = "-2+3"
     return record, render(record, tmp_path_factory.mktemp("hostile"))
 
@@ -334,6 +339,42 @@ def test_inlined_svg_has_its_own_ids() -> None:
     assert "xmlns" not in inlined
 
 
+def test_a_statistic_stands_on_the_curve_unless_it_would_leave_the_plot() -> None:
+    curve = [(x / 10, 1 - x / 10) for x in range(1, 11)]
+    assert _share_above({"statistic": "p99", "point": 0.3}, curve, 0.05) == pytest.approx(0.01)
+    assert _share_above({"statistic": "rms", "point": 0.25}, curve, 0.05) == pytest.approx(0.7)
+    assert _share_above({"statistic": "max", "point": 1}, curve, 0.05) == 0.05
+
+
+def plots_of(record: dict, indicator: str) -> list[Plots]:
+    """Plots of one indicator, in printing order."""
+    blocks = [b for s in build(fit(record)).sections for b in s.blocks if isinstance(b, Plots)]
+    return [b for b in blocks if f"　{indicator}　" in b.caption]
+
+
+def test_further_pictures_follow_in_pairs_with_captions_of_their_own() -> None:
+    deviations = plots_of(golden("record_acceptance"), "S06-I01")
+    assert [len(b.plots) for b in deviations] == [2, 2, 2]
+    assert [b.caption.endswith("（续）") for b in deviations] == [False, True, True]
+    assert [p["title"].split("：")[0] for b in deviations[1:] for p in b.plots] == [
+        "水平偏差",
+        "误差过程",
+        "天空",
+        "BDS 卫星的载噪比",
+    ]
+    assert [len(b.plots) for b in plots_of(golden("record_acceptance"), "S06-I05")] == [1, 1]
+
+
+def test_notes_of_pictures_are_printed_in_both(formal: dict[str, Path]) -> None:
+    notes = [
+        p["note"] for i in ("S06-I01", "S06-I05") for b in plots_of(golden("record_acceptance"), i) for p in b.plots
+    ]
+    text = squeezed(Page(formal["report.html"].read_text(encoding="utf-8")).text)
+    paper = squeezed("".join(pdf_pages(formal["report.pdf"])))
+    assert sum(map(bool, notes)) >= 4
+    assert [n for n in notes if squeezed(n) not in text or squeezed(n) not in paper] == []
+
+
 # ---- files
 
 
@@ -342,16 +383,19 @@ def test_all_files_are_written(demo: dict[str, Path]) -> None:
     assert {p.name for p in demo["report.pdf"].parent.iterdir()} == FILES
 
 
-def test_same_bytes_in_another_process_place_and_zone(demo: dict[str, Path], tmp_path: Path) -> None:
+def test_same_bytes_in_another_process_place_and_zone(
+    demo: dict[str, Path], formal: dict[str, Path], tmp_path: Path
+) -> None:
     code = (
         "import json, pathlib, sys; from yanshou.reports.render import render; "
-        "render(json.loads(pathlib.Path(sys.argv[1]).read_bytes()), pathlib.Path(sys.argv[2]))"
+        "[render(json.loads(pathlib.Path(p).read_bytes()), pathlib.Path(pathlib.Path(p).stem)) for p in sys.argv[1:]]"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "America/Lima", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-c", code, str(GOLDEN / "record.json"), str(tmp_path / "again")]
-    subprocess.run(arguments, check=True, cwd=tmp_path, env=environment)
-    for name, path in demo.items():
-        assert (tmp_path / "again" / name).read_bytes() == path.read_bytes(), name
+    records = [str(GOLDEN / f"{name}.json") for name in ("record", "record_acceptance")]
+    subprocess.run([sys.executable, "-c", code, *records], check=True, cwd=tmp_path, env=environment)
+    for folder, files in (("record", demo), ("record_acceptance", formal)):
+        for name, path in files.items():
+            assert (tmp_path / folder / name).read_bytes() == path.read_bytes(), f"{folder}/{name}"
 
 
 # ---- PDF

@@ -222,7 +222,7 @@ class Traces:
     """Series over time, one below the other on one scale of time (`times`: float64 (n,), seconds since the start of the run).
 
     `status`: int64 (n,), an index into the words `statuses`, which stand from the best to the worst; () draws no band. Give all
-    values: the record keeps the lowest and the highest of each stretch of time, and its worst status.
+    values: the record keeps the lowest, middle and highest of each part of time, and how often it had which status.
     """
 
     title: str
@@ -235,16 +235,15 @@ class Traces:
 
 @dataclass(frozen=True)
 class Satellite:
-    """A satellite as seen in a run. `track`: (azimuth from north clockwise, elevation) in degrees, in time order, one is enough.
+    """A satellite of a run. `track`: (azimuth from north clockwise, elevation) in degrees, in time order; one mean place is enough.
 
-    `cn0`: lowest, median, highest carrier-to-noise density in dB-Hz, None where not given. `used`: not in view only.
+    `cn0`: usual carrier-to-noise density in dB-Hz, None where it was listed and never received.
     """
 
     system: str
     name: str
     track: tuple[tuple[float, float], ...]
-    cn0: tuple[float, float, float] | None = None
-    used: bool = True
+    cn0: float | None = None
 
 
 @dataclass(frozen=True)

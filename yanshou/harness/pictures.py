@@ -158,8 +158,8 @@ def _infinite(values: NDArray[np.float64]) -> int:
 def _stretches(picture: Traces, factor: float) -> list[Json]:
     """Unbroken stretches of rows [time, status, low, middle, high, low, middle, high, ...], a row for each part of time.
 
-    Parts without values have no row. The time is the middle of the part, the status the worst in it, the middle of values the order
-    statistic of rank ceil(n / 2). None where a trace has no finite value in it, or the picture no status.
+    Parts without values have no row. The time is the middle of its values', the status how often each occurs in it, the middle
+    of values the order statistic of rank ceil(n / 2). None where a trace has no finite value in it.
     """
     import numpy as np
 
@@ -169,21 +169,17 @@ def _stretches(picture: Traces, factor: float) -> list[Json]:
         return []
     times = picture.times[order]
     width = float(times[-1] - times[0]) / BINS
-    if times.size <= BINS or width == 0:
-        found, places = np.unique(times, return_inverse=True)
-        middles = found
-    else:
-        found, places = np.unique(
-            np.minimum((times - times[0]) / width, BINS - 1).astype(np.int64), return_inverse=True
-        )
-        middles = times[0] + (found + 0.5) * width
+    few = times.size <= BINS or width == 0
+    parts = times if few else np.minimum((times - times[0]) / width, BINS - 1).astype(np.int64)
+    found, first, places = np.unique(parts, return_index=True, return_inverse=True)
+    middles = (times[first] + times[np.append(first[1:], times.size) - 1]) / 2
     columns: list[list[Any]] = [middles.tolist()]
+    kinds = len(picture.statuses)
     if picture.status is None:
-        columns.append([None] * found.size)
+        columns.append([[]] * found.size)
     else:
-        worst = np.zeros(found.size, dtype=np.int64)
-        np.maximum.at(worst, places, picture.status[order])
-        columns.append(worst.tolist())
+        counts = np.bincount(places * kinds + picture.status[order], minlength=found.size * kinds)
+        columns.append(counts.reshape(found.size, kinds).tolist())
     for trace in picture.traces:
         columns += _extremes(trace.values[order] * factor, places, found.size)
     rows = [list(row) for row in zip(*columns, strict=True)]
@@ -223,9 +219,8 @@ def _sky(picture: Sky) -> dict[str, Json]:
             {
                 "system": s.system,
                 "name": s.name,
-                "used": s.used,
                 "track": [_track(s)[i] for i in _even(len(_track(s)), TRACK).tolist()],
-                "cn0": list(s.cn0) if s.cn0 and all(map(math.isfinite, s.cn0)) else None,
+                "cn0": s.cn0 if s.cn0 is not None and math.isfinite(s.cn0) else None,
             }
             for s in ordered[:SATELLITES]
         ],

@@ -25,6 +25,7 @@ from yanshou.reports.drawing import (
     PURPLE,
     SKY,
     TALL,
+    WIDTH,
     Panel,
     draw,
     draw_axes,
@@ -48,7 +49,7 @@ BANDS: tuple[dict[str, Any], ...] = (
     {"fc": SKY},
     {"fc": ORANGE, "hatch": "/////"},
     {"fc": PURPLE, "hatch": "xxxxx"},
-    {"fc": GREEN, "hatch": "....."},
+    {"fc": "white", "hatch": "......"},
 )
 CELLS: dict[str, dict[str, Any]] = {
     "#": {"fc": "#A9D6F2", "ec": "white", "lw": 0.4},
@@ -184,8 +185,8 @@ def _scatter(axes: Axes, picture: Data) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, symmetric=True))
         axis.set_major_formatter(lambda v, _: _tick(v))
-    axes.set_xlabel(f"{picture['axes'][0]} / {unit}")
-    axes.set_ylabel(f"{picture['axes'][1]} / {unit}")
+    axes.set_xlabel(f"{short(picture['axes'][0])} / {unit}")
+    axes.set_ylabel(f"{short(picture['axes'][1])} / {unit}")
     _legend(axes, handles)
 
 
@@ -213,7 +214,8 @@ def _trace_panels(picture: Data) -> Iterator[Panel]:
     missing = [f"{t['name']} {display(t['without_value'])} 个" for t in picture["traces"] if t["without_value"]]
     parts = f"{display(picture['total'])} 个时刻合为 {display(len(rows))} 段，各段画出最低、中位和最高"
     note = _note(
-        parts + ("，状态取最差" if statuses else "") if len(rows) < picture["total"] else "",
+        parts if len(rows) < picture["total"] else "",
+        "最下一条是各时段里每种状态的占比" if statuses else "",
         "断开处没有数据" if len(picture["stretches"]) > 1 else "",
         f"没有值、未画：{'，'.join(missing)}" if missing else "",
     )
@@ -229,7 +231,7 @@ def _traces(figure: Figure, picture: Data) -> None:
     rows = [row for stretch in stretches for row in stretch]
     scale, word = _clock(max(row[0] for row in rows))
     stretches = [[[row[0] / scale, *row[1:]] for row in stretch] for stretch in stretches]
-    ratios = [1.0] * len(traces) + ([0.16] if statuses else [])
+    ratios = [1.0] * len(traces) + ([0.3] if statuses else [])
     plots = figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios, squeeze=False)[:, 0]
     values = [v for row in rows for v in row[2:] if v is not None]
     bounds = [float(limit["value"])] if limit else []
@@ -276,23 +278,27 @@ def _envelope(axes: Axes, rows: Sequence[tuple[float, float | None, float | None
 
 
 def _status_band(axes: Axes, stretches: Sequence[Sequence[Sequence[Any]]], statuses: Sequence[str]) -> list[Any]:
-    """Which status was the worst at each time; nothing where there was no value. Returns its legend."""
+    """Shares of each status over time, the best below; nothing where there was no value. Returns its legend."""
     from matplotlib.patches import Patch
 
     axes.set_yticks([])
     axes.set_ylim(0, 1)
     for side in ("left", "top", "right"):
         axes.spines[side].set_visible(False)
-    seen: set[int] = set()
+    seen = set()
     for stretch in stretches:
         times = [row[0] for row in stretch]
         half = (times[-1] - times[0]) / (2 * (len(times) - 1)) if len(times) > 1 else 0.0
         edges = [times[0] - half, *[(a + b) / 2 for a, b in pairwise(times)], times[-1] + half]
-        for status, members in groupby(range(len(stretch)), key=lambda k: stretch[k][1]):
-            places = list(members)
-            start, end = edges[places[0]], edges[places[-1] + 1]
+        base = [0.0] * len(edges)
+        for status in range(len(statuses)):
+            shares = [row[1][status] / sum(row[1]) for row in stretch]
+            if not any(shares):
+                continue
             seen.add(status)
-            axes.broken_barh([(start, end - start)], (0, 1), ec=INK, lw=0, **BANDS[status % len(BANDS)])
+            top = [b + s for b, s in zip(base, [*shares, shares[-1]], strict=True)]
+            axes.fill_between(edges, base, top, step="post", ec=INK, lw=0, **BANDS[status % len(BANDS)])
+            base = top
     return [Patch(ec=INK, lw=0.3, label=short(statuses[s]), **BANDS[s % len(BANDS)]) for s in sorted(seen)]
 
 
@@ -304,32 +310,31 @@ def _sky_panels(picture: Data) -> Iterator[Panel]:
     if not satellites:
         return
     counts = _systems(satellites)
-    told = "，".join(f"{system} 可见 {seen} 颗、参与解算 {used} 颗" for system, (used, seen) in counts.items())
+    told = "，".join(f"{system} 列出 {listed} 颗、收到 {got} 颗" for system, (got, listed) in counts.items())
     note = _note(
-        "图例为参与解算/可见的颗数；实心参与解算，空心仅可见；细线是运行中走过的轨迹",
+        "图例为收到信号/列出的颗数；实心收到信号，空心列出而没有载噪比",
+        "细线是运行中走过的轨迹" if any(len(s["track"]) > 1 for s in satellites) else "",
         "" if shown in counts else f"没有见到 {shown} 卫星",
         f"{display(picture['without_place'])} 颗没有方位，未画" if picture["without_place"] else "",
         f"另有 {display(picture['left_out'])} 颗未画" if picture["left_out"] else "",
     )
     yield Panel(picture["title"], draw(lambda figure: _sky(figure, picture), TALL), f"天空图：{told}。", note)
-    strong = [s for s in satellites if s["system"] == shown and s["cn0"]]
+    strong = [s for s in satellites if s["system"] == shown and s["cn0"] is not None]
     if strong:
-        values = "，".join(f"{s['name']} {display(s['cn0'][1], digits=3)}" for s in strong)
+        values = "，".join(f"{s['name']} {display(s['cn0'], digits=3)}" for s in strong)
         yield Panel(
             f"{shown} 卫星的载噪比",
             draw_axes(lambda axes: _strengths(axes, strong), TALL),
-            f"载噪比中位数，dB-Hz：{values}。",
-            "柱高为中位数，竖线从最低到最高；空心的仅可见，没有参与解算。",
+            f"载噪比，dB-Hz：{values}。",
         )
 
 
 def _systems(satellites: Sequence[Data]) -> dict[str, tuple[int, int]]:
-    """Used and seen satellites by system, in the order of the record."""
-    names = dict.fromkeys(s["system"] for s in satellites)
-    return {
-        n: (sum(s["used"] for s in satellites if s["system"] == n), sum(s["system"] == n for s in satellites))
-        for n in names
+    """Received and listed satellites by system, in the order of the record."""
+    systems = {
+        name: [s for s in satellites if s["system"] == name] for name in dict.fromkeys(s["system"] for s in satellites)
     }
+    return {name: (sum(s["cn0"] is not None for s in of), len(of)) for name, of in systems.items()}
 
 
 def _sky(figure: Figure, picture: Data) -> None:
@@ -354,11 +359,13 @@ def _sky(figure: Figure, picture: Data) -> None:
         axes.plot(*zip(*track, strict=True), color=colour, lw=0.8 if main else 0.5, alpha=0.6, zorder=3)
         axes.plot(
             *[[v] for v in track[-1]], ls="none", marker=marks[s["system"]], ms=5.5 if main else 3.5, color=colour,
-            mfc=colour if s["used"] else "white", mew=0.8, zorder=5 if main else 4,
+            mfc="white" if s["cn0"] is None else colour, mew=0.8, zorder=5 if main else 4,
         )  # fmt: skip
         places.append((track[-1][1] * math.sin(track[-1][0]), track[-1][1] * math.cos(track[-1][0])))
     named = [
-        (s["name"], p) for s, p in zip(picture["satellites"], places, strict=True) if s["system"] == picture["shown"]
+        (short(s["name"], 6), p)
+        for s, p in zip(picture["satellites"], places, strict=True)
+        if s["system"] == picture["shown"]
     ]
     for (name, (x, y)), (dx, dy) in zip(named, _beside(named, places), strict=True):
         angle, radius = math.atan2(x, y), math.hypot(x, y)
@@ -368,10 +375,10 @@ def _sky(figure: Figure, picture: Data) -> None:
         )  # fmt: skip
     handles = [
         _handle(
-            f"{system} {used}/{seen}", marker=marks[system], ms=5 if system == picture["shown"] else 3.5,
+            f"{short(system, 10)} {got}/{listed}", marker=marks[system], ms=5 if system == picture["shown"] else 3.5,
             color=BLUE if system == picture["shown"] else GREY,
         )
-        for system, (used, seen) in counts.items()
+        for system, (got, listed) in counts.items()
     ]  # fmt: skip
     _legend(axes, handles)
 
@@ -400,27 +407,15 @@ def _beside(
 
 
 def _strengths(axes: Axes, satellites: Sequence[Data]) -> None:
-    for i, s in enumerate(satellites):
-        low, middle, high = s["cn0"]
-        axes.bar(
-            i,
-            middle,
-            width=0.66,
-            fc=SKY if s["used"] else "white",
-            ec=BLUE,
-            lw=0.7,
-            hatch="" if s["used"] else "////",
-            zorder=2,
-        )
-        axes.plot([i, i], [low, high], color=INK, lw=0.9, marker="_", ms=3, zorder=3)
+    axes.bar(range(len(satellites)), [s["cn0"] for s in satellites], width=0.66, fc=SKY, ec=BLUE, lw=0.7)
     size = max(4.0, min(7.5, 150 / len(satellites)))
     upright = len(satellites) > 10
     axes.set_xticks(
-        range(len(satellites)), [s["name"] for s in satellites], fontsize=size, rotation=90 if upright else 0
+        range(len(satellites)), [short(s["name"], 6) for s in satellites], fontsize=size, rotation=90 if upright else 0
     )
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.6, max(len(satellites), 6) - 0.4)
-    axes.set_ylim(0, max(55.0, *(s["cn0"][2] for s in satellites)))
+    axes.set_ylim(0, max(55.0, *(s["cn0"] for s in satellites)))
     axes.set_ylabel("载噪比 / dB-Hz")
     axes.grid(axis="y", color=PALE, lw=0.5)
     axes.set_axisbelow(True)
@@ -452,10 +447,14 @@ def _map_panels(picture: Data) -> Iterator[Panel]:
         *_drawn(picture, "点"),
         f"另有 {display(picture['left_out'])} 个边界环未画" if picture["left_out"] else "",
     )
-    yield Panel(picture["title"], draw_axes(lambda axes: _map(axes, picture), TALL), f"地图：{'；'.join(told)}。", note)
+    frame = _extent(picture)
+    height = min(TALL, 0.65 + WIDTH * (frame[3] - frame[2]) / (frame[1] - frame[0]))
+    yield Panel(
+        picture["title"], draw_axes(lambda axes: _map(axes, picture, frame), height), f"地图：{'；'.join(told)}。", note
+    )
 
 
-def _map(axes: Axes, picture: Data) -> None:
+def _map(axes: Axes, picture: Data, frame: tuple[float, float, float, float]) -> None:
     from matplotlib.patches import Patch
 
     axes.set_aspect("equal")
@@ -463,7 +462,7 @@ def _map(axes: Axes, picture: Data) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set(visible=True, color=GREY, lw=0.6)
-    west, east, south, north = _extent(picture)
+    west, east, south, north = frame
     axes.set_xlim(west, east)
     axes.set_ylim(south, north)
     handles: list[Any] = []
@@ -490,14 +489,15 @@ def _map(axes: Axes, picture: Data) -> None:
 
 
 def _extent(picture: Data) -> tuple[float, float, float, float]:
-    """West, east, south, north of a square that holds everything, with a margin."""
+    """West, east, south, north of a frame that holds everything with a margin, at least as wide as high, at most twice."""
     cells = picture["cells"]
     places = [p for a in picture["areas"] for ring in a["rings"] for p in ring]
     places += [p for g in picture["groups"] for p in g["points"]]
     places += [p for state in CELLS for block in (_blocks(cells, state) if cells else ()) for p in block]
-    middle = [(min(p[k] for p in places) + max(p[k] for p in places)) / 2 for k in (0, 1)]
-    half = 0.54 * max(max(p[k] for p in places) - min(p[k] for p in places) for k in (0, 1)) or 1.0
-    return middle[0] - half, middle[0] + half, middle[1] - half, middle[1] + half
+    (west, east), (south, north) = ((min(v), max(v)) for v in zip(*places, strict=True))
+    wide = 0.54 * max(east - west, north - south) or 1.0
+    high = max(0.54 * (north - south), wide / 2)
+    return (west + east) / 2 - wide, (west + east) / 2 + wide, (south + north) / 2 - high, (south + north) / 2 + high
 
 
 def _coarse(cells: Data) -> bool:
