@@ -346,32 +346,27 @@ def test_a_statistic_stands_on_the_curve_unless_it_would_leave_the_plot() -> Non
     assert _share_above({"statistic": "max", "point": 1}, curve, 0.05) == 0.05
 
 
-def plots_of(record: dict, indicator: str) -> list[Plots]:
-    """Plots of one indicator, in printing order."""
-    blocks = [b for s in build(fit(record)).sections for b in s.blocks if isinstance(b, Plots)]
-    return [b for b in blocks if f"　{indicator}　" in b.caption]
+@pytest.fixture(scope="module")
+def plots() -> dict[str, list[Plots]]:
+    """Plots of the acceptance report by indicator, in printing order."""
+    blocks = [b for s in build(fit(golden("record_acceptance"))).sections for b in s.blocks if isinstance(b, Plots)]
+    return {i: [b for b in blocks if f"　{i}　" in b.caption] for i in ("S06-I01", "S06-I05")}
 
 
-def test_further_pictures_follow_in_pairs_with_captions_of_their_own() -> None:
-    deviations = plots_of(golden("record_acceptance"), "S06-I01")
+def test_further_pictures_follow_in_pairs_with_captions_of_their_own(plots: dict[str, list[Plots]]) -> None:
+    deviations = plots["S06-I01"]
     assert [len(b.plots) for b in deviations] == [2, 2, 2]
     assert [b.caption.endswith("（续）") for b in deviations] == [False, True, True]
-    assert [p["title"].split("：")[0] for b in deviations[1:] for p in b.plots] == [
-        "水平偏差",
-        "误差过程",
-        "天空",
-        "BDS 卫星的载噪比",
-    ]
-    assert [len(b.plots) for b in plots_of(golden("record_acceptance"), "S06-I05")] == [1, 1]
+    titles = [p["title"].split("：")[0] for b in deviations[1:] for p in b.plots]
+    assert titles == ["水平偏差", "误差过程", "天空", "BDS 卫星的载噪比"]
+    assert [len(b.plots) for b in plots["S06-I05"]] == [1, 1]
 
 
-def test_notes_of_pictures_are_printed_in_both(formal: dict[str, Path]) -> None:
-    notes = [
-        p["note"] for i in ("S06-I01", "S06-I05") for b in plots_of(golden("record_acceptance"), i) for p in b.plots
-    ]
+def test_notes_of_pictures_are_printed_in_both(plots: dict[str, list[Plots]], formal: dict[str, Path]) -> None:
+    notes = [p["note"] for of in plots.values() for b in of for p in b.plots if p["note"]]
     text = squeezed(Page(formal["report.html"].read_text(encoding="utf-8")).text)
     paper = squeezed("".join(pdf_pages(formal["report.pdf"])))
-    assert sum(map(bool, notes)) >= 4
+    assert len(notes) >= 4
     assert [n for n in notes if squeezed(n) not in text or squeezed(n) not in paper] == []
 
 

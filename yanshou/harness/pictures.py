@@ -209,8 +209,8 @@ def _extremes(values: NDArray[np.float64], places: NDArray[np.intp], bins: int) 
 
 
 def _sky(picture: Sky) -> dict[str, Json]:
-    placed = [s for s in picture.satellites if _track(s)]
-    ordered = sorted(placed, key=lambda s: (s.system != picture.shown, s.system, s.name))
+    placed = [(s, track) for s in picture.satellites if (track := _track(s))]
+    placed.sort(key=lambda p: (p[0].system != picture.shown, p[0].system, p[0].name))
     return {
         "kind": "sky",
         "title": picture.title,
@@ -219,13 +219,13 @@ def _sky(picture: Sky) -> dict[str, Json]:
             {
                 "system": s.system,
                 "name": s.name,
-                "track": [_track(s)[i] for i in _even(len(_track(s)), TRACK).tolist()],
+                "track": [track[i] for i in _even(len(track), TRACK).tolist()],
                 "cn0": s.cn0 if s.cn0 is not None and math.isfinite(s.cn0) else None,
             }
-            for s in ordered[:SATELLITES]
+            for s, track in placed[:SATELLITES]
         ],
         "without_place": len(picture.satellites) - len(placed),
-        "left_out": len(ordered[SATELLITES:]),
+        "left_out": len(placed[SATELLITES:]),
     }
 
 
