@@ -343,7 +343,6 @@ def _sky(figure: Figure, picture: Data) -> None:
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 90)
     axes.set_yticks([0, 30, 60], ["90°", "60°", "30°"], color=GREY, fontsize=6)
-    axes.set_rlabel_position(22.5)
     axes.set_xticks([math.radians(a) for a in range(0, 360, 45)], ["北", "", "东", "", "南", "", "西", ""])
     axes.tick_params(pad=-1)
     axes.grid(color=PALE, lw=0.6)
@@ -367,7 +366,9 @@ def _sky(figure: Figure, picture: Data) -> None:
         for s, p in zip(picture["satellites"], places, strict=True)
         if s["system"] == picture["shown"]
     ]
-    for (name, (x, y)), (dx, dy) in zip(named, _beside(named, places), strict=True):
+    free, scale = _free(places)
+    axes.set_rlabel_position(free)
+    for (name, (x, y)), (dx, dy) in zip(named, _beside(named, [*places, *scale]), strict=True):
         angle, radius = math.atan2(x, y), math.hypot(x, y)
         axes.annotate(
             name, (angle, radius), xytext=(dx, dy), textcoords="offset points", ha="center", va="center", fontsize=6, color=INK,
@@ -381,6 +382,17 @@ def _sky(figure: Figure, picture: Data) -> None:
         for system, (got, listed) in counts.items()
     ]  # fmt: skip
     _legend(axes, handles)
+
+
+def _free(taken: Sequence[tuple[float, float]]) -> tuple[float, list[tuple[float, float]]]:
+    """The azimuth along which the words of the rings are farthest from every place, and where they stand then."""
+
+    def words(azimuth: float) -> list[tuple[float, float]]:
+        a = math.radians(azimuth)
+        return [(radius * math.sin(a), radius * math.cos(a)) for radius in (30, 60)]
+
+    best = max((22.5 + 45 * k for k in range(8)), key=lambda a: min(math.dist(w, t) for w in words(a) for t in taken))
+    return best, words(best)
 
 
 def _beside(
