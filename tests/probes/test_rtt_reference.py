@@ -64,12 +64,6 @@ def test_a_damaged_log_is_no_log(row: str) -> None:
 # ---- what the probe reads of them ----------------------------------------------------------------------------------
 
 
-def calibrated(measured: Measured) -> tuple[float, float]:
-    """p1 and p99 of the paired errors, ms, as the calibration takes them."""
-    low, high = np.quantile(measured.errors, [0.01, 0.99], method="inverted_cdf")
-    return float(low), float(high)
-
-
 @pytest.mark.parametrize("path", PATHS)
 def test_paired_errors_are_small_and_catch_a_probe_that_stamps_in_user_space(
     path: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -80,8 +74,8 @@ def test_paired_errors_are_small_and_catch_a_probe_that_stamps_in_user_space(
     for attempt in range(5):
         with noise():
             measured = measure(path, 1.0, tmp_path / str(attempt))  # type: ignore[arg-type]
-        low, high = calibrated(measured)
-        mutant = calibrated(measured.without_kernel_stamps())
+        low, high = measured.range
+        mutant = measured.without_kernel_stamps().range
         found.append((low, high, *mutant))
         assert measured.samples.facts["judged"] == "net"
         assert low > 0

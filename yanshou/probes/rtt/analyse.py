@@ -219,17 +219,20 @@ def _warning(code: str, text: str) -> Validity:
     return Validity(code, Severity.WARNING, text)
 
 
-def findings(record: Record, clock: Ints, traffic: Traffic, evidence: RunEvidence) -> Iterator[Validity]:
+def findings(
+    record: Record, clock: Ints, traffic: Traffic, evidence: RunEvidence, *, thing: str = "包", stamped: bool = True
+) -> Iterator[Validity]:
     """Every reason for caution that does not depend on what the packets are, in the order of their codes.
 
-    docs/probes/p-010-rtt.md says why each threshold.
+    `thing`: what a person calls one. `stamped`: kernel stamps are what the probe promises. docs/probes/p-010-rtt.md says why
+    each threshold.
     """
     offsets = np.array(traffic.offsets(), dtype=np.int64)
     measured = _measured(traffic)
     sent, answered = record.sent & measured, _answered(record, traffic)
     t1, number_sent, number_answered = record.t1[sent], int(sent.sum()), int(answered.sum())
     if number_sent < SENT_SHARE * traffic.count:
-        yield _invalid("RTT-V01", f"计划 {traffic.count} 包，实发 {number_sent} 包，不足 {SENT_SHARE:.0%}")
+        yield _invalid("RTT-V01", f"计划 {traffic.count} {thing}，实发 {number_sent} {thing}，不足 {SENT_SHARE:.0%}")
     if number_sent:
         late = _quantile(t1 - record.scheduled[sent], 0.99)
         allowed = max(LATE_NS, round(LATE_SHARE * traffic.interval_ms * 1e6))
@@ -245,24 +248,24 @@ def findings(record: Record, clock: Ints, traffic: Traffic, evidence: RunEvidenc
         if not _clock_covers(clock, record.t1[record.sent]):
             yield _invalid("RTT-V06", "时钟记录缺失或有 5 s 以上空缺，不能证明时钟未跳变")
     kernel = int((answered & (record.t1_kernel > 0) & (record.t4_kernel > 0)).sum())
-    if kernel < KERNEL_SHARE * number_answered:
+    if stamped and kernel < KERNEL_SHARE * number_answered:
         yield _warning(
             "RTT-V07", f"{number_answered - kernel}/{number_answered} 个应答没有内核时间戳，结果含本机调度延迟，偏大"
         )
     if traffic.schedule == "grid":
-        yield _warning("RTT-V08", "固定间隔发包可能与网络周期同步，结果取决于相位")
+        yield _warning("RTT-V08", "固定间隔发送可能与网络周期同步，结果取决于相位")
     if record.rows["dup"]:
         yield _warning("RTT-V10", f"收到 {record.rows['dup']} 个重复应答")
     if record.rows["foreign"]:
         yield _warning("RTT-V11", f"收到 {record.rows['foreign']} 个无法对应的应答")
     orphans = int((record.judged & ~record.sent).sum())
     if record.rows["torn"] or orphans or record.rows["all"] != _rows_expected(evidence):
-        yield _warning("RTT-V12", f"记录不完整（采集未正常结束）；{orphans} 个已发未记结果的包按丢失计")
+        yield _warning("RTT-V12", f"记录不完整（采集未正常结束）；{orphans} 个已发未记结果的{thing}按丢失计")
     base = (record.scheduled - offsets)[record.sent]
     if base.size and int(np.ptp(base)) > SLACK_NS:
         yield _invalid("RTT-V13", "记录的计划发送时刻与种子生成的计划不符")
     elif (early := int((record.t1_user < record.scheduled - SLACK_NS)[record.sent].sum())) > 0:
-        yield _invalid("RTT-V13", f"{early} 个包早于计划时刻发出，计划时刻不可信")
+        yield _invalid("RTT-V13", f"{early} 个{thing}早于计划时刻发出，计划时刻不可信")
     if (bad := record.rows["bad"] + int(record.disordered(traffic.timeout_ns).sum())) > 0:
         yield _invalid("RTT-V14", f"{bad} 行记录无法识别或自相矛盾")
 

@@ -44,7 +44,7 @@ def capture(params: Params, run: RunContext) -> None:
             "size": size,
             "key": fingerprint(key) if key else None,
             "clock_error_ns": clock,
-            **surroundings(sock, net, obtained),
+            **surroundings(sock, net.kernel, obtained),
         }
         run.sink.stream(SESSION).write(json_line(told))
         Sender(Traffic.of(params, size, run.seed), codec, net, far, run).run()
@@ -91,7 +91,7 @@ def far_host(params: Destination, subject: str | None) -> str:
     """Where the far end of a subject is. Raises ProbeError RTT-E08."""
     host: str | None = params.hosts.get(subject or "", params.host)
     if host is None:
-        text = f"受检对象 {subject or '（没有写）'} 没有反射端地址"
+        text = f"受检对象 {subject or '（没有写）'} 没有对端地址"
         raise ProbeError("RTT-E08", text, "在 params.hosts 逐个写明，或写一个共同的 params.host")
     return host
 

@@ -64,7 +64,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
 @contextmanager
 def direct(_true_value: float, key: Path, run: RunContext) -> Iterator[dict[str, Any]]:
     """A reflector on loopback and nothing before it."""
-    with _process(__name__, (key, LOOPBACK)) as port:
+    with process(__name__, (key, LOOPBACK)) as port:
         yield {"host": LOOPBACK, "port": port, "key_file": str(key), **FLOOR}
     write_truth(run, 0.0, FLOOR["count"], FLOOR_BASIS)
 
@@ -79,7 +79,7 @@ def tunnel(true_value: float, key: Path, run: RunContext) -> Iterator[dict[str, 
     with ExitStack() as stack:
         near, far = stack.enter_context(tunnelled(true_value, log))
         with inside(far):
-            port = stack.enter_context(_process(__name__, (key, FAR)))
+            port = stack.enter_context(process(__name__, (key, FAR)))
         with inside(near):
             yield {"host": FAR, "port": port, "key_file": str(key), **DELAYED}
     write_holds(run, log, TUNNEL_BASIS)
@@ -92,7 +92,7 @@ def tunnelled(true_value: float, log: list[str]) -> Iterator[tuple[Host, Host]]:
     with host(NEAR, FAR) as near, host(FAR, NEAR) as far, ExitStack() as stack:
         ends = near.tunnel, far.tunnel
         with _on_processors([own]):
-            stack.enter_context(_process(FORWARDER, ("tunnel", round(true_value * 1e6), *ends), log, ends))
+            stack.enter_context(process(FORWARDER, ("tunnel", round(true_value * 1e6), *ends), log, ends))
         stack.enter_context(_on_processors(others))
         yield near, far
 
@@ -102,8 +102,8 @@ def relay(true_value: float, key: Path, run: RunContext) -> Iterator[dict[str, A
     """A relay on loopback and a reflector behind it. Needs no rights."""
     log: list[str] = []
     with ExitStack() as stack:
-        far = stack.enter_context(_process(__name__, (key, LOOPBACK)))
-        near = stack.enter_context(_process(FORWARDER, ("relay", round(true_value * 1e6), far), log))
+        far = stack.enter_context(process(__name__, (key, LOOPBACK)))
+        near = stack.enter_context(process(FORWARDER, ("relay", round(true_value * 1e6), far), log))
         yield {"host": LOOPBACK, "port": near, "key_file": str(key), **DELAYED}
     write_holds(run, log, RELAY_BASIS)
 
@@ -126,12 +126,12 @@ def has_rights() -> bool:
     return any(found)
 
 
-def write_holds(run: RunContext, log: list[str], basis: str) -> None:
-    """hold.csv and truth.json of one standard of `DELAYED` packets. Raises ProbeError RTT-E07 where too few holds are known."""
+def write_holds(run: RunContext, log: list[str], basis: str, count: int = DELAYED["count"]) -> None:
+    """hold.csv and truth.json of one standard of `count` packets. Raises ProbeError RTT-E07 where too few holds are known."""
     run.sink.stream(HOLD).write("".join((HOLD_COLUMNS, "\n", *log)).encode())
     holds = [hold for sequence, hold in true_holds(log).items() if sequence >= WARMUP]
-    if len(holds) < USABLE * DELAYED["count"]:
-        text = f"标准器自身被打断：{DELAYED['count']} 包中只有 {len(holds)} 包的保持时间确知"
+    if len(holds) < USABLE * count:
+        text = f"标准器自身被打断：{count} 包中只有 {len(holds)} 包的保持时间确知"
         raise ProbeError("RTT-E07", text, "关闭本机的其他负载后重试")
     write_truth(run, median(holds) / 1e6, len(holds), basis)
 
@@ -154,7 +154,7 @@ def _on_processors(numbers: Sequence[int]) -> Iterator[None]:
 
 
 @contextmanager
-def _process(
+def process(
     module: str, arguments: Sequence[object], log: list[str] | None = None, descriptors: Sequence[int] = ()
 ) -> Iterator[int]:
     """A module as a process; the port that it says first. What it says in the end goes to `log` if the block ended well."""

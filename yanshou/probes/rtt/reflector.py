@@ -9,7 +9,6 @@ that nothing but the sender's own counting says which packets were lost. Runs on
 from __future__ import annotations
 
 import errno
-import select
 import socket
 import threading
 import time
@@ -114,7 +113,7 @@ def reflect(
                     log(request.sequence, departures.left.get(net.attempts - 1, left) - came)
             departures.collect()
             wait = (waiting[0].due - SPIN_NS - time.monotonic_ns()) / 1e9 if waiting else IDLE_SECONDS
-            select.select((net,), (), (), max(0.0, wait))
+            net.wait(max(0.0, wait))
             found = net.receive()  # one at a time: looking for a second would hold up the first
             if found is not None:
                 known = read_request(found.data, key)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import select
 import socket
 import time
 from array import array
@@ -23,7 +22,7 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.rtt.schedule import Traffic
 from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS
-from yanshou.probes.rtt.timestamps import Received, StampedSocket
+from yanshou.probes.rtt.timestamps import Received
 from yanshou.probes.rtt.timing import ClockReading, read_clocks
 
 _MS = 1_000_000
@@ -74,8 +73,8 @@ class Codec(Protocol):
 class Net(Protocol):
     """What carries requests and replies; `timestamps.StampedSocket` is one."""
 
-    def fileno(self) -> int:
-        """For select: readable when `receive` or `transmitted` may have something."""
+    def wait(self, seconds: float) -> None:
+        """Sleep until `receive` or `transmitted` may have something, at most so long."""
 
     def send(self, data: bytes) -> None:
         """Send one request; attempts are numbered 0, 1, ... for `transmitted`. Raises OSError, the number is used up."""
@@ -84,26 +83,28 @@ class Net(Protocol):
         """(number of the request, kernel transmit stamp) of every stamp that has come since the last call."""
 
     def receive(self) -> Received | None:
-        """The next waiting reply, None when there is none. Raises OSError: ours are rejected."""
+        """The next waiting reply, None when there is none. Raises OSError: ours are rejected, or the connection is gone."""
 
 
 class FarEnd(NamedTuple):
-    """How messages call the far end, and what they advise when it is silent, rejects, or answers something else."""
+    """How messages call the far end, and what they advise when it is silent, rejects, or answers something else.
+
+    `rejects`: what an OSError of the net says of it.
+    """
 
     name: str
     if_silent: str
     if_rejecting: str
     if_foreign: str
+    rejects: str = "未开放或拒收（收到 ICMP:{}）"
 
     def silent(self, why: str) -> ProbeError:
         """Nobody answers."""
         return ProbeError("RTT-E01", f"{self.name} 无任何应答({why})", self.if_silent)
 
     def rejected(self, error: OSError) -> ProbeError:
-        """An ICMP message says that our packets are not taken."""
-        return ProbeError(
-            "RTT-E02", f"{self.name} 未开放或拒收（收到 ICMP:{error.strerror or error}）", self.if_rejecting
-        )
+        """Our packets are not taken."""
+        return ProbeError("RTT-E02", f"{self.name} {self.rejects.format(error.strerror or error)}", self.if_rejecting)
 
     def foreign(self, number: int, forged: int) -> ProbeError:
         """All that answers is not what we asked for."""
@@ -133,13 +134,13 @@ def json_line(value: Json) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
-def surroundings(sock: socket.socket, net: StampedSocket, obtained: dict[str, Json]) -> dict[str, Json]:
-    """Addresses, stamps and host of a session, for session.json. `obtained`: what `timing.punctual` gave."""
+def surroundings(sock: socket.socket, kernel: bool, obtained: dict[str, Json]) -> dict[str, Json]:
+    """Addresses, stamps and host of a session, for session.json. `kernel` stamps? `obtained`: what `timing.punctual` gave."""
     return {
         "local": list(sock.getsockname()[:2]),
         "peer": list(sock.getpeername()[:2]),
         "family": socket.AddressFamily(sock.family).name,
-        "stamps": "kernel" if net.kernel else "user",
+        "stamps": "kernel" if kernel else "user",
         "punctuality": obtained,
         "system": platform.system(),
         "kernel": platform.release(),
@@ -240,7 +241,7 @@ class Sender:
                 wake = min(wake, next(iter(self._flying.values())).deadline)
             left = wake - time.monotonic_ns()
             if left > 0:
-                select.select((self._net,), (), (), left / 1e9)
+                self._net.wait(left / 1e9)
 
     def _due(self) -> int:
         return self._start + self._offsets[self._next]

@@ -5,6 +5,7 @@ It must never open a socket.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -102,7 +103,12 @@ SPEC = ProbeSpec(
 
 
 def estimate(params: Params, samples: int | None) -> Estimate:
-    """Time for the load to come up, warm-up, at least `samples` packets at the mean interval, and the wait for the last reply."""
+    """Time for the load to come up, and what `sending_estimate` says."""
+    alone = sending_estimate(params, samples)
+    return replace(alone, seconds=alone.seconds + (params.load.ramp_s if params.load else 0))
+
+
+def sending_estimate(params: Sending, samples: int | None) -> Estimate:
+    """Warm-up, at least `samples` packets or requests at the mean interval, and the wait for the last reply."""
     count = max(params.count, samples or 0)
-    ramp_s = params.load.ramp_s if params.load else 0.0
-    return Estimate(ramp_s + ((params.warmup + count) * params.interval_ms + params.timeout_ms) / 1000, count)
+    return Estimate(((params.warmup + count) * params.interval_ms + params.timeout_ms) / 1000, count)

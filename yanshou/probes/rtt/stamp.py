@@ -21,7 +21,7 @@ import struct
 from typing import NamedTuple
 
 SIZE = 44
-"""Octets of the base packet, both ways."""
+"""Octets of the base packet, both ways. (A TWAMP-Light reply has 41 or as many as its maker likes, RFC 5357 section 4.2.1.)"""
 SIGNED_SIZE = 112
 """Octets of the authenticated base packet, both ways."""
 PORT = 862
@@ -212,7 +212,7 @@ def read_reply(data: bytes, key: bytes | None = None) -> StampReply | None:
         if not _is_signed(key, data):
             return None
         sequence, sent, error, _, received, sender_sequence, sender, sender_error, ttl = _SIGNED_REPLY.unpack_from(data)
-    elif len(data) < SIZE:
+    elif len(data) < _REPLY.size:  # a TWAMP-Light responder may leave out the last three octets, which say nothing
         return None
     else:
         sequence, sent, error, _, received, sender_sequence, sender, sender_error, _, ttl = _REPLY.unpack_from(data)

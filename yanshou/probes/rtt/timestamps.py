@@ -7,6 +7,7 @@ All stamps are CLOCK_REALTIME, ns. Reference: kernel documentation, networking/t
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 import sys
@@ -57,6 +58,10 @@ class StampedSocket:
     def fileno(self) -> int:
         """For select: readable when a packet or a stamp waits."""
         return self._sock.fileno()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until a packet or a stamp waits, at most so long."""
+        select.select((self,), (), (), seconds)
 
     @property
     def attempts(self) -> int:

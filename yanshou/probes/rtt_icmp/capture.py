@@ -40,7 +40,7 @@ def capture(params: Params, run: RunContext) -> None:
                 "seed": run.seed,
                 "subject": run.subject,
                 "socket": "raw" if sock.type == socket.SOCK_RAW else "ping",
-                **surroundings(sock, net, obtained),
+                **surroundings(sock, net.kernel, obtained),
             }
             run.sink.stream(SESSION).write(json_line(told))
             Sender(Traffic.of(params, params.size, run.seed), EchoCodec(sock, params.size), net, far, run).run()
@@ -65,9 +65,8 @@ class EchoCodec:
     def __init__(self, sock: socket.socket, size: int) -> None:
         self._version, self._size = (6 if sock.family == socket.AF_INET6 else 4), size
         self._identifier = int.from_bytes(os.urandom(2), "big")
-        self._alone = (
-            sock.type != socket.SOCK_RAW
-        )  # the kernel gives a ping socket an identifier and nobody else's replies
+        # the kernel gives a ping socket an identifier of its own, and nobody else's replies
+        self._alone = sock.type != socket.SOCK_RAW
 
     def request(self, sequence: int, t1_ns: int) -> bytes:
         """The message to send."""

@@ -2,7 +2,7 @@
 
 Pure functions. It must never touch a socket or a clock. Runs on bare Python 3.8.
 
-    0 type 1 | code 1 | checksum 2 | identifier 2 | sequence 2 | data: sequence 4, T1 8, zeros
+    0 type 1 | code 1 | checksum 2 | identifier 2 | sequence 2 | data, as `rtt.mirrored` packs it
 
 A message's own sequence number has 16 bits; the one that counts is in the data, which the far end must return unchanged
 (RFC 1122 section 3.2.2.6, RFC 4443 section 4.2). The kernel fills in the checksum of ICMPv6, and the identifier on a ping socket.
@@ -13,12 +13,11 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from yanshou.probes.rtt import mirrored
+
 HEADER = 8
-LEAST = 12
-"""Octets of data that carry sequence and T1."""
 
 _HEAD = struct.Struct("!BBHHH")
-_DATA = struct.Struct("!IQ")
 _REQUEST, _REPLY = {4: 8, 6: 128}, {4: 0, 6: 129}
 
 
@@ -31,8 +30,8 @@ class Echo(NamedTuple):
 
 
 def pack_request(version: int, identifier: int, sequence: int, t1_ns: int, size: int) -> bytes:
-    """An echo request with `size` octets of data, LEAST or more, for IP `version` 4 or 6."""
-    data = _DATA.pack(sequence, t1_ns) + bytes(size - LEAST)
+    """An echo request with `size` octets of data, `mirrored.LEAST` or more, for IP `version` 4 or 6."""
+    data = mirrored.pack(sequence, t1_ns, size)
     kind = _REQUEST[version]
     checksum = 0
     if version == 4:
@@ -49,11 +48,8 @@ def read_reply(version: int, message: bytes, size: int) -> Echo | None:
     kind, code, _, identifier, number = _HEAD.unpack_from(message)
     if (kind, code) != (_REPLY[version], 0):
         return None
-    data = message[HEADER:]
-    if len(data) != size or any(data[LEAST:]):
-        return Echo(identifier, -1, 0)
-    sequence, t1_ns = _DATA.unpack_from(data)
-    return Echo(identifier, sequence, t1_ns) if sequence & 0xFFFF == number else Echo(identifier, -1, 0)
+    known = mirrored.read(message[HEADER:], size)
+    return Echo(identifier, *known) if known and known[0] & 0xFFFF == number else Echo(identifier, -1, 0)
 
 
 def _checksum(message: bytes) -> int:

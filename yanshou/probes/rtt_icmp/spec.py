@@ -9,8 +9,8 @@ from pydantic import Field
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
-from yanshou.probes.rtt.spec import LARGEST, Destination
-from yanshou.probes.rtt_icmp.echo import LEAST
+from yanshou.probes.rtt.mirrored import LEAST
+from yanshou.probes.rtt.spec import LARGEST, Destination, sending_estimate
 
 
 class Params(Destination):
@@ -41,6 +41,5 @@ SPEC = ProbeSpec(
 
 
 def estimate(params: Params, samples: int | None) -> Estimate:
-    """Warm-up, at least `samples` requests at the mean interval, and the wait for the last reply."""
-    count = max(params.count, samples or 0)
-    return Estimate(((params.warmup + count) * params.interval_ms + params.timeout_ms) / 1000, count)
+    """What `sending_estimate` says."""
+    return sending_estimate(params, samples)
