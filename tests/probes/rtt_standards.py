@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, acknowledged_streams
@@ -119,14 +120,27 @@ def _measure(
 
 
 def within_tolerance(name: str, true_value: float, folder: Path, **traffic: object) -> Measured:
-    """The first of five measurements of a probe's own standard whose errors are within its tolerance. A host may stall."""
-    found = []
+    """The first of five measurements of a probe's own standard whose errors are within its tolerance.
+
+    Skips the test where the sender itself woke later than that each time: such a host can calibrate nothing.
+    """
+    found, stalled = [], True
     for attempt in range(5):
         measured = measure_standard(name, true_value, folder / str(attempt), **traffic)
+        tolerance = measured.probe.spec.tolerance
         found.append(measured.range)
-        if max(map(abs, measured.range)) <= measured.probe.spec.tolerance:
+        if max(map(abs, measured.range)) <= tolerance:
             return measured
+        stalled &= measured.samples.facts["sender_late_ns"]["p99"] > tolerance * 1e6
+    if stalled:
+        pytest.skip(f"this host stalls: p1, p99 of the errors of {name}, ms: {found}")
     raise AssertionError(f"p1, p99 of the errors of {name}, ms: {found}")
+
+
+def told(samples: Samples) -> dict[str, str]:
+    """{code: severity} of findings, but for those that a host causes which stalls while it runs tests."""
+    found = {finding.code: finding.severity.value for finding in samples.validity}
+    return {code: severity for code, severity in found.items() if code[3:] not in ("-V02", "-V03")}
 
 
 @contextmanager

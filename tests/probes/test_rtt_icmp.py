@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tests.probes.records_support import codes, record
-from tests.probes.rtt_standards import SEED, measure_standard, within_tolerance
+from tests.probes.records_support import record
+from tests.probes.rtt_standards import SEED, measure_standard, told, within_tolerance
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Samples
@@ -178,7 +178,7 @@ def test_a_run_is_repeatable_and_kernel_stamped(tmp_path: Path, address: str, gr
     assert (first.unit, first.measurand, first.bounds) == ("ns", "round_trip", ("one_way",))
     assert first.values.shape == first.times.shape == (60,)
     assert np.isfinite(first.values).all()
-    assert codes(first.validity) == {"ICM-V15": "info"}
+    assert told(first) == {"ICM-V15": "info"}
     assert (first.facts["socket"], first.facts["judged"]) == (kind, "gross")
     assert (first.facts["sent"], first.facts["received"], first.facts["foreign"]) == (60, 60, 0)
     assert first.facts["stamps"] == {"t1_kernel": 60, "t4_kernel": 60}
@@ -305,7 +305,7 @@ def test_only_what_comes_back_unchanged_is_an_answer(tmp_path: Path) -> None:
         evidence, samples = measured(tmp_path, params)
     assert [i + 5 for i in np.flatnonzero(np.isinf(samples.values))] == [10, 11, 12, 13, 14]
     assert (samples.facts["lost"], samples.facts["foreign"], samples.facts["duplicates"]) == (5, 3, 1)
-    assert {"ICM-V10", "ICM-V11", "ICM-V15"} <= codes(samples.validity).keys()
+    assert {"ICM-V10", "ICM-V11", "ICM-V15"} <= told(samples).keys()
     assert sum(r["status"] == "foreign" for r in rows_of(evidence)) == 3
 
 
@@ -329,8 +329,8 @@ def test_findings_of_the_stream_have_codes_of_this_probe(tmp_path: Path) -> None
     except ProbeError as error:
         pytest.skip(f"no echo sockets for this user: {error}")
     spoiled = analyse(evidence, quick(schedule="grid"), SEED)
-    assert {"ICM-V08", "ICM-V13"} <= codes(spoiled.validity).keys()
-    assert codes(good.validity) == {"ICM-V15": "info"}
+    assert {"ICM-V08", "ICM-V13"} <= told(spoiled).keys()
+    assert told(good) == {"ICM-V15": "info"}
 
 
 # ---- the standard --------------------------------------------------------------------------------------------------

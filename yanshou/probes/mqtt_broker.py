@@ -2,6 +2,10 @@
 
 It speaks MQTT 3.1.1 (OASIS, 2014), QoS 0 and 1 from publishers and QoS 0 to subscribers, plain TCP, no retained messages and no
 persistent sessions, in a child process that ends when its standard input closes. It must never be put before real devices.
+
+With an argument, HOLD_NS, it is a punctual standard: it holds each message for so long before it passes it on and, at the end,
+prints the log of `rtt.hold`: from when a message was read until before it is written, so that a probe can only read more. The number of a
+message is its first four octets.
 """
 
 from __future__ import annotations
@@ -10,11 +14,14 @@ import asyncio
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from yanshou.harness.basics import ProbeError
+from yanshou.probes.rtt.hold import hold_row
+from yanshou.probes.rtt.timing import punctual
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK, PINGREQ, PINGRESP, DISCONNECT = (
     1, 2, 3, 4, 8, 9, 10, 11, 12, 13, 14,
@@ -95,6 +102,8 @@ class _Broker:
 
     sessions: set[_Session] = field(default_factory=set)
     named: dict[bytes, _Session] = field(default_factory=dict)
+    hold_ns: int = 0
+    log: list[str] = field(default_factory=list)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection from beginning to end."""
@@ -144,7 +153,11 @@ class _Broker:
             if qos:
                 session.writer.write(_packet(PUBACK, body[at : at + 2]))
                 at += 2
-            self._forward(topic, body[at:])
+            if self.hold_ns:
+                came = time.monotonic_ns()
+                asyncio.get_running_loop().call_later(self.hold_ns / 1e9, self._release, topic, body[at:], came)
+            else:
+                self._forward(topic, body[at:])
         elif kind == PINGREQ:
             session.writer.write(_packet(PINGRESP, b""))
         elif kind in (SUBSCRIBE, UNSUBSCRIBE):
@@ -161,6 +174,12 @@ class _Broker:
                 session.filters.discard(wanted.decode())
         session.writer.write(_packet(SUBACK if kind == SUBSCRIBE else UNSUBACK, body[:2] + granted))
 
+    def _release(self, topic: bytes, payload: bytes, came: int) -> None:
+        """Pass on what was held, and note for how long it truly was; nothing holds it on the way back."""
+        number = int.from_bytes(payload[:4], "big")
+        self.log += hold_row(number, time.monotonic_ns() - came, 0, "out"), hold_row(number, 0, 0, "back")
+        self._forward(topic, payload)
+
     def _forward(self, topic: bytes, payload: bytes) -> None:
         from paho.mqtt.client import topic_matches_sub
 
@@ -173,12 +192,20 @@ class _Broker:
                 session.writer.write(packet)
 
 
-async def _main() -> None:
-    server = await asyncio.start_server(_Broker().serve, "127.0.0.1", 0)
+async def _main(hold_ns: int) -> None:
+    import paho.mqtt.client  # noqa: F401  so that the first message does not wait for it
+
+    broker = _Broker(hold_ns=hold_ns)
+    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201  the parent reads it
     await asyncio.to_thread(sys.stdin.read)
     server.close()
+    sys.stdout.writelines(broker.log)
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    if sys.argv[1:]:
+        with punctual():
+            asyncio.run(_main(int(sys.argv[1])))
+    else:
+        asyncio.run(_main(0))

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from statistics import median
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 from yanshou.harness.basics import ProbeError
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.load.streams import HOLD, HOLD_COLUMNS, REQUEST_ID
+from yanshou.probes.rtt.timing import punctual
 
 POINTS = (0.0, 50.0, 200.0)
 """How long each request is held, ms; 0 is the floor."""
@@ -29,6 +30,8 @@ FLOOR: dict[str, Any] = {**HELD, "rate": 20}
 FLOOR_BASIS = "回环接口上立即应答的 HTTP 服务器：示值（自计划时刻，含负载进程与服务器进程的调度）即仪器本底"
 BASIS = "回环接口上的 HTTP 服务器逐个请求记录的持有时间（收完请求头至开始应答，同一主机的 MONOTONIC）之中位数"
 END_S = 10
+PROMPT = "prompt"
+"""Argument of a server that must answer as soon as it can, whatever else the host does."""
 
 
 @contextmanager
@@ -69,7 +72,13 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     wbufsize = -1
     hold_s = 0.0
+    prompt = False
     held: list[tuple[str, int]] = []  # noqa: RUF012  of the process, not of one connection
+
+    def handle(self) -> None:
+        """One connection, in a thread of its own."""
+        with punctual() if self.prompt else nullcontext():
+            super().handle()
 
     def do_GET(self) -> None:
         """Hold, answer, note."""
@@ -92,9 +101,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
-def serve(hold_ms: float) -> None:
-    """The server's process: its port on standard output; when standard input closes, its log."""
-    _Handler.hold_s = hold_ms / 1000
+def serve(hold_ms: float, prompt: bool) -> None:
+    """The server's process: its port on standard output; in the end its log. `prompt`: as `timing.punctual` makes it."""
+    _Handler.hold_s, _Handler.prompt = hold_ms / 1000, prompt
     with _Server((LOOPBACK, 0), _Handler) as server:
         print(server.server_port, flush=True)  # noqa: T201  the parent reads it
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -102,9 +111,9 @@ def serve(hold_ms: float) -> None:
         head = REQUEST_ID.split("{", 1)[0]
         for name, hold in _Handler.held:
             if name.startswith(head):
-                print(",".join((*name.removeprefix(head).split("-"), str(hold))))  # noqa: T201
+                print(",".join((*name[len(head) :].split("-"), str(hold))))  # noqa: T201
         server.shutdown()
 
 
 if __name__ == "__main__":
-    serve(float(sys.argv[1]))
+    serve(float(sys.argv[1]), PROMPT in sys.argv[2:])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
@@ -23,10 +23,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Http(_Frozen):
-    """HTTP users: each keeps its connection and asks one thing again and again."""
+def _publishable(value: str) -> str:
+    if not value or len(value.encode()) > 1024 or any(sign in value for sign in "+#\0"):
+        raise ValueError("主题不得为空、过长或含 + 和 #")
+    return value
 
-    kind: Literal["http"]
+
+Topic: TypeAlias = Annotated[str, AfterValidator(_publishable)]
+"""What can be published to."""
+
+
+class HttpRequest(_Frozen):
+    """One thing that is asked again and again."""
+
     url: str = Field(description="请求的完整网址，如 https://platform.example/api/points")
     method: Literal["GET", "POST", "PUT"] = Field(default="GET", description="GET、POST 或 PUT")
     size: int = Field(default=0, ge=0, le=LARGEST, description="POST、PUT 的请求体字节数")
@@ -50,6 +59,12 @@ class Http(_Frozen):
             raise ValueError("网址里不要写用户名与口令，写进 credentials 所指的文件")
         return value
 
+
+class Http(HttpRequest):
+    """HTTP users: each keeps its connection."""
+
+    kind: Literal["http"]
+
     @property
     def endpoint(self) -> tuple[str, int]:
         """Where it is: host and port."""
@@ -68,7 +83,7 @@ class Mqtt(_Frozen):
     kind: Literal["mqtt"]
     host: str = Field(min_length=1, description="代理的主机名或地址")
     port: int = Field(default=1883, ge=1, le=65535, description="代理的端口，TLS 一般为 8883")
-    topic: str = Field(
+    topic: Topic = Field(
         default="yanshou/load/{user}", description="发布的主题，{user} 处换成虚拟设备的序号；用专为负载开的主题"
     )
     size: int = Field(default=64, ge=0, le=LARGEST, description="载荷至少几字节，不足补空格")
@@ -77,13 +92,6 @@ class Mqtt(_Frozen):
     credentials: str | None = Field(
         default=None, description="用户名与口令文件：第一行用户名，第二行口令；内容绝不进入证据"
     )
-
-    @field_validator("topic")
-    @classmethod
-    def _no_filter(cls, value: str) -> str:
-        if not value or len(value.encode()) > 1024 or any(sign in value for sign in "+#\0"):
-            raise ValueError("主题不得为空、过长或含 + 和 #")
-        return value
 
     @property
     def endpoint(self) -> tuple[str, int]:

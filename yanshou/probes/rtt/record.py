@@ -116,7 +116,7 @@ def read_record(evidence: RunEvidence, warmup: int, total: int) -> Record:
     claims = np.full((4, total), -1, dtype=np.int64)
     fate, auth = np.zeros(total, dtype=np.int8), np.zeros(total, dtype=np.int8)
     rows: Counter[str] = Counter()
-    for cells in _rows(evidence, PACKETS, PACKET_COLUMNS):
+    for cells in csv_rows(evidence, PACKETS, PACKET_COLUMNS):
         rows["all" if cells else "torn"] += 1
         if cells:
             rows[_take(cells, times, claims, fate, auth, warmup)] += 1
@@ -141,7 +141,7 @@ def read_record(evidence: RunEvidence, warmup: int, total: int) -> Record:
 
 def read_clock(evidence: RunEvidence) -> Ints:
     """Readings in order, shape (n, 4), as in CLOCK_COLUMNS; unreadable ones are left out, and then they are missed."""
-    readings = [[int(x) for x in cells] for cells in _rows(evidence, CLOCK, CLOCK_COLUMNS) if _is_reading(cells)]
+    readings = [[int(x) for x in cells] for cells in csv_rows(evidence, CLOCK, CLOCK_COLUMNS) if _is_reading(cells)]
     return np.array(readings, dtype=np.int64).reshape(-1, 4)
 
 
@@ -157,8 +157,8 @@ def read_object(evidence: RunEvidence, name: str) -> dict[str, Json]:
     return value if isinstance(value, dict) else {}
 
 
-def _rows(evidence: RunEvidence, name: str, columns: str) -> Iterator[list[str]]:
-    """Cells of each complete line after the header; [] for what is missing: the stream, or the end of its last line."""
+def csv_rows(evidence: RunEvidence, name: str, columns: str) -> Iterator[list[str]]:
+    """Of a stream: cells of each complete line after the header; [] for what is missing: the stream, or the end of its last line."""
     if name not in evidence.streams():
         yield []
         return

@@ -11,7 +11,6 @@ import csv
 import hashlib
 import json
 import os
-import socket
 import ssl
 import threading
 import time
@@ -22,16 +21,15 @@ from typing import TYPE_CHECKING, Any
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import StreamWriter
 from yanshou.probes.capturing import Progress, RunContext
-from yanshou.probes.devices.sources.login import name_and_secret
+from yanshou.probes.devices.sources.login import name_and_secret, tls_context
 from yanshou.probes.devices.sources.mqtt.params import Source
 from yanshou.probes.devices.sources.mqtt.read import EVENTS, LOG, MESSAGES, SYS, columns
+from yanshou.probes.devices.sources.mqtt.session import CONNECT_S, connect
 from yanshou.probes.devices.sources.polling import JsonLines
 
 if TYPE_CHECKING:
     from paho.mqtt.client import Client, MQTTMessage
 
-CONNECT_S = 10.0
-KEEPALIVE_S = 30
 RETRY_S = (1, 5)
 TICK_S = 0.2
 SYS_TOPICS = ("$SYS/broker/clients/+", "$SYS/broker/publish/messages/dropped")
@@ -119,26 +117,15 @@ class _Subscription:
         if source.credentials:
             self._client.username_pw_set(*name_and_secret(folder, source.credentials, "MQT-E05"))
         if source.tls:
-            ca, cert, key = (str(folder / n) if n else None for n in (source.tls.ca, source.tls.cert, source.tls.key))
-            try:
-                context = ssl.create_default_context(cafile=ca)
-                if cert:
-                    context.load_cert_chain(cert, key)
-            except (OSError, ssl.SSLError):
-                remedy = "检查 tls 的 ca、cert、key 三个文件：PEM 格式，私钥与证书成对"
-                raise ProbeError("MQT-E05", "CA、客户端证书或私钥读不出来", remedy) from None
-            self._client.tls_set_context(context)
-            self._tls = context
+            self._tls = tls_context(folder, "MQT-E05", source.tls.ca, source.tls.cert, source.tls.key)
+            self._client.tls_set_context(self._tls)
 
     def connect(self) -> None:
         """Connected and subscribed when it returns. Raises ProbeError."""
         source = self._source
         place = f"{source.host}:{source.port}"
         try:
-            if self._tls:  # paho leaves the socket of a failed handshake open
-                with socket.create_connection((source.host, source.port), CONNECT_S) as plain:
-                    self._tls.wrap_socket(plain, server_hostname=source.host).close()
-            self._client.connect(source.host, source.port, KEEPALIVE_S)
+            connect(self._client, self._tls, source.host, source.port)
         except ssl.SSLError as error:
             text = f"与 {place} 的 TLS 握手失败：{getattr(error, 'verify_message', '') or error.reason}"
             raise ProbeError("MQT-E02", text, "检查 tls.ca 与端口；host 要与证书里的名字一致") from None
