@@ -71,18 +71,48 @@ def test_the_same_plan_gives_the_same_bytes_and_one_record(made: tuple[Path, Kit
 def test_everything_in_it_is_for_python_3_8(made: tuple[Path, Kit], tmp_path: Path) -> None:
     with zipfile.ZipFile(made[1].path) as archive:
         archive.extractall(tmp_path)
-    vermin = [
-        str(Path(sys.executable).with_name("vermin")),
-        "--no-tips",
-        "--no-parse-comments",
-        "-t=3.8-",
-        str(tmp_path),
-    ]
-    done = subprocess.run(vermin, capture_output=True, text=True, check=False)
+    assert is_for_python_3_8(tmp_path)
+
+
+CARRIED = {
+    "rtt": set(),
+    "rtt_icmp": {"yanshou/probes/rtt_icmp/echo.py"},
+    "rtt_http": {"h11/_connection.py", "h11/LICENSE"},
+}
+INSIDE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import importlib
+for part in ("capture", "reference"):
+    print(importlib.import_module("yanshou.probes.{}.{}".format(sys.argv[2], part)).__file__)
+"""
+
+
+@pytest.mark.parametrize("place", CARRIED)
+def test_latency_of_every_class_but_mqtt_is_carried(made: tuple[Path, Kit], tmp_path: Path, place: str) -> None:
+    """All that it imports is there, is for Python 3.8, and is loaded from the kit by a Python that has no packages."""
+    path = tmp_path / "kit.pyz"
+    path.write_bytes(kit_bytes(read_plan(made[0]), Probe(place.replace("_", "."))))
+    with zipfile.ZipFile(path) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "content")
+    assert CARRIED[place] <= names
+    assert is_for_python_3_8(tmp_path / "content")
+    command = [*BARE, "-c", INSIDE, str(path), place]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.startswith(str(path)) for line in done.stdout.split()] == [True, True]
+
+
+def is_for_python_3_8(folder: Path) -> bool:
+    program = str(Path(sys.executable).with_name("vermin"))
+    command = [program, "--no-tips", "--no-parse-comments", "-t=3.8-", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+    return True
 
 
-@pytest.mark.parametrize("probe", ["records", "inspection", "devices"])
+@pytest.mark.parametrize("probe", ["records", "inspection", "devices", "rtt_mqtt"])
 def test_a_probe_that_needs_packages_is_not_carried(probe: str) -> None:
     parts = [f"yanshou.probes.{probe}.{part}" for part in ("capture", "reference")]
     assert imported(parts)[1] != ()
@@ -95,16 +125,19 @@ def test_imports_are_walked_as_they_run(tmp_path: Path, monkeypatch: pytest.Monk
     (package / "a.py").write_text(
         "from typing import TYPE_CHECKING\nimport numpy.linalg\nfrom . import b\n"
         "try:\n    from .c import x\nexcept ImportError:\n    x = 1\n"
+        "try:\n    from typing import Literal\nexcept ImportError:\n    from typing_extensions import Literal\n"
+        "try:\n    from .d import x\nexcept ImportError:\n    import pip\n"
         "if TYPE_CHECKING:\n    import pandas\n"
         "def lazy():\n    import scipy\n"
     )
     (package / "b.py").write_text("import json, os.path\n")
-    (package / "c.py").write_text("x = 1\n")
+    for name in ("c", "d"):
+        (package / f"{name}.py").write_text("x = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("yanshou.kit.build.BUNDLED", ("yanshou_walk",))
     modules, foreign = imported(["yanshou_walk.a"])
-    assert list(modules) == ["yanshou_walk", "yanshou_walk.a", "yanshou_walk.b", "yanshou_walk.c"]
-    assert foreign == ("numpy",)
+    assert list(modules) == ["yanshou_walk", *(f"yanshou_walk.{name}" for name in "abcd")]
+    assert foreign == ("numpy", "pip")
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from yanshou.harness.recording import Job, jobs_of
 from yanshou.kit.runner import ABOUT, FORMAT, PLAN
 from yanshou.probes.contract import Probe, find_probe
 
-BUNDLED = ("rfc8785",)
+BUNDLED = ("h11", "rfc8785")
 """Packages from elsewhere that a kit may take along: plain Python, for 3.8, with their licence."""
 MAIN = """\
 # -*- coding: utf-8 -*-
@@ -170,6 +170,8 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or _is_for_types(node):
             continue
+        if isinstance(node, ast.Try) and _is_standard(node.body, package):
+            continue  # its handlers stand in for what an older Python lacks
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -182,6 +184,12 @@ def _imports(tree: ast.AST, package: str) -> Iterator[str]:
 
 def _is_for_types(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def _is_standard(body: list[ast.stmt], package: str) -> bool:
+    """True when the code imports something, and nothing but the standard library."""
+    names = list(_imports(ast.Module(body, []), package))
+    return bool(names) and all(name.partition(".")[0] in sys.stdlib_module_names for name in names)
 
 
 def _is_module(package: str, name: str) -> bool:

@@ -3,9 +3,9 @@
 It speaks MQTT 3.1.1 (OASIS, 2014), QoS 0 and 1 from publishers and QoS 0 to subscribers, plain TCP, no retained messages and no
 persistent sessions, in a child process that ends when its standard input closes. It must never be put before real devices.
 
-With an argument, HOLD_NS, it is a punctual standard: it holds each message for so long before it passes it on and, at the end,
-prints the log of `rtt.hold`: from when a message was read until before it is written, so that a probe can only read more. The number of a
-message is its first four octets.
+With an argument, HOLD_NS, it is a punctual standard: it holds each message for so long before it passes it on and, at the
+end, prints the log of `rtt.hold`: from when a message was read until before it is written, so that a probe can only read more.
+The number of a message is its first four octets.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def read_object(evidence: RunEvidence, name: str) -> dict[str, Json]:
 
 
 def csv_rows(evidence: RunEvidence, name: str, columns: str) -> Iterator[list[str]]:
-    """Of a stream: cells of each complete line after the header; [] for what is missing: the stream, or the end of its last line."""
+    """Cells of each complete line after the header; [] for what is missing: the stream `name`, or the end of its last line."""
     if name not in evidence.streams():
         yield []
         return

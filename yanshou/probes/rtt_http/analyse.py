@@ -80,7 +80,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
         times=traffic_times(traffic)[judged],
         measurand="round_trip",
         bounds=("one_way",),
-        series=(Series("sending", "自实际发出起的响应时间（不含等待空闲连接），不参加判定", "round_trip", sending),),
+        series=(Series("sending", "自实际发出起的响应时间（不含等待空闲连接）", "round_trip", sending),),
         validity=(
             *findings_of("RTH", findings(record, clock, traffic, evidence, thing="个请求", stamped=False)),
             *_own_findings(record, exchanges, judged, traffic, params),

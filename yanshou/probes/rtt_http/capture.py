@@ -56,7 +56,7 @@ def capture(params: Params, run: RunContext) -> None:
     E09 credentials or CA."""
     with errors_of("RTH"):
         target = Target.of(params.url)
-        context = tls_context(run.folder, "RTT-E09", params.ca) if target.secure else None
+        context = tls_context(run.folder, "RTH-E09", params.ca) if target.secure else None
         if context:
             context.set_alpn_protocols(["http/1.1"])
         question = _question(params, target, run)
@@ -110,7 +110,7 @@ def _question(params: Params, target: Target, run: RunContext) -> Question:
         ("Accept", "*/*"),
     ]
     if params.credentials:
-        login = ":".join(name_and_secret(run.folder, params.credentials, "RTT-E09"))
+        login = ":".join(name_and_secret(run.folder, params.credentials, "RTH-E09"))
         headers.append(("Authorization", "Basic " + b64encode(login.encode()).decode()))
     body = bytes(params.size) if params.method != "GET" else b""
     if params.method != "GET":
@@ -126,7 +126,7 @@ def _try(
     far: FarEnd,
     obtained: dict[str, Json],
 ) -> tuple[Place, dict[str, Json]]:
-    """Ask once, and wait: where to connect to, and what session.json tells of it. Raises ProbeError RTT-E01, E02, E03, E05."""
+    """Ask once, and wait: where to connect to, and what session.json tells of it. Raises ProbeError RTH-E01, E02, E03, E05."""
     connection: Any
     if context:
         connection = http.client.HTTPSConnection(target.host, target.port, timeout=CONNECT_S, context=context)
@@ -150,12 +150,12 @@ def _try(
     except OSError as error:
         raise far.silent(getattr(error, "verify_message", "") or error.strerror or str(error)) from None
     except http.client.HTTPException as error:
-        raise ProbeError("RTT-E05", f"{far.name} 的应答不是 HTTP({type(error).__name__})", far.if_foreign) from None
+        raise ProbeError("RTH-E05", f"{far.name} 的应答不是 HTTP({type(error).__name__})", far.if_foreign) from None
     finally:
         connection.close()
     if answer.status not in expected:
         text = f"{far.name} 应答 {answer.status} {answer.reason}，不是约定的 {'、'.join(map(str, expected))}"
-        raise ProbeError("RTT-E05", text, far.if_foreign)
+        raise ProbeError("RTH-E05", text, far.if_foreign)
     return place, {**told, "http": "1.0" if answer.version == 10 else "1.1"}
 
 

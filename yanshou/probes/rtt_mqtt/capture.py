@@ -1,7 +1,7 @@
 """Messages published to a broker and delivered back: the sender of `rtt` over two MQTT sessions of paho-mqtt.
 
 It is for recording what happened. Two sessions, as a device and a platform have: what is delivered does not queue behind
-acknowledgements of what is published, nor is its own acknowledgement carried by the next publication, which would hide what
+acknowledgements of what is published, nor is TCP's own acknowledgement carried by the next publication, which would hide what
 Nagle's algorithm at the broker does to a real subscriber. Both are driven by hand on their sockets in the sender's one thread:
 paho's own loop would be a thread of its own, and its limit of messages in flight would make the schedule wait for replies. It
 must never judge, nor write a credential into evidence.
@@ -87,7 +87,7 @@ class MessageCodec:
 
 @contextmanager
 def sessions(params: Params, host: str, far: FarEnd, run: RunContext) -> Iterator[Sessions]:
-    """Both sessions, subscribed. Raises ProbeError RTT-E01, E03, E04, E09."""
+    """Both sessions, subscribed. Raises ProbeError RTM-E01, E03, E04, E09."""
     net = Sessions(params, host, far, run)
     try:
         net.open()
@@ -108,9 +108,9 @@ class Sessions:
         self._lost = ""
         self._refused: dict[Client, str] = {}  # "" once let in
         self._alive_due = self._untidy = 0
-        login = name_and_secret(run.folder, params.credentials, "RTT-E09") if params.credentials else None
+        login = name_and_secret(run.folder, params.credentials, "RTM-E09") if params.credentials else None
         self._context = (
-            tls_context(run.folder, "RTT-E09", params.tls.ca, params.tls.cert, params.tls.key) if params.tls else None
+            tls_context(run.folder, "RTM-E09", params.tls.ca, params.tls.cert, params.tls.key) if params.tls else None
         )
         self._publisher, self._subscriber = (
             self._client(f"yanshou-{role}-{session}", login) for role in ("pub", "sub")
@@ -142,27 +142,30 @@ class Sessions:
         return connection.version() if isinstance(connection, ssl.SSLSocket) else None
 
     def open(self) -> None:
-        """Connected, let in and subscribed when it returns. Raises ProbeError RTT-E01, E03, E04."""
+        """Connected, let in and subscribed when it returns. Raises ProbeError RTM-E01, E03, E04."""
         for client in self._clients:
-            try:
-                connect(client, self._context, *self._address)
-            except (socket.gaierror, UnicodeError) as error:
-                raise unknown_name(self._address[0], error) from None
-            except (OSError, ValueError) as error:
-                raise self._far.silent(getattr(error, "strerror", None) or str(error)) from None
-            _socket(client).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._until(client, lambda client=client: client in self._refused)  # type: ignore[misc]
-            if self._refused[client]:
-                remedy = "检查凭据文件与代理的访问控制；为验收单建一个账号"
-                raise ProbeError("RTT-E04", f"代理拒绝登录：{self._refused[client]}", remedy)
+            self._enter(client)
         self._subscriber.subscribe(self.topic, self._qos)
         self._until(self._subscriber, lambda: self.granted is not None)
         if self.granted not in (0, 1, 2):
             remedy = "请代理管理员准许验收账号发布与订阅这个主题"
-            raise ProbeError("RTT-E04", f"代理拒绝订阅 {self.topic}", remedy)
+            raise ProbeError("RTM-E04", f"代理拒绝订阅 {self.topic}", remedy)
+
+    def _enter(self, client: Client) -> None:
+        try:
+            connect(client, self._context, *self._address)
+        except (socket.gaierror, UnicodeError) as error:
+            raise unknown_name(self._address[0], error) from None
+        except (OSError, ValueError) as error:
+            raise self._far.silent(getattr(error, "strerror", None) or str(error)) from None
+        _socket(client).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._until(client, lambda: client in self._refused)
+        if self._refused[client]:
+            remedy = "检查凭据文件与代理的访问控制；为验收单建一个账号"
+            raise ProbeError("RTM-E04", f"代理拒绝登录：{self._refused[client]}", remedy)
 
     def _until(self, client: Client, done: Callable[[], bool]) -> None:
-        """Let a client work until it is done. Raises ProbeError RTT-E01."""
+        """Let a client work until it is done. Raises ProbeError RTM-E01."""
         deadline = time.monotonic() + CONNECT_S
         while not done():
             client.loop(TICK_S)
