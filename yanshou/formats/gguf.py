@@ -44,6 +44,7 @@ _FORMS = {kind: struct.Struct(form) for kind, form in _SCALARS.items()}
 _STRING, _ARRAY = 8, 9
 _LONGEST_KEPT = 200
 ALIGNMENT = 32
+MAX_PAIRS = 10_000
 LENGTH_OF = "#"
 """Of an array in the metadata only the length is kept, under its key with this at the end."""
 
@@ -59,6 +60,8 @@ def read_gguf(source: Source, file: str) -> Layout:
         raise Malformed(f"GGUF 版本 {version:#x} 不认识，只读小端的 2 和 3")
     count, pairs = at.unpack(_U64), at.unpack(_U64)
     check_number(count)
+    if pairs > MAX_PAIRS:
+        raise Malformed(f"文件头声称有 {pairs} 个键，超过 {MAX_PAIRS} 个")
     if count * 24 + pairs * 13 > source.size:
         raise Malformed(f"文件头声称有 {count} 个张量和 {pairs} 个键，文件放不下")
     metadata: dict[str, Json] = {}

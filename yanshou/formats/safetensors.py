@@ -8,13 +8,11 @@ Format: the README of github.com/huggingface/safetensors; it limits a header to 
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import Any
 
 from yanshou.formats.tensors import (
     MAX_HEADER,
-    MAX_TENSORS,
     Layout,
     Malformed,
     Source,
@@ -23,6 +21,7 @@ from yanshou.formats.tensors import (
     check_number,
     check_overlaps,
     elements_of,
+    json_object,
     shown,
 )
 
@@ -46,7 +45,8 @@ def read_safetensors(source: Source, file: str) -> Layout:
         raise Malformed(f"文件头长 {length} 字节，超过 {MAX_HEADER} 字节")
     data = source.read(_LENGTH.size, length)
     check_number(data.count(b'"data_offsets"'))
-    header = _object(data)
+    header = json_object(data, "文件头", _once)
+    check_number(len(header))
     base = _LENGTH.size + length
     metadata = header.pop(METADATA, {})
     tensors = tuple(sorted((_tensor(n, e, file, base) for n, e in header.items()), key=lambda t: (t.start, t.end)))
@@ -63,24 +63,12 @@ def read_safetensors(source: Source, file: str) -> Layout:
     return Layout("safetensors", tensors, plain)
 
 
-def _object(data: bytes) -> dict[str, Any]:
-    """The header, in which no name stands twice."""
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            raise Malformed("文件头里有重复的名字")
-        return found
-
-    try:
-        header = json.loads(data, object_pairs_hook=once)
-    except Malformed:
-        raise
-    except (ValueError, RecursionError):
-        raise Malformed("文件头不是 JSON") from None
-    if not isinstance(header, dict) or len(header) > MAX_TENSORS + 1:
-        raise Malformed("文件头不是一个对象，或条目太多")
-    return header
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object in which no name stands twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("文件头里有重复的名字")
+    return found
 
 
 def _tensor(name: str, entry: Any, file: str, base: int) -> Tensor:

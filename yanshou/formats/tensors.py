@@ -7,12 +7,13 @@ models run on bare Python 3.8.
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from yanshou.harness.basics import Json
 
@@ -20,6 +21,8 @@ MAX_TENSORS = 200_000
 """In one file. The largest public checkpoints hold some 90,000 in all their files together."""
 MAX_HEADER = 64 << 20
 """Bytes of a header; the largest real ones, vocabularies included, have some 20 MB."""
+MAX_VALUES = 4_000_000
+"""Values in one JSON text: some hundred bytes of memory each. The largest vocabularies have half as many."""
 MAX_RANK = 16
 MAX_ELEMENTS = 1 << 50
 MAX_NAME = 4096
@@ -96,6 +99,23 @@ def check_number(count: int) -> None:
     """Raises Malformed for more tensors than any checkpoint has."""
     if count > MAX_TENSORS:
         raise Malformed(f"文件头声称有 {count} 个张量，超过 {MAX_TENSORS} 个")
+
+
+def json_object(
+    data: bytes, what: str, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None = None
+) -> dict[str, Json]:
+    """The JSON object in `data`. Raises Malformed, also for one that would fill the memory or the stack."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise Malformed(f"{what} 有 {MAX_VALUES} 个以上的值")
+    try:
+        content = json.loads(data, object_pairs_hook=pairs_hook)
+    except Malformed:
+        raise
+    except (ValueError, RecursionError):
+        raise Malformed(f"{what} 不是 JSON") from None
+    if not isinstance(content, dict):
+        raise Malformed(f"{what} 不是 JSON 对象")
+    return content
 
 
 def check_overlaps(tensors: Iterable[Tensor]) -> None:

@@ -6,7 +6,6 @@ Runs on bare Python 3.8.
 
 from __future__ import annotations
 
-import json
 import math
 import random
 import re
@@ -17,7 +16,7 @@ from yanshou.formats.gguf import LENGTH_OF, read_gguf
 from yanshou.formats.gguf import MAGIC as GGUF_MAGIC
 from yanshou.formats.onnx_graph import read_onnx
 from yanshou.formats.safetensors import read_safetensors
-from yanshou.formats.tensors import Layout, Malformed, Source, Tensor, check_number, shown
+from yanshou.formats.tensors import Layout, Malformed, Source, Tensor, check_number, json_object, shown
 from yanshou.formats.torch_zip import read_torch
 from yanshou.harness.basics import Json
 
@@ -119,7 +118,7 @@ def _shards_of(name: str, names: Sequence[str]) -> list[str] | None:
 
 
 def _weight_map(data: bytes) -> dict[str, str]:
-    content = parsed(data, "索引")
+    content = json_object(data, "索引")
     found = content.get("weight_map")
     if not isinstance(found, dict) or not found or not all(isinstance(f, str) for f in found.values()):
         raise Malformed("索引里没有 weight_map")
@@ -128,17 +127,6 @@ def _weight_map(data: bytes) -> dict[str, str]:
         if "/" in file or "\\" in file or file.startswith("."):
             raise Malformed(f"索引里的分片 {shown(file)} 不是文件夹里的文件名")
     return found
-
-
-def parsed(data: bytes, what: str) -> dict[str, Json]:
-    """A JSON object. Raises Malformed."""
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError):
-        raise Malformed(f"{what} 不是 JSON") from None
-    if not isinstance(content, dict):
-        raise Malformed(f"{what} 不是 JSON 对象")
-    return content
 
 
 def read_checkpoint(choice: Choice, opened: Callable[[str], Source], texts: Mapping[str, bytes]) -> Checkpoint:
@@ -155,7 +143,7 @@ def read_checkpoint(choice: Choice, opened: Callable[[str], Source], texts: Mapp
     if choice.index is not None:
         total_size = _check_index(texts[choice.index], owners, tensors)
     _check_split(layouts)
-    config = parsed(texts["config.json"], "config.json") if "config.json" in texts else {}
+    config = json_object(texts["config.json"], "config.json") if "config.json" in texts else {}
     inner: dict[str, Json] = next((config[key] for key in _NESTED if isinstance(config.get(key), dict)), {})
     metadata: dict[str, Json] = {}
     for layout in layouts:
@@ -196,7 +184,7 @@ def _check_index(data: bytes, owners: Mapping[str, str], tensors: Sequence[Tenso
             raise Malformed(f"索引说张量 {shown(name)} 在 {shown(file)}，那里没有")
     if more := [name for name in owners if name not in stated]:
         raise Malformed(f"{owners[more[0]]} 里的张量 {shown(more[0])} 不在索引里，共 {len(more)} 个")
-    metadata = parsed(data, "索引").get("metadata")
+    metadata = json_object(data, "索引").get("metadata")
     size = metadata.get("total_size") if isinstance(metadata, dict) else None
     real = sum(t.end - t.start for t in tensors)
     return None if size == real or not isinstance(size, (int, float)) else (int(size), real)
@@ -218,7 +206,7 @@ def _quantization(config: Mapping[str, Json], texts: Mapping[str, bytes]) -> dic
             return found
     for name in ("quantize_config.json", "quant_config.json"):
         if name in texts:
-            return parsed(texts[name], name)
+            return json_object(texts[name], name)
     return {}
 
 
@@ -228,7 +216,7 @@ def _vocabulary(config: Mapping[str, Json], metadata: Mapping[str, Json], texts:
     if isinstance(length, int) and 0 < length < MOST_TOKENS:
         return length
     if "tokenizer.json" in texts:
-        tokenizer = parsed(texts["tokenizer.json"], "tokenizer.json")
+        tokenizer = json_object(texts["tokenizer.json"], "tokenizer.json")
         model, added = tokenizer.get("model"), tokenizer.get("added_tokens")
         entries = model.get("vocab") if isinstance(model, dict) else None
         last = -1
