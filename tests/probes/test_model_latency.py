@@ -28,6 +28,7 @@ from google.protobuf import descriptor_pb2, text_format
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
+from scipy.stats import binom
 
 from tests.namespaces import AVAILABLE, two_hosts
 from yanshou.harness.basics import ProbeError
@@ -37,7 +38,7 @@ from yanshou.harness.model import Kind, Limit, Op, Samples, Verdict
 from yanshou.kit.build import imported
 from yanshou.probes.contract import Probe
 from yanshou.probes.model_latency import reference
-from yanshou.probes.model_latency.analyse import TEXTS, analyse, drift, paired_errors
+from yanshou.probes.model_latency.analyse import P99_LEAST, P999_LEAST, TEXTS, analyse, drift, paired_errors
 from yanshou.probes.model_latency.capture import capture
 from yanshou.probes.model_latency.pool import digest_of, order, read_pool
 from yanshou.probes.model_latency.reference import POINTS, serving, standard, write_pool
@@ -212,6 +213,23 @@ def test_a_trick_is_named_and_does_not_pass(trick: str) -> None:
     assert verdict(found, **judging) is not Verdict.PASS
     honest = judged(given.model_copy(update={"count": max(given.count, 662)}))
     assert code not in codes(honest.validity)
+
+
+@pytest.mark.parametrize(("share", "least"), [(0.99, P99_LEAST), (0.999, P999_LEAST)])
+def test_the_least_numbers_of_samples_are_those_of_the_binomial(share: float, least: int) -> None:
+    """MLPerf's early stopping throws one overrun away: at 99 % confidence, at most one of so many would exceed only by chance."""
+    assert binom.cdf(1, least, 1 - share) <= 0.01 < binom.cdf(1, least - 1, 1 - share)
+
+
+def test_a_sealed_pool_cannot_be_exchanged(tmp_path: Path) -> None:
+    write_pool(tmp_path / "pool.jsonl", 30)
+    sealed = read_pool(tmp_path, "pool.jsonl", 1).sha256
+    with pytest.raises(ProbeError, match="不是计划冻结的那一个"):
+        record(tmp_path, capture, params(count=20, pool_sha256="cd" * 32))
+    with pytest.raises(ProbeError, match="不能运行"):  # past the pool
+        record(tmp_path, capture, params(count=20, pool_sha256=sealed, kind="command", command=["/no/such/program"]))
+    assert codes(judged(params(metric="e2e", pool_sha256="ab" * 32)).validity) == HONEST
+    assert codes(judged(params(metric="e2e", pool_sha256="cd" * 32)).validity)["LAT-V05"] == "invalid"
 
 
 def test_few_different_answers_are_allowed_where_the_parameters_say_so() -> None:

@@ -216,7 +216,8 @@ def _record_findings(evidence: RunEvidence, run: _Run, session: dict[str, Json],
     used = record["index"][record["index"] != UNKNOWN]
     repeated = record.input[record.input != ""].size - np.unique(record.input[record.input != ""]).size
     drawn = order(lines, total, seed, sha256)
-    if repeated or (record.rows == total and used.tolist() != drawn):
+    foreign = params.pool_sha256 not in (None, sha256)
+    if repeated or foreign or (record.rows == total and used.tolist() != drawn):
         yield _invalid("LAT-V05", f"输入不是由种子从输入池抽出、各用一次的（重复 {repeated} 个）：缓存可能替模型作了答")
     if common > COMMON:
         yield _warning("LAT-V15", f"所有输入有 {common:.0%} 的开头相同：前缀缓存会使首词元时延偏小")

@@ -52,6 +52,9 @@ def capture(params: Params, run: RunContext) -> None:
     or model does not start), E05 (onnxruntime missing)."""
     total = params.warmup + params.count
     pool = read_pool(run.folder, params.pool, total)
+    if params.pool_sha256 not in (None, pool.sha256):
+        text = f"输入池 {params.pool} 不是计划冻结的那一个：SHA-256 为 {pool.sha256}"
+        raise ProbeError("LAT-E02", text, "放回冻结计划时的文件；确要更换就修订计划")
     indices = order(len(pool.inputs), total, run.seed, pool.sha256)
     targets = [_target(params, run) for _ in range(params.streams)]
     try:

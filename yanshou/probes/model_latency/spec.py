@@ -31,6 +31,11 @@ class Params(BaseModel):
         min_length=1,
         description="输入池（JSONL，每行一个 JSON 对象，互不相同），相对案卷：openai 写 prompt 或 messages，其余写请求体",
     )
+    pool_sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="输入池的 SHA-256：随计划冻结，测时不符则拒绝；不写则测时才记录",
+    )
     metric: Literal["decision_cycle", "ttft", "tpot", "itl", "e2e"] | None = Field(
         default=None,
         description="承诺的时延：decision_cycle 决策周期（自计划帧）、ttft 首个非空词元、tpot 每词元、itl 词元间隔、e2e 完整结果；"
