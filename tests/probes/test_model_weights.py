@@ -635,7 +635,9 @@ def test_the_count_is_replayed_from_headers_without_the_weights(tmp_path: Path) 
     assert analyse(MemoryEvidence(whole), given, 1) == before  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("damage", ["no record", "cut record", "cut headers", "no headers", "other seed", "no text"])
+@pytest.mark.parametrize(
+    "damage", ["no record", "cut record", "cut headers", "no headers", "other seed", "no text", "odd record"]
+)
 def test_damaged_evidence_is_invalid_and_never_an_exception(tmp_path: Path, damage: str) -> None:
     write(tmp_path / "model", BIG, config={})
     given = params(tmp_path / "model")
@@ -649,6 +651,8 @@ def test_damaged_evidence_is_invalid_and_never_an_exception(tmp_path: Path, dama
         whole["ranges/000.bin"] = whole["ranges/000.bin"][:-5]
     elif damage == "no headers":
         del whole["ranges/000.bin"]
+    elif damage == "odd record":
+        whole["model.json"] = json.dumps({**json.loads(whole["model.json"]), "engines": ["x"], "files": 7}).encode()
     elif damage == "no text":
         del whole["texts/config.json"]
     found = analyse(MemoryEvidence(whole), given, 2 if damage == "other seed" else 1)  # type: ignore[arg-type]

@@ -98,7 +98,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
             for name, found in quantities.items()
             if name != metric and found.size
         ),
-        validity=tuple(_findings(evidence, run, gaps, session, seed)),
+        validity=tuple(sorted(_findings(evidence, run, session, seed), key=lambda v: v.code)),
         facts=_facts(run, session, read_host(evidence)),
     )
 
@@ -174,10 +174,8 @@ def _info(code: str, text: str) -> Validity:
     return Validity(code, Severity.INFO, text)
 
 
-def _findings(
-    evidence: RunEvidence, run: _Run, gaps: dict[int, Ints], session: dict[str, Json], seed: int
-) -> Iterator[Validity]:
-    """Every reason for caution, in the order of their codes; docs/probes/p-070-model.latency.md says why each threshold."""
+def _findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: int) -> Iterator[Validity]:
+    """Every reason for caution; docs/probes/p-070-model.latency.md says what each means."""
     yield from _record_findings(evidence, run, session, seed)
     yield from _answer_findings(run)
     host = read_host(evidence)

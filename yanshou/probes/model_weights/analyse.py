@@ -33,12 +33,27 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     try:
         with evidence.open(MODEL) as f:
             record = json.load(f)
-        checkpoint, samples = _reread(evidence, record, seed)
-    except (Malformed, KeyError, TypeError, ValueError) as error:
+        return _count(evidence, record, params, *_reread(evidence, record, seed))
+    except (Malformed, LookupError, TypeError, ValueError, AttributeError) as error:
         text = f"证据不完整，不能重新计数：{error if isinstance(error, Malformed) else '缺少记录'}"
         return Count("参数", 0, (), 0, validity=(Validity("WGT-V01", Severity.INVALID, text),))
+
+
+def _count(
+    evidence: RunEvidence,
+    record: Mapping[str, Json],
+    params: Params,
+    checkpoint: Checkpoint,
+    samples: Mapping[str, tuple[bytes, ...]],
+) -> Count:
     counted = tally(checkpoint, samples, params.moe, params.vision)
     name = params.nominal or nominal_of(checkpoint, (record["folder"], *record["choice"]["weights"]))
+    found = [
+        *_file_findings(record, checkpoint),
+        *counted.validity,
+        *_name_findings(counted, name),
+        *_binding(evidence, record, params),
+    ]
     return Count(
         unit="参数",
         gross=counted.gross,
@@ -46,12 +61,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         net=counted.net,
         columns=_columns(counted),
         open=tuple(_open(params, record, counted, name)),
-        validity=(
-            *_file_findings(record, checkpoint),
-            *counted.validity,
-            *_name_findings(counted, name),
-            *_binding(evidence, record, params),
-        ),
+        validity=tuple(sorted(found, key=lambda v: v.code)),
         facts={
             "format": checkpoint.format,
             "tensors": len(checkpoint.tensors),
