@@ -1,14 +1,15 @@
-"""Decimal text in fields, many at a time: the same fields of every line of a block, read by arithmetic on eight octets at once.
+"""Decimal text in fields, many at a time: the same fields of many lines, read by arithmetic on eight octets at once.
 
 It is for exactness and speed: digits become whole units of the last decimal, never a rounded float on the way. It must never read
 more than the field: what is not digits, or too many of them, is refused, and an empty field is empty.
 
 Eight digits in three multiplications: D. Lemire, Number parsing at a gigabyte per second, Software: Practice and
-Experience 51 (2021). Arrays of any shape; all of one call have the same.
+Experience 51 (2021).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 EMPTY = -1
 """A whole number, time or day that is not there."""
-PADDING = 32
-"""Octets that must follow the last field of the data."""
+SLACK = 16
+"""Octets that must follow the last field of a row."""
 NS = 10**9
 _ZEROS, _DOTS = 0x3030303030303030, 0x2E2E2E2E2E2E2E2E
 _ONES, _HIGH, _OVER_NINE, _ALL = 0x0101010101010101, 0x8080808080808080, 0x7676767676767676, 0xFFFFFFFFFFFFFFFF
@@ -30,14 +31,15 @@ _HEX = bytes(int(chr(c), 16) if chr(c) in "0123456789abcdefABCDEF" else 0xFF for
 
 
 class Spans(NamedTuple):
-    """Fields: where each begins in the data, and how long it is (0: empty or absent)."""
+    """Fields: where each begins in its row, and how long it is (0: empty or absent)."""
 
     start: NDArray[np.int64]
     length: NDArray[np.int64]
 
-    def rows(self, numbers: list[int]) -> Spans:
-        """Some rows."""
-        return Spans(self.start[numbers], self.length[numbers])
+    def rows(self, numbers: Sequence[int]) -> Spans:
+        """Those of some fields, counted from 1."""
+        at = [number - 1 for number in numbers]
+        return Spans(self.start[at], self.length[at])
 
 
 class Parts(NamedTuple):
@@ -69,44 +71,59 @@ class Decimals(NamedTuple):
         """As floats, `per` whole ones being 1, correctly rounded up to 2^53 units; NaN where not given."""
         import numpy as np
 
-        values = self.units / (powers()[self.decimals] * per)
-        values[~self.given] = np.nan
-        return values
+        values: NDArray[np.float64] = self.units / (powers()[self.decimals] * per)
+        return values if self.given.all() else np.where(self.given, values, np.nan)
 
 
-class Text:
-    """The octets that fields lie in, with `PADDING` octets after them."""
+class Rows:
+    """Lines of text under each other, shape (n, width), and fields in them.
 
-    def __init__(self, padded: bytes) -> None:
+    In `alike` rows every field begins and ends at the same place, has its dot and its sign there, and is described once, by arrays of
+    shape (k, 1); else by arrays of shape (k, n). Starts are columns, and behind the last field there are `SLACK` more.
+    """
+
+    def __init__(self, matrix: NDArray[np.uint8], *, alike: bool) -> None:
         import numpy as np
 
-        self.octets = np.frombuffer(padded, np.uint8)
-        self._words: NDArray[np.uint64] = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
-        self._halves: NDArray[np.uint32] = np.ndarray((len(padded) - 3,), "<u4", padded, strides=(1,))
+        self.matrix, self.alike = matrix, alike
+        self._above = np.arange(len(matrix)) * matrix.shape[1]
+
+    def _read(self, start: NDArray[np.int64], kind: str) -> NDArray[Any]:
+        """A number of type `kind` from each place on, shape (k, n)."""
+        import numpy as np
+
+        n, width = self.matrix.shape
+        size = np.dtype(kind).itemsize
+        if not self.alike:
+            flat: NDArray[Any] = np.ndarray((self.matrix.size - size + 1,), kind, self.matrix, strides=(1,))
+            return flat[start + self._above]
+        out = np.empty((len(start), n), kind)
+        for row, column in zip(out, start[:, 0].tolist(), strict=True):
+            row[:] = np.ndarray((n,), kind, self.matrix, column, (width,))
+        return out
 
     def words(self, start: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Eight octets from each place on, the first in the lowest bits."""
-        return self._words[start]
+        return self._read(start, "<u8")
 
     def texts(self, span: Spans, width: int) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
-        """(up to `width` octets, a multiple of 8, of each; whether that is all of it); shape (n,)."""
+        """(up to `width` octets, a multiple of 8, of one field; whether that is all of it)."""
         import numpy as np
 
-        out = np.empty((span.start.size, width // 8), np.uint64)
+        out = np.empty((len(self.matrix), width // 8), np.uint64)
         for k in range(width // 8):
             left = np.clip(span.length - 8 * k, 0, 8)
-            out[:, k] = self.words(np.where(left > 0, span.start + 8 * k, 0)) & ~(_ALL << _bits(left))
-        return out.view(f"S{width}")[:, 0], span.length <= width
+            out[:, k] = (self.words(np.where(left > 0, span.start + 8 * k, 0)) & ~(_ALL << _bits(left)))[0]
+        return out.view(f"S{width}")[:, 0], (span.length <= width)[0]
 
     def letters(self, span: Spans) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """(the octet, 0 where empty; whether it is only one)."""
-        return self.octets[span.start] * (span.length > 0), span.length <= 1
+        return self._read(span.start, "u1") * (span.length > 0), span.length <= 1
 
     def wholes(self, span: Spans) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """(whole numbers of up to 16 digits, EMPTY where empty; whether they are that)."""
         if span.length.size and span.length.max() <= 4:
-            shift = (32 - (span.length << 3)).astype("<u4")
-            half = (self._halves[span.start] ^ (_ZEROS & 0xFFFFFFFF)) << shift
+            half = (self._read(span.start, "<u4") ^ (_ZEROS & 0xFFFFFFFF)) << (32 - (span.length << 3)).astype("<u4")
             ok = ((half + (_OVER_NINE & 0xFFFFFFFF) | half) & (_HIGH & 0xFFFFFFFF)) == 0
             pairs = half * 10 + (half >> 8)
             value = ((pairs & 0xFF) * 100 + (pairs >> 16 & 0xFF)).astype("i8")
@@ -116,19 +133,19 @@ class Text:
         return value, ok
 
     def parts(self, span: Spans) -> Parts:
-        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 16 after, cut at it; shape (k, n)."""
+        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 16 after, cut at it."""
         import numpy as np
 
-        start, length = span.start.copy(), span.length.copy()
+        start, length = span
         word = self.words(start)
-        sign = np.zeros(start.shape, np.int8)
-        for row in np.flatnonzero((word & 0xF9 == ord("+") & 0xF9).any(axis=-1)):
-            first = (word[row] & 0xFF) * (length[row] > 0)
-            sign[row] = (first == ord("+")).astype(np.int8) - (first == ord("-"))
-            start[row] += np.abs(sign[row])
-            length[row] -= np.abs(sign[row])
-            word[row] = self.words(start[row])
-        off = word ^ _DOTS
+        head = word[:, :1] if self.alike else word
+        sign = np.zeros(head.shape, np.int8)
+        if (signed := (head & 0xF9 == ord("+") & 0xF9).any(axis=1)).any():
+            first = (head[signed] & 0xFF) * (length[signed] > 0)
+            sign[signed] = (first == ord("+")).astype(np.int8) - (first == ord("-"))
+            start, length = start + np.abs(sign), length - np.abs(sign)
+            word[signed] = self.words(start[signed])
+        off = head ^ _DOTS
         dots = (off - _ONES) & ~off & _HIGH
         before = np.minimum(np.bitwise_count((dots & (~dots + 1)) - 1) >> 3, length)
         rest = length - before
@@ -137,7 +154,7 @@ class Text:
         fraction, fine = self._digits(start + (length - after), after)
         ok &= fine
         if (crowded := (before == 8) & (rest > 0)).any():
-            ok &= ~crowded | (self.octets[start + before] == ord("."))
+            ok &= ~crowded | (self._read(start + before, "u1") == ord("."))
         return Parts(whole, before, fraction, after, sign, span.length, ok)
 
     def _digits(
@@ -163,7 +180,7 @@ def decimals(parts: Parts) -> Decimals:
     digits = parts.before + parts.after
     ok = parts.ok & (digits > 0) & (digits <= _MOST_DIGITS)
     good = given & ok
-    units *= np.where(parts.sign < 0, -1, 1) * good
+    units = units * np.where(parts.sign < 0, -1, 1) * good
     return Decimals(units, parts.after * good, good, ok | ~given)
 
 

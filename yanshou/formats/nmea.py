@@ -16,24 +16,26 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from yanshou.formats.fields import PADDING, Text, hex_digits
+from yanshou.formats.fields import SLACK, hex_digits
 from yanshou.formats.frames import LONGEST, Frame, find_frames
-from yanshou.formats.sentences import LAYOUTS, Lines, read
+from yanshou.formats.sentences import LAYOUTS, read
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 1 << 20
+BLOCK = 1 << 22
 """Octets that are read at once."""
-_LINE, _RETURN, _COMMA, _STAR, _DOLLAR, _HASH, _BANG, _SEMICOLON = b"\n\r,*$#!;"
+LONGEST_SENTENCE = 1024
+"""Octets from beginning to star; the longest that is read here has some 350."""
+_PADDING = LONGEST_SENTENCE + 64
+_LINE, _RETURN, _STAR, _DOLLAR, _HASH, _BANG = b"\n\r*$#!"
 _XOR, _CRC = 3, 9
 """Octets of a checksum with its star: exclusive or, CRC-32."""
-_MARKS = bytes(octet < 0x20 or octet > 0x7E or octet in b"$#!*,;" for octet in range(256))
-"""Octets that a sentence is made out by: beginning, commas and star, and all that is no text."""
-_PROPRIETARY = {"KSXT": (b"$", b"KSXT,"), "PSTI030": (b"$", b"PSTI,030,")} | {
-    kind: (b"#", kind.encode() + b",") for kind in ("BESTNAVA", "BESTPOSA")
-}
+_MARKS = bytes(octet < 0x20 or octet > 0x7E or octet in b"$#!*" for octet in range(256))
+"""Octets that a sentence is made out by: its beginning, its star, and all that is no text."""
+_PROPRIETARY = {"KSXT": b"$KSXT,", "PSTI030": b"$PSTI,030,", "BESTNAVA": b"#BESTNAVA,", "BESTPOSA": b"#BESTPOSA,"}
+"""How sentences begin whose tags are not a talker and three letters."""
 
 
 @dataclass(frozen=True)
@@ -137,20 +139,17 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     """(everything in one block, whether its last line breaks off before its checksum)."""
     import numpy as np
 
-    lines, damaged, halves, torn = _sentences(text + bytes(PADDING), len(text), torn)
+    lines, damaged, halves, torn = _sentences(text + bytes(_PADDING), len(text), torn)
     tables: dict[str, Table] = {}
     refused: Counter[str] = Counter()
     known = np.zeros(len(lines), np.bool_)
-    words = lines.text.words(lines.start + 1)
-    for kind in LAYOUTS:
-        at = _of_kind(kind, lines, words)
-        if not at.size:
-            continue
+    words = lines.words()
+    for kind, at in _kinds(lines, words):
         known[at] = True
-        columns, sound = read(LAYOUTS[kind], lines.where(at))
+        columns, sound = read(LAYOUTS[kind], *lines.matrix(at))
         good = np.ones(at.size, np.bool_)
         for field, ok in sound.items():
-            if number := int((good & ~ok).sum()):
+            if not ok.all() and (number := int((good & ~ok).sum())):
                 refused[f"{kind}.{field}"] += number
                 good &= ok
         if not good.all():
@@ -165,23 +164,59 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     return block, torn
 
 
-def _of_kind(kind: str, lines: Lines, words: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Which lines are of `kind`; `words`: their first eight octets behind the beginning."""
+@dataclass(frozen=True)
+class _Lines:
+    """Intact sentences of a block: where each begins and its star is, and the length of its checksum."""
+
+    padded: bytes
+    start: NDArray[np.int64]
+    star: NDArray[np.int64]
+    check: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.start.size)
+
+    def words(self) -> NDArray[np.uint64]:
+        """The eight octets behind each beginning, the first in the lowest bits."""
+        import numpy as np
+
+        everywhere: NDArray[np.uint64] = np.ndarray((len(self.padded) - 7,), "<u8", self.padded, strides=(1,))
+        return everywhere[self.start + 1]
+
+    def matrix(self, at: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """(some of them under each other, where each has its star); a header of the # kind ends with a comma like any field."""
+        import numpy as np
+
+        start, star = self.start[at], self.star[at] - self.start[at]
+        width = (min(int(star.max()), LONGEST_SENTENCE) + SLACK) // 8 * 8 + 8
+        everywhere = np.ndarray((len(self.padded) - width,), f"V{width}", self.padded, strides=(1,))
+        found = everywhere[start].view(np.uint8).reshape(at.size, width)
+        if self.padded[start[0]] == _HASH:
+            found[found == ord(";")] = ord(",")
+        return found, star
+
+
+def _kinds(lines: _Lines, words: NDArray[np.uint64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """(kind, which lines are of it) of all kinds that are there; `words`: their first eight octets behind the beginning."""
     import numpy as np
 
-    if kind not in _PROPRIETARY:
-        tag = int.from_bytes(kind.encode() + b",", "little")
-        found = ((words >> 16) & 0xFFFFFFFF == tag) & (words & 0xFF != ord("P"))
-        mark = b"$"
-    else:
-        mark, text = _PROPRIETARY[kind]
-        size = min(len(text), 8)
-        found = words & (1 << 8 * size) - 1 == int.from_bytes(text[:8], "little")
-        if len(text) > size:
-            found &= lines.text.octets[lines.start + 9] == text[size]
-    at = np.flatnonzero(found)
-    ours: NDArray[np.int64] = at[lines.text.octets[lines.start[at]] == mark[0]]
-    return ours
+    octets = np.frombuffer(lines.padded, np.uint8)
+    tag = (words >> 16).astype("<u4")
+    tag[(octets[lines.start] != _DOLLAR) | (words & 0xFF == ord("P"))] = 0
+    other = np.ones(len(lines), np.bool_)
+    for kind in LAYOUTS:
+        if kind not in _PROPRIETARY:
+            at = np.flatnonzero(tag == int.from_bytes(kind.encode() + b",", "little"))
+            other[at] = False
+            if at.size:
+                yield kind, at
+    rest = np.flatnonzero(other)
+    for kind, text in _PROPRIETARY.items():
+        found = np.ones(rest.size, np.bool_)
+        for k, octet in enumerate(text):
+            found &= octets[lines.start[rest] + k] == octet
+        if found.any():
+            yield kind, rest[found]
 
 
 def _unknown(words: NDArray[np.uint64]) -> dict[str, int]:
@@ -194,9 +229,11 @@ def _unknown(words: NDArray[np.uint64]) -> dict[str, int]:
     return tags
 
 
-def _readable(lines: Lines, size: int, frames: list[Frame]) -> int:
+def _readable(lines: _Lines, size: int, frames: list[Frame]) -> int:
+    import numpy as np
+
     end = lines.star + lines.check
-    octets = lines.text.octets
+    octets = np.frombuffer(lines.padded, np.uint8)
     returned = (octets[end] == _RETURN) & (end < size)
     line = octets[end + returned] == _LINE
     return int((end - lines.start + returned + line).sum()) + sum(frame.stop - frame.start for frame in frames)
@@ -204,15 +241,14 @@ def _readable(lines: Lines, size: int, frames: list[Frame]) -> int:
 
 @dataclass(frozen=True)
 class _Marks:
-    """What structures the text, commas left out: octets that are no text, beginnings and stars; the last is the end of the text.
+    """What structures the text: beginnings, stars, and octets that are no text; the last is the end of it, taken for a line end.
 
-    `place`: where, `what`: which octet, `edges`: commas and stars before it.
+    `place`: where, `what`: which octet.
     """
 
     octets: NDArray[np.uint8]
     place: NDArray[np.int64]
     what: NDArray[np.uint8]
-    edges: NDArray[np.int64]
 
     @cached_property
     def star(self) -> NDArray[np.bool_]:
@@ -225,7 +261,7 @@ class _Marks:
         return found
 
 
-def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, bool]:
+def _sentences(padded: bytes, size: int, torn: bool) -> tuple[_Lines, int, int, bool]:
     """(intact sentences of the first `size` octets, number of damaged ones, of halves, whether the last line breaks off).
 
     A sentence goes from a beginning to the next star with nothing but text between, and its checksum is followed by something that
@@ -233,7 +269,7 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, b
     """
     import numpy as np
 
-    marks, edges = _marks(padded, size)
+    marks = _marks(padded, size)
     star = np.flatnonzero(marks.star)
     check = marks.place[star + 1] - marks.place[star]
     closed = ~marks.star[star + 1]
@@ -245,38 +281,30 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, b
     at = np.concatenate([short, np.array([star for _, star in long], np.int64)])
     order = np.argsort(start, kind="stable")
     start, at = start[order], at[order]
-    first = marks.edges[at - 1] if not long else np.searchsorted(edges, start)
-    checks = marks.place[at + 1] - marks.place[at]
-    lines = Lines(Text(padded), edges, start, marks.place[at], checks, first, marks.edges[at] - first)
-    damaged, halves, torn = _damage(marks, start, at, torn)
-    return lines, damaged, halves, torn
+    lines = _Lines(padded, start, marks.place[at], marks.place[at + 1] - marks.place[at])
+    return lines, *_damage(marks, start, at, torn)
 
 
-def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
-    """(marks, edges: places of all commas and stars, and two more) of the first `size` octets."""
+def _marks(padded: bytes, size: int) -> _Marks:
+    """Marks of the first `size` octets; $, # and ! only where a sentence may begin with them."""
     import numpy as np
 
     octets = np.frombuffer(padded, np.uint8)
-    places = np.flatnonzero(np.frombuffer(padded[: size + 3].translate(_MARKS), np.bool_))
-    what = octets[places]
-    what[-3:] = _LINE, _COMMA, _COMMA
-    comma = (what == _COMMA) | (what == _SEMICOLON)
-    edges = places[comma | (what == _STAR)]
-    keep = np.flatnonzero(~comma)
-    star = what[keep] == _STAR
-    marks = _Marks(octets, places[keep], what[keep], keep - np.arange(keep.size) + np.cumsum(star) - star)
+    place = np.flatnonzero(np.frombuffer(padded[: size + 1].translate(_MARKS), np.bool_))
+    what = octets[place]
+    what[-1] = _LINE
+    marks = _Marks(octets, place, what)
     named = np.flatnonzero(marks.begin)
-    place = marks.place[named]
-    letters = (octets[place + 1] | 0x20, octets[place + 2] | 0x20)
+    at = place[named]
+    letters = (octets[at + 1] | 0x20, octets[at + 2] | 0x20)
     begins = np.all([(ord("a") <= letter) & (letter <= ord("z")) for letter in letters], axis=0)
-    before = octets[place - 1]
-    begins &= (marks.what[named] == _DOLLAR) | (place == 0) | (before < 0x20) | (before > 0x7E)
+    before = octets[at - 1]
+    begins &= (what[named] == _DOLLAR) | (at == 0) | (before < 0x20) | (before > 0x7E)
     if begins.all():
-        return marks, edges
-    stay = np.ones(keep.size, np.bool_)
+        return marks
+    stay = np.ones(place.size, np.bool_)
     stay[named[~begins]] = False
-    left = _Marks(octets, marks.place[stay], marks.what[stay], marks.edges[stay])
-    return left, edges
+    return _Marks(octets, place[stay], what[stay])
 
 
 def _xor(marks: _Marks, star: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -319,13 +347,12 @@ def _damage(marks: _Marks, start: NDArray[np.int64], star: NDArray[np.intp], tor
     """
     import numpy as np
 
-    used, opened = np.zeros((2, marks.place.size), np.bool_)
-    used[star] = True
     own = (star > 0) & (marks.place[star - 1] == start)
-    opened[star[own] - 1] = True
-    spare = np.flatnonzero(marks.star & ~used)
-    if not spare.size and int(marks.begin.sum()) == int(own.sum()):
+    if np.count_nonzero(marks.star) == star.size and np.count_nonzero(marks.begin) == np.count_nonzero(own):
         return 0, 0, False
+    used, opened = np.zeros((2, marks.place.size), np.bool_)
+    used[star] = opened[star[own] - 1] = True
+    spare = np.flatnonzero(marks.star & ~used)
     heads = np.flatnonzero(marks.begin | (marks.what == _LINE))
     begins = np.append(False, marks.begin[heads])
     broken = begins & ~np.append(False, opened[heads])

@@ -17,8 +17,8 @@ from yanshou.formats.fields import (
     EMPTY,
     Decimals,
     Parts,
+    Rows,
     Spans,
-    Text,
     angles,
     clocks,
     days,
@@ -37,45 +37,8 @@ if TYPE_CHECKING:
 
 SLOTS = 12
 """Satellites that one GSA has room for."""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Sentences of one block: where each begins and its star is, length of its checksum, its first edge, commas in it.
-
-    An edge is a comma or a star, `edges` all of the block: field k of a line lies between its edges k - 1 and k.
-    """
-
-    text: Text
-    edges: NDArray[np.int64]
-    start: NDArray[np.int64]
-    star: NDArray[np.int64]
-    check: NDArray[np.int64]
-    first: NDArray[np.int64]
-    commas: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return int(self.start.size)
-
-    def where(self, keep: NDArray[np.intp]) -> Lines:
-        """Some of them, in order."""
-        return Lines(
-            self.text, self.edges, self.start[keep], self.star[keep], self.check[keep], self.first[keep],
-            self.commas[keep],
-        )  # fmt: skip
-
-    def spans(self, most: int) -> Spans:
-        """Fields 1 to `most` of every line, shape (most, n); empty in lines that end before."""
-        import numpy as np
-
-        edge = self.first + np.arange(most + 1)[:, None]
-        short = bool((self.commas < most).any())
-        if short:
-            edge = np.minimum(edge, self.first + self.commas)
-        at = self.edges[edge]
-        start = at[:-1] + 1
-        length = at[1:] - start
-        return Spans(start, np.maximum(length, 0) if short else length)
+_MOST_SHAPES, _FEWEST_ALIKE, _IN_CACHE = 24, 100, 2048
+"""Shapes of lines that are read apart, lines that one must have for that to pay, and lines that are looked at at once."""
 
 
 @dataclass(frozen=True)
@@ -100,37 +63,118 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cells:
-    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
+    """The fields of lines of one kind, by number; those of one sort are read together, which is what makes it fast.
 
-    lines: Lines
+    `spans`: where fields 1 to the last that the kind may have are, empty in lines that end before. `commas`: how many a line has.
+    """
+
+    rows: Rows
     spans: Spans
+    commas: NDArray[np.int64]
     parts: Mapping[int, Parts]
     wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
     letters: Mapping[int, tuple[NDArray[np.uint8], Bools]]
 
-    def span(self, number: int) -> Spans:
-        """Where field `number` is."""
-        return Spans(self.spans.start[number - 1], self.spans.length[number - 1])
+
+def read(
+    layout: Layout, matrix: NDArray[np.uint8], star: NDArray[np.int64]
+) -> tuple[dict[str, Column], dict[str, Bools]]:
+    """(columns by name, whether each line is acceptable, by field) of lines under each other, shape (n, width).
+
+    `star`: in which column each line has its star; `SLACK` columns follow the last of them.
+    """
+    import numpy as np
+
+    n = len(matrix)
+    columns: dict[str, Column] = {}
+    sound: dict[str, Bools] = {}
+    for group, alike in _groups(matrix, star):
+        whole = group.size == n
+        told = _read(layout, _cells(layout, matrix if whole else matrix[group], star[group], alike))
+        for into, found in zip((columns, sound), told, strict=True):
+            for name, column in found.items():
+                if whole:
+                    into[name] = np.broadcast_to(column, (n, *column.shape[1:]))
+                else:
+                    _put(into.setdefault(name, np.empty((n, *column.shape[1:]), column.dtype)), group, column)
+    return columns, sound
 
 
-def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
-    """(columns by name, whether each line is acceptable, by field)."""
-    spans = lines.spans(layout.most)
+def _put(into: Column, group: NDArray[np.int64], rows: Column) -> None:
+    """`rows` at `group`; whole rows are moved at once, which numpy does only for opaque items."""
+    import numpy as np
+
+    if rows.ndim == 1:
+        into[group] = rows
+    else:
+        item = f"V{into.strides[0]}"
+        into.view(item)[group] = np.ascontiguousarray(rows).view(item)
+
+
+def _groups(matrix: NDArray[np.uint8], star: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], bool]]:
+    """(rows, whether their fields, dots and signs are all at the same places): the most frequent shapes apart, the others together.
+
+    Rows are alike if they have the same octets below the digits at the same places: commas, dots, signs, the star.
+    """
+    import numpy as np
+
+    shape, key = np.empty_like(matrix), np.empty(len(matrix), np.uint64)
+    width = matrix.shape[1]
+    until_star = (np.tri(width, dtype=np.uint8) * 0xFF).view(f"V{width}")[:, 0]
+    odd_numbers = np.arange(1, width // 8 + 1, dtype=np.uint64) * 0x9E3779B97F4A7C15 | 1
+    for begin in range(0, len(matrix), _IN_CACHE):
+        rows = slice(begin, begin + _IN_CACHE)
+        np.multiply(matrix[rows], matrix[rows] < ord("0"), out=shape[rows])
+        shape[rows] &= until_star[star[rows]].view(np.uint8).reshape(-1, width)
+        key[rows] = shape[rows].view(np.uint64) @ odd_numbers
+    groups: list[tuple[NDArray[np.int64], bool]] = []
+    odd: list[NDArray[np.int64]] = []
+    rest = np.arange(len(matrix))
+    for _ in range(_MOST_SHAPES):
+        if rest.size < _FEWEST_ALIKE:
+            break
+        same = key[rest] == key[rest[0]]
+        group, rest = rest[same], rest[~same]
+        if group.size >= _FEWEST_ALIKE and (shape[group] == shape[group[0]]).all():
+            groups.append((group, True))
+        else:
+            odd.append(group)
+    others = np.sort(np.concatenate([*odd, rest]))
+    return [*groups, (others, False)] if others.size else groups
+
+
+def _cells(layout: Layout, matrix: NDArray[np.uint8], star: NDArray[np.int64], alike: bool) -> Cells:
+    """All fields that a layout needs."""
+    import numpy as np
+
+    looked_at = matrix[:1] if alike else matrix
+    ends = (looked_at == ord(",")) | (looked_at == ord("*"))
+    ends &= np.arange(matrix.shape[1]) <= star[: len(looked_at), None]
+    _, edges = np.nonzero(ends)
+    per_line = ends.sum(axis=1)
+    first, last = np.cumsum(per_line) - per_line, np.cumsum(per_line) - 1
+    at = edges[np.minimum(first + np.arange(layout.most + 1)[:, None], last)]
+    spans = Spans(at[:-1] + 1, np.maximum(at[1:] - at[:-1] - 1, 0))
+    rows = Rows(matrix, alike=alike)
     parts = [number for field in layout.fields for number in field.parts]
     wholes = [number for field in layout.fields for number in field.wholes]
     letters = [number for field in layout.fields for number in field.letters]
-    cut = lines.text.parts(spans.rows([n - 1 for n in parts]))
-    value, whole = lines.text.wholes(spans.rows([n - 1 for n in wholes]))
-    letter, single = lines.text.letters(spans.rows([n - 1 for n in letters]))
-    cells = Cells(
-        lines,
+    cut = rows.parts(spans.rows(parts))
+    value, whole = rows.wholes(spans.rows(wholes))
+    letter, single = rows.letters(spans.rows(letters))
+    return Cells(
+        rows,
         spans,
+        per_line - 1,
         {number: cut.row(row) for row, number in enumerate(parts)},
         {number: (value[row], whole[row]) for row, number in enumerate(wholes)},
         {number: (letter[row], single[row]) for row, number in enumerate(letters)},
     )
+
+
+def _read(layout: Layout, cells: Cells) -> tuple[dict[str, Column], dict[str, Bools]]:
     columns: dict[str, Column] = {}
-    sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
+    sound = {"fields": (cells.commas >= layout.least) & (cells.commas <= layout.most)}
     for field in layout.fields:
         found, sound[field.name] = field.reader(cells, field)
         columns |= found
@@ -198,7 +242,7 @@ def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
 
 
 def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
-    value, ok = cells.lines.text.texts(cells.span(number), width)
+    value, ok = cells.rows.texts(cells.spans.rows([number]), width)
     return {field.name: value}, ok
 
 
@@ -207,9 +251,10 @@ def _read_date(cells: Cells, field: Field) -> Read:
     import numpy as np
 
     value, ok = cells.wholes[field.wholes[0]]
-    year = value % 100
-    day, real = days(np.where(year < 80, 2000, 1900) + year, value // 100 % 100, value // 10_000)
-    six = cells.span(field.wholes[0]).length == 6
+    seen = value[:1] if (value == value[:1]).all() else value
+    year = seen % 100
+    day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
+    six = cells.spans.rows([field.wholes[0]]).length[0] == 6
     return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
@@ -226,12 +271,12 @@ def _read_stamp(cells: Cells, field: Field) -> Read:
     """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    text, (start, length) = cells.lines.text, cells.span(1)
-    date, ok = text.wholes(Spans(start, np.minimum(length, 8)))
+    start, length = cells.spans.rows([1])
+    (date,), (ok,) = cells.rows.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
-    time, fine = clocks(text.parts(Spans((start + 8)[None], np.maximum(length - 8, 0)[None])).row(0))
+    time, fine = clocks(cells.rows.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
     good = ok & real & fine & (time != EMPTY)
-    return {field.name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | (length == 0)
+    return {field.name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | (length[0] == 0)
 
 
 def _read_milliseconds(cells: Cells, field: Field) -> Read:
@@ -268,35 +313,38 @@ def _read_system(cells: Cells, field: Field) -> Read:
     return {field.name: np.where(single & (value <= 0xF), value, 0)}, np.ones(letter.size, np.bool_)
 
 
+_SKY = {"number": (0, 9999), "elevation": (-90, 90), "azimuth": (0, 360), "cn0": (0, 99)}
+"""What is said of a satellite in GSV, and between what it must be."""
+
+
 def _read_sky(cells: Cells, field: Field) -> Read:
     """Up to four satellites of a GSV: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
     import numpy as np
 
-    lines = cells.lines
-    groups, over = (lines.commas - 3) >> 2, (lines.commas - 3) & 3
+    groups, over = (cells.commas - 3) >> 2, (cells.commas - 3) & 3
     ok = (groups >= 0) & (over <= 1)
     columns: dict[str, Column] = {}
     there = np.arange(4)[:, None] < groups
-    rows = {"number": (0, 9999), "elevation": (-90, 90), "azimuth": (0, 360), "cn0": (0, 99)}
-    for k, (name, (lowest, highest)) in enumerate(rows.items()):
-        at = list(field.wholes[k::4])
+    for k, (name, (lowest, highest)) in enumerate(_SKY.items()):
+        at = field.wholes[k::4]
         value = np.stack([cells.wholes[number][0] for number in at])
         good = np.stack([cells.wholes[number][1] for number in at])
-        if name != "number":
-            value = np.where(value == EMPTY, np.nan, value)
-            if (odd := ~good & there).any():
-                span = cells.spans.rows([number - 1 for number in at])
-                found = decimals(lines.text.parts(Spans(span.start[odd][None], span.length[odd][None])).row(0))
-                value[odd], good[odd] = found.value(), found.ok
-            value[~there] = np.nan
+        if name == "number":
+            value = np.where(there, value, EMPTY)
         else:
-            value[~there] = EMPTY
+            empty = ~there | (value == EMPTY)
+            if not (good | empty).all():
+                found = decimals(cells.rows.parts(cells.spans.rows(at)))
+                value, good = np.where(good, value, found.value()), good | found.ok
+            value = np.where(empty, np.nan, value)
         good &= ~((value < lowest) | (value > highest)) | (value == EMPTY)
-        ok &= (good | ~there).all(axis=0)
+        ok = ok & (good | ~there).all(axis=0)
         columns[name] = np.ascontiguousarray(value.T)
-    last = lines.edges[lines.first + np.maximum(lines.commas, 1) - 1] + 1
-    signal = hex_digits(lines.text.octets[last])
-    columns["signal"] = np.where((over == 1) & (last + 1 == lines.star) & (signal <= 0xF), signal, 0)
+    last = np.take_along_axis(cells.spans.start, np.maximum(cells.commas - 1, 0)[None], axis=0)
+    length = np.take_along_axis(cells.spans.length, np.maximum(cells.commas - 1, 0)[None], axis=0)
+    (letter,), (single,) = cells.rows.letters(Spans(last, length))
+    signal = hex_digits(letter)
+    columns["signal"] = np.where((over == 1) & single & (signal <= 0xF), signal, 0)
     return columns, ok
 
 
