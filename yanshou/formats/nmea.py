@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 1 << 22
+BLOCK = 1 << 21
 """Octets that are read at once."""
 LONGEST_SENTENCE = 1024
 """Octets from beginning to star; the longest that is read here has some 350."""
