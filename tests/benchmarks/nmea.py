@@ -1,9 +1,9 @@
 """Reading a receiver's log: a million lines by ours and by peers, each in a process of its own, and ours on 8.6 million lines.
 
-The log is one of four systems (GGA, RMC, GST, VTG, four GSA, eleven GSV an epoch) whose every number moves; 8.6 million lines are five days of
-one line at 20 Hz. Two jobs: to know every sentence by kind with its checksum proven, and besides to have the numbers in it (time,
-position, height, age; sigmas; satellites used; elevation, azimuth and C/N0 of those in view), summed up so that nothing is skipped. Ours
-always does the second. pynmea2 splits a line and makes a number only when it is asked for one; pynmeagps makes all.
+The log is one of four systems (GGA, RMC, GST, VTG, four GSA, eleven GSV an epoch) whose every number moves; 8.6 million lines are
+five days of one line at 20 Hz. Two jobs: every sentence by kind with its checksum proven; and besides the numbers in it (time,
+position, height, age; sigmas; satellites used; elevation, azimuth and C/N0 of those in view). Ours always does the second.
+pynmea2 splits a line and makes a number only when it is asked for one; pynmeagps makes all. The last columns show that each read.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def _epoch(rng: random.Random, number: int) -> bytes:
     sigma = ",".join(f"{rng.uniform(0.005, 0.02):.4f}" for _ in range(3))
     speed = f"{rng.uniform(0, 20):.3f}"
     bodies = [
-        f"GNGGA,{time},{place},{rng.choice('4445')},{rng.randrange(18, 32)},0.{rng.randrange(5, 9)},{rng.uniform(20, 60):.4f},M,-14.5000,M,"
-        f"{rng.uniform(0.5, 12):.1f},1023",
+        f"GNGGA,{time},{place},{rng.choice('4445')},{rng.randrange(18, 32)},0.{rng.randrange(5, 9)},"
+        f"{rng.uniform(20, 60):.4f},M,-14.5000,M,{rng.uniform(0.5, 12):.1f},1023",
         f"GNRMC,{time},A,{place},{speed},{rng.uniform(0, 360):.2f},020326,,,R,V",
         f"GNGST,{time},{rng.uniform(5, 30):.1f},,,,{sigma}",
         f"GNVTG,{rng.uniform(0, 360):.2f},T,,M,{speed},N,{rng.uniform(0, 40):.3f},K,D",

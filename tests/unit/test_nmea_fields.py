@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanshou.formats.fields import EMPTY, PADDING, Parts, Spans, Text, angles, clocks, days, decimals
+from yanshou.formats.fields import EMPTY, PADDING, Decimals, Parts, Spans, Text, angles, clocks, days
 
 
 def text_of(fields: list[str]) -> tuple[Text, Spans]:
@@ -25,13 +25,23 @@ def parts_of(fields: list[str]) -> Parts:
     return text.parts(spans).row(0)
 
 
+def numbers_of(fields: list[str]) -> Decimals:
+    """Read alone, where short ones go their own way, and together, where one long field takes all with it."""
+    text, spans = text_of(fields)
+    alone = [text.numbers(Spans(spans.start[:, k : k + 1], spans.length[:, k : k + 1])) for k in range(len(fields))]
+    together = text.numbers(spans)
+    for whole, pieces in zip(together, zip(*alone, strict=True), strict=True):
+        assert whole[0].tolist() == [piece[0, 0] for piece in pieces]
+    return Decimals(*(column[0] for column in together))
+
+
 NUMBERS = st.from_regex(r"[+-]?(?:[0-9]{1,8}(?:\.[0-9]{0,10})?|\.[0-9]{1,10})", fullmatch=True)
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=12))
 @settings(max_examples=60, deadline=None)
 def test_numbers_are_exactly_what_is_printed(fields: list[str]) -> None:
-    found = decimals(parts_of(fields))
+    found = numbers_of(fields)
     assert found.ok.all()
     for field, value in zip(fields, found.value(), strict=True):
         few = sum(c.isdigit() for c in field) <= 15
@@ -46,7 +56,7 @@ def test_numbers_are_exactly_what_is_printed(fields: list[str]) -> None:
 def test_what_is_no_number_is_refused(fields: list[str]) -> None:
     import re
 
-    found = decimals(parts_of(fields))
+    found = numbers_of(fields)
     for field, ok, given_, units in zip(fields, found.ok, found.given, found.units, strict=True):
         well = re.fullmatch(r"[+-]?(?=\.?[0-9])[0-9]{0,8}(\.[0-9]{0,16})?", field, re.ASCII)
         few = sum(c.isdigit() for c in field) <= 18

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 EMPTY = -1
 """A whole number, time or day that is not there."""
-SLACK = 16
-"""Octets that must follow the last field of a row."""
+PADDING = 32
+"""Octets that must follow the last field of the data."""
 NS = 10**9
 _ZEROS, _DOTS = 0x3030303030303030, 0x2E2E2E2E2E2E2E2E
 _ONES, _HIGH, _OVER_NINE, _ALL = 0x0101010101010101, 0x8080808080808080, 0x7676767676767676, 0xFFFFFFFFFFFFFFFF
@@ -31,7 +31,7 @@ _HEX = bytes(int(chr(c), 16) if chr(c) in "0123456789abcdefABCDEF" else 0xFF for
 
 
 class Spans(NamedTuple):
-    """Fields: where each begins in its row, and how long it is (0: empty or absent)."""
+    """Fields: where each begins in the data, and how long it is (0: empty or absent)."""
 
     start: NDArray[np.int64]
     length: NDArray[np.int64]
@@ -75,55 +75,39 @@ class Decimals(NamedTuple):
         return values if self.given.all() else np.where(self.given, values, np.nan)
 
 
-class Rows:
-    """Lines of text under each other, shape (n, width), and fields in them.
+class Text:
+    """The octets that fields lie in, with `PADDING` octets behind them."""
 
-    In `alike` rows every field begins and ends at the same place, has its dot and its sign there, and is described once, by arrays of
-    shape (k, 1); else by arrays of shape (k, n). Starts are columns, and behind the last field there are `SLACK` more.
-    """
-
-    def __init__(self, matrix: NDArray[np.uint8], *, alike: bool) -> None:
+    def __init__(self, padded: bytes) -> None:
         import numpy as np
 
-        self.matrix, self.alike = matrix, alike
-        self._above = np.arange(len(matrix)) * matrix.shape[1]
-
-    def _read(self, start: NDArray[np.int64], kind: str) -> NDArray[Any]:
-        """A number of type `kind` from each place on, shape (k, n)."""
-        import numpy as np
-
-        n, width = self.matrix.shape
-        size = np.dtype(kind).itemsize
-        if not self.alike:
-            flat: NDArray[Any] = np.ndarray((self.matrix.size - size + 1,), kind, self.matrix, strides=(1,))
-            return flat[start + self._above]
-        out = np.empty((len(start), n), kind)
-        for row, column in zip(out, start[:, 0].tolist(), strict=True):
-            row[:] = np.ndarray((n,), kind, self.matrix, column, (width,))
-        return out
+        self.octets = np.frombuffer(padded, np.uint8)
+        self._words: NDArray[np.uint64] = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
+        self._halves: NDArray[np.uint32] = np.ndarray((len(padded) - 3,), "<u4", padded, strides=(1,))
 
     def words(self, start: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Eight octets from each place on, the first in the lowest bits."""
-        return self._read(start, "<u8")
+        return self._words[start]
 
     def texts(self, span: Spans, width: int) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
-        """(up to `width` octets, a multiple of 8, of one field; whether that is all of it)."""
+        """(up to `width` octets, a multiple of 8, of each; whether that is all of it); shape (n,)."""
         import numpy as np
 
-        out = np.empty((len(self.matrix), width // 8), np.uint64)
+        out = np.empty((span.start.size, width // 8), np.uint64)
         for k in range(width // 8):
             left = np.clip(span.length - 8 * k, 0, 8)
-            out[:, k] = (self.words(np.where(left > 0, span.start + 8 * k, 0)) & ~(_ALL << _bits(left)))[0]
-        return out.view(f"S{width}")[:, 0], (span.length <= width)[0]
+            out[:, k] = self.words(np.where(left > 0, span.start + 8 * k, 0)) & ~(_ALL << _bits(left))
+        return out.view(f"S{width}")[:, 0], span.length <= width
 
     def letters(self, span: Spans) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """(the octet, 0 where empty; whether it is only one)."""
-        return self._read(span.start, "u1") * (span.length > 0), span.length <= 1
+        return self.octets[span.start] * (span.length > 0), span.length <= 1
 
     def wholes(self, span: Spans) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """(whole numbers of up to 16 digits, EMPTY where empty; whether they are that)."""
         if span.length.size and span.length.max() <= 4:
-            half = (self._read(span.start, "<u4") ^ (_ZEROS & 0xFFFFFFFF)) << (32 - (span.length << 3)).astype("<u4")
+            shift = 32 - (span.length.astype("<u4") << 3)
+            half = (self._halves[span.start] ^ (_ZEROS & 0xFFFFFFFF)) << shift
             ok = ((half + (_OVER_NINE & 0xFFFFFFFF) | half) & (_HIGH & 0xFFFFFFFF)) == 0
             pairs = half * 10 + (half >> 8)
             value = ((pairs & 0xFF) * 100 + (pairs >> 16 & 0xFF)).astype("i8")
@@ -132,29 +116,69 @@ class Rows:
         value -= span.length == 0
         return value, ok
 
-    def parts(self, span: Spans) -> Parts:
-        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 16 after, cut at it."""
+    def numbers(self, span: Spans) -> Decimals:
+        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 18 in all; shape (k, n)."""
+        import numpy as np
+
+        long = span.length.max(axis=1, initial=0) > 8
+        if long.all():
+            return decimals(self.parts(span))
+        found = self._short(Spans(span.start[~long], span.length[~long]))
+        if not long.any():
+            return found
+        cut = decimals(self.parts(Spans(span.start[long], span.length[long])))
+        order = np.argsort(np.argsort(long, kind="stable"))
+        return Decimals._make(np.concatenate(both)[order] for both in zip(found, cut, strict=True))
+
+    def _short(self, span: Spans) -> Decimals:
+        """Numbers of up to 8 octets: the dot is taken out of the word, and the rest is read at once."""
+        import numpy as np
+
+        sign, _, length, word = self._signs(span)
+        word = word << _bits(8 - length)
+        off = word ^ _DOTS
+        dots = (off - _ONES) & ~off & _HIGH
+        dotted = dots != 0
+        dot = (dots & (~dots + 1)) >> 7
+        below = dot - 1
+        after = (7 - (np.bitwise_count(below) >> 3).view(np.int8)) * dotted
+        word = (word & below) << (dotted.view(np.uint8) * np.uint64(8)) | word & ~(below | dot * 0xFF)
+        digits = length - dotted
+        units, ok = _digits(word ^ (_ZEROS << _bits(8 - digits)))
+        given = span.length > 0
+        ok &= (digits > 0) | ~given
+        good = given & ok
+        return Decimals(units * np.where(sign < 0, -1, 1) * good, after * good, good, ok)
+
+    def _signs(self, span: Spans) -> tuple[NDArray[np.int8], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]:
+        """(-1, 1, or 0 where there is none; start and length without it; eight octets from there on), shape (k, n)."""
         import numpy as np
 
         start, length = span
         word = self.words(start)
-        head = word[:, :1] if self.alike else word
-        sign = np.zeros(head.shape, np.int8)
-        if (signed := (head & 0xF9 == ord("+") & 0xF9).any(axis=1)).any():
-            first = (head[signed] & 0xFF) * (length[signed] > 0)
-            sign[signed] = (first == ord("+")).astype(np.int8) - (first == ord("-"))
+        sign = np.zeros(start.shape, np.int8)
+        if (rows := (word & 0xF9 == ord("+") & 0xF9).any(axis=1)).any():
+            first = (word[rows] & 0xFF) * (length[rows] > 0)
+            sign[rows] = (first == ord("+")).astype(np.int8) - (first == ord("-"))
             start, length = start + np.abs(sign), length - np.abs(sign)
-            word[signed] = self.words(start[signed])
-        off = head ^ _DOTS
+            word[rows] = self.words(start[rows])
+        return sign, start, length, word
+
+    def parts(self, span: Spans) -> Parts:
+        """The same, up to 8 digits before the dot and 16 after, cut at it."""
+        import numpy as np
+
+        sign, start, length, word = self._signs(span)
+        off = word ^ _DOTS
         dots = (off - _ONES) & ~off & _HIGH
         before = np.minimum(np.bitwise_count((dots & (~dots + 1)) - 1) >> 3, length)
         rest = length - before
-        whole, ok = _digits(word ^ _ZEROS, 8 - before)
+        whole, ok = _digits((word ^ _ZEROS) << _bits(8 - before))
         after = np.maximum(rest - 1, 0)
         fraction, fine = self._digits(start + (length - after), after)
         ok &= fine
         if (crowded := (before == 8) & (rest > 0)).any():
-            ok &= ~crowded | (self._read(start + before, "u1") == ord("."))
+            ok &= ~crowded | (self.octets[start + before] == ord("."))
         return Parts(whole, before, fraction, after, sign, span.length, ok)
 
     def _digits(
@@ -164,10 +188,10 @@ class Rows:
         import numpy as np
 
         if length.size == 0 or length.max() <= 8:
-            return _digits(self.words(start) ^ _ZEROS, 8 - length)
+            return _digits((self.words(start) ^ _ZEROS) << _bits(8 - length))
         long = np.maximum(length - 8, 0)
-        high, fine = _digits(self.words(start) ^ _ZEROS, 8 - np.minimum(long, 8))
-        low, good = _digits(self.words(start + long) ^ _ZEROS, 8 - (length - long))
+        high, fine = _digits((self.words(start) ^ _ZEROS) << _bits(8 - np.minimum(long, 8)))
+        low, good = _digits((self.words(start + long) ^ _ZEROS) << _bits(8 - (length - long)))
         return high * 10**8 + low, fine & good & (length <= 16)
 
 
@@ -238,11 +262,10 @@ def powers() -> NDArray[np.int64]:
     return 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
 
 
-def _digits(values: NDArray[Any], out: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(number of the eight digits `values`, the first in the lowest octet, without the last `out`; whether they are digits)."""
+def _digits(word: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(number of eight digits, each of value 0 to 9, the first in the lowest octet; whether they are digits)."""
     import numpy as np
 
-    word = values << _bits(out)
     ok = ((word + _OVER_NINE | word) & _HIGH) == 0
     pairs = word * 10 + (word >> 8)
     value = ((pairs & _PAIRS) * _UPPER + ((pairs >> 16) & _PAIRS) * _LOWER) >> 32

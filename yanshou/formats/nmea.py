@@ -16,24 +16,21 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from yanshou.formats.fields import SLACK, hex_digits
+from yanshou.formats.fields import PADDING, Text, hex_digits
 from yanshou.formats.frames import LONGEST, Frame, find_frames
-from yanshou.formats.sentences import LAYOUTS, read
+from yanshou.formats.sentences import LAYOUTS, Lines, read
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BLOCK = 1 << 21
+BLOCK = 1 << 20
 """Octets that are read at once."""
-LONGEST_SENTENCE = 1024
-"""Octets from beginning to star; the longest that is read here has some 350."""
-_PADDING = LONGEST_SENTENCE + 64
-_LINE, _RETURN, _STAR, _DOLLAR, _HASH, _BANG = b"\n\r*$#!"
+_LINE, _RETURN, _COMMA, _STAR, _DOLLAR, _HASH, _BANG, _SEMICOLON = b"\n\r,*$#!;"
 _XOR, _CRC = 3, 9
 """Octets of a checksum with its star: exclusive or, CRC-32."""
-_MARKS = bytes(octet < 0x20 or octet > 0x7E or octet in b"$#!*" for octet in range(256))
-"""Octets that a sentence is made out by: its beginning, its star, and all that is no text."""
+_MARKS = bytes(octet < 0x20 or octet > 0x7E or octet in b"$#!*,;" for octet in range(256))
+"""Octets that a sentence is made out by: beginning, commas, star, and all that is no text."""
 _PROPRIETARY = {"KSXT": b"$KSXT,", "PSTI030": b"$PSTI,030,", "BESTNAVA": b"#BESTNAVA,", "BESTPOSA": b"#BESTPOSA,"}
 """How sentences begin whose tags are not a talker and three letters."""
 
@@ -139,24 +136,25 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     """(everything in one block, whether its last line breaks off before its checksum)."""
     import numpy as np
 
-    lines, damaged, halves, torn = _sentences(text + bytes(_PADDING), len(text), torn)
+    lines, damaged, halves, torn = _sentences(text + bytes(PADDING), len(text), torn)
     tables: dict[str, Table] = {}
     refused: Counter[str] = Counter()
     known = np.zeros(len(lines), np.bool_)
-    words = lines.words()
+    words = lines.text.words(lines.start + 1)
     for kind, at in _kinds(lines, words):
         known[at] = True
-        columns, sound = read(LAYOUTS[kind], *lines.matrix(at))
+        columns, sound = read(LAYOUTS[kind], lines.where(at))
         good = np.ones(at.size, np.bool_)
         for field, ok in sound.items():
             if not ok.all() and (number := int((good & ~ok).sum())):
                 refused[f"{kind}.{field}"] += number
                 good &= ok
+        kept = at
         if not good.all():
-            at, columns = at[good], {name: column[good] for name, column in columns.items()}
-        talker = (words[at] & 0xFFFF).astype("<u2") if kind not in _PROPRIETARY else np.zeros(at.size, "<u2")
-        begin, end = lines.start[at] + offset, lines.star[at] + lines.check[at] + offset
-        tables[kind] = Table(begin, end, talker.view("S2"), columns)
+            kept, columns = at[good], {name: column[good] for name, column in columns.items()}
+        talker = (words[kept] & 0xFFFF * (kind not in _PROPRIETARY)).astype("<u2").view("S2")
+        begin, end = lines.start[kept] + offset, lines.star[kept] + lines.check[kept] + offset
+        tables[kind] = Table(begin, end, talker, columns)
     block = Block(
         offset, data, tables, _unknown(words[~known]), refused, damaged, halves,
         Counter(frame.kind for frame in frames), _readable(lines, len(text), frames),
@@ -164,43 +162,11 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     return block, torn
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """Intact sentences of a block: where each begins and its star is, and the length of its checksum."""
-
-    padded: bytes
-    start: NDArray[np.int64]
-    star: NDArray[np.int64]
-    check: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return int(self.start.size)
-
-    def words(self) -> NDArray[np.uint64]:
-        """The eight octets behind each beginning, the first in the lowest bits."""
-        import numpy as np
-
-        everywhere: NDArray[np.uint64] = np.ndarray((len(self.padded) - 7,), "<u8", self.padded, strides=(1,))
-        return everywhere[self.start + 1]
-
-    def matrix(self, at: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """(some of them under each other, where each has its star); a header of the # kind ends with a comma like any field."""
-        import numpy as np
-
-        start, star = self.start[at], self.star[at] - self.start[at]
-        width = (min(int(star.max()), LONGEST_SENTENCE) + SLACK) // 8 * 8 + 8
-        everywhere = np.ndarray((len(self.padded) - width,), f"V{width}", self.padded, strides=(1,))
-        found = everywhere[start].view(np.uint8).reshape(at.size, width)
-        if self.padded[start[0]] == _HASH:
-            found[found == ord(";")] = ord(",")
-        return found, star
-
-
-def _kinds(lines: _Lines, words: NDArray[np.uint64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
+def _kinds(lines: Lines, words: NDArray[np.uint64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
     """(kind, which lines are of it) of all kinds that are there; `words`: their first eight octets behind the beginning."""
     import numpy as np
 
-    octets = np.frombuffer(lines.padded, np.uint8)
+    octets = lines.text.octets
     tag = (words >> 16).astype("<u4")
     tag[(octets[lines.start] != _DOLLAR) | (words & 0xFF == ord("P"))] = 0
     other = np.ones(len(lines), np.bool_)
@@ -229,11 +195,9 @@ def _unknown(words: NDArray[np.uint64]) -> dict[str, int]:
     return tags
 
 
-def _readable(lines: _Lines, size: int, frames: list[Frame]) -> int:
-    import numpy as np
-
+def _readable(lines: Lines, size: int, frames: list[Frame]) -> int:
     end = lines.star + lines.check
-    octets = np.frombuffer(lines.padded, np.uint8)
+    octets = lines.text.octets
     returned = (octets[end] == _RETURN) & (end < size)
     line = octets[end + returned] == _LINE
     return int((end - lines.start + returned + line).sum()) + sum(frame.stop - frame.start for frame in frames)
@@ -241,14 +205,15 @@ def _readable(lines: _Lines, size: int, frames: list[Frame]) -> int:
 
 @dataclass(frozen=True)
 class _Marks:
-    """What structures the text: beginnings, stars, and octets that are no text; the last is the end of it, taken for a line end.
+    """What structures the text, commas left out: beginnings, stars, octets that are no text; the last is its end, as a line end.
 
-    `place`: where, `what`: which octet.
+    `place`: where, `what`: which octet, `edges`: commas and stars before it.
     """
 
     octets: NDArray[np.uint8]
     place: NDArray[np.int64]
     what: NDArray[np.uint8]
+    edges: NDArray[np.int64]
 
     @cached_property
     def star(self) -> NDArray[np.bool_]:
@@ -261,7 +226,7 @@ class _Marks:
         return found
 
 
-def _sentences(padded: bytes, size: int, torn: bool) -> tuple[_Lines, int, int, bool]:
+def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, bool]:
     """(intact sentences of the first `size` octets, number of damaged ones, of halves, whether the last line breaks off).
 
     A sentence goes from a beginning to the next star with nothing but text between, and its checksum is followed by something that
@@ -269,7 +234,7 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[_Lines, int, int, 
     """
     import numpy as np
 
-    marks = _marks(padded, size)
+    marks, edges = _marks(padded, size)
     star = np.flatnonzero(marks.star)
     check = marks.place[star + 1] - marks.place[star]
     closed = ~marks.star[star + 1]
@@ -281,19 +246,26 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[_Lines, int, int, 
     at = np.concatenate([short, np.array([star for _, star in long], np.int64)])
     order = np.argsort(start, kind="stable")
     start, at = start[order], at[order]
-    lines = _Lines(padded, start, marks.place[at], marks.place[at + 1] - marks.place[at])
+    first = marks.edges[at - 1] if not long else np.searchsorted(edges, start)
+    checks = marks.place[at + 1] - marks.place[at]
+    lines = Lines(Text(padded), edges, start, marks.place[at], checks, first, marks.edges[at] - first)
     return lines, *_damage(marks, start, at, torn)
 
 
-def _marks(padded: bytes, size: int) -> _Marks:
-    """Marks of the first `size` octets; $, # and ! only where a sentence may begin with them."""
+def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
+    """(marks, edges) of the first `size` octets; $, # and ! are marks only where a sentence may begin with them."""
     import numpy as np
 
     octets = np.frombuffer(padded, np.uint8)
-    place = np.flatnonzero(np.frombuffer(padded[: size + 1].translate(_MARKS), np.bool_))
-    what = octets[place]
-    what[-1] = _LINE
-    marks = _Marks(octets, place, what)
+    places = np.flatnonzero(np.frombuffer(padded[: size + 3].translate(_MARKS), np.bool_))
+    what = octets[places]
+    what[-3:] = _LINE, _COMMA, _COMMA
+    comma = (what == _COMMA) | (what == _SEMICOLON)
+    edges = places[comma | (what == _STAR)]
+    keep = np.flatnonzero(~comma)
+    place, what = places[keep], what[keep]
+    star = what == _STAR
+    marks = _Marks(octets, place, what, keep - np.arange(keep.size) + np.cumsum(star) - star)
     named = np.flatnonzero(marks.begin)
     at = place[named]
     letters = (octets[at + 1] | 0x20, octets[at + 2] | 0x20)
@@ -301,10 +273,10 @@ def _marks(padded: bytes, size: int) -> _Marks:
     before = octets[at - 1]
     begins &= (what[named] == _DOLLAR) | (at == 0) | (before < 0x20) | (before > 0x7E)
     if begins.all():
-        return marks
+        return marks, edges
     stay = np.ones(place.size, np.bool_)
     stay[named[~begins]] = False
-    return _Marks(octets, place[stay], what[stay])
+    return _Marks(octets, place[stay], what[stay], marks.edges[stay]), edges
 
 
 def _xor(marks: _Marks, star: NDArray[np.intp]) -> NDArray[np.bool_]:

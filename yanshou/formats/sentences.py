@@ -8,7 +8,7 @@ PSTI: SkyTraq AN0028. Which of them were met in real logs is in docs/nmea.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -17,12 +17,11 @@ from yanshou.formats.fields import (
     EMPTY,
     Decimals,
     Parts,
-    Rows,
     Spans,
+    Text,
     angles,
     clocks,
     days,
-    decimals,
     hex_digits,
     powers,
 )
@@ -37,17 +36,57 @@ if TYPE_CHECKING:
 
 SLOTS = 12
 """Satellites that one GSA has room for."""
-_MOST_SHAPES, _FEWEST_ALIKE, _IN_CACHE = 24, 100, 2048
-"""Shapes of lines that are read apart, lines that one must have for that to pay, and lines that are looked at at once."""
+_IN_CACHE = 1 << 16
+"""Fields that are read at once."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences of a block: where each begins and its star is, length of its checksum, its first edge, commas in it.
+
+    An edge is a comma or a star, `edges` all of the block: field k of a line lies between its edges k - 1 and k.
+    """
+
+    text: Text
+    edges: NDArray[np.int64]
+    start: NDArray[np.int64]
+    star: NDArray[np.int64]
+    check: NDArray[np.int64]
+    first: NDArray[np.int64]
+    commas: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.start.size)
+
+    def where(self, keep: NDArray[np.int64] | slice) -> Lines:
+        """Some of them, in order."""
+        return Lines(
+            self.text, self.edges, self.start[keep], self.star[keep], self.check[keep], self.first[keep],
+            self.commas[keep],
+        )  # fmt: skip
+
+    def spans(self, lowest: int, highest: int) -> Spans:
+        """Fields `lowest` to `highest` of every line, shape (highest - lowest + 1, n); empty in lines that end before."""
+        import numpy as np
+
+        edge = self.first + np.arange(lowest - 1, highest + 1)[:, None]
+        short = bool((self.commas < highest).any())
+        if short:
+            edge = np.minimum(edge, self.first + self.commas)
+        at = self.edges[edge]
+        start = at[:-1] + 1
+        length = at[1:] - start
+        return Spans(start, np.maximum(length, 0) if short else length)
 
 
 @dataclass(frozen=True)
 class Field:
-    """Something that is read: a name, how, and the numbers of its fields that are numbers with a dot, whole numbers and letters."""
+    """Something that is read: a name, how, and which fields are times or angles, numbers with a dot, whole numbers, letters."""
 
     name: str
     reader: Callable[[Cells, Field], Read]
     parts: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
     wholes: tuple[int, ...] = ()
     letters: tuple[int, ...] = ()
 
@@ -63,122 +102,53 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cells:
-    """The fields of lines of one kind, by number; those of one sort are read together, which is what makes it fast.
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
 
-    `spans`: where fields 1 to the last that the kind may have are, empty in lines that end before. `commas`: how many a line has.
-    """
-
-    rows: Rows
-    spans: Spans
-    commas: NDArray[np.int64]
+    lines: Lines
     parts: Mapping[int, Parts]
+    numbers: Mapping[int, Decimals]
     wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
     letters: Mapping[int, tuple[NDArray[np.uint8], Bools]]
 
 
-def read(
-    layout: Layout, matrix: NDArray[np.uint8], star: NDArray[np.int64]
-) -> tuple[dict[str, Column], dict[str, Bools]]:
-    """(columns by name, whether each line is acceptable, by field) of lines under each other, shape (n, width).
-
-    `star`: in which column each line has its star; `SLACK` columns follow the last of them.
-    """
-    import numpy as np
-
-    n = len(matrix)
-    columns: dict[str, Column] = {}
-    sound: dict[str, Bools] = {}
-    for group, alike in _groups(matrix, star):
-        whole = group.size == n
-        told = _read(layout, _cells(layout, matrix if whole else matrix[group], star[group], alike))
-        for into, found in zip((columns, sound), told, strict=True):
-            for name, column in found.items():
-                if whole:
-                    into[name] = np.broadcast_to(column, (n, *column.shape[1:]))
-                else:
-                    _put(into.setdefault(name, np.empty((n, *column.shape[1:]), column.dtype)), group, column)
-    return columns, sound
-
-
-def _put(into: Column, group: NDArray[np.int64], rows: Column) -> None:
-    """`rows` at `group`; whole rows are moved at once, which numpy does only for opaque items."""
-    import numpy as np
-
-    if rows.ndim == 1:
-        into[group] = rows
-    else:
-        item = f"V{into.strides[0]}"
-        into.view(item)[group] = np.ascontiguousarray(rows).view(item)
-
-
-def _groups(matrix: NDArray[np.uint8], star: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], bool]]:
-    """(rows, whether their fields, dots and signs are all at the same places): the most frequent shapes apart, the others together.
-
-    Rows are alike if they have the same octets below the digits at the same places: commas, dots, signs, the star.
-    """
-    import numpy as np
-
-    shape, key = np.empty_like(matrix), np.empty(len(matrix), np.uint64)
-    width = matrix.shape[1]
-    until_star = (np.tri(width, dtype=np.uint8) * 0xFF).view(f"V{width}")[:, 0]
-    odd_numbers = np.arange(1, width // 8 + 1, dtype=np.uint64) * 0x9E3779B97F4A7C15 | 1
-    for begin in range(0, len(matrix), _IN_CACHE):
-        rows = slice(begin, begin + _IN_CACHE)
-        np.multiply(matrix[rows], matrix[rows] < ord("0"), out=shape[rows])
-        shape[rows] &= until_star[star[rows]].view(np.uint8).reshape(-1, width)
-        key[rows] = shape[rows].view(np.uint64) @ odd_numbers
-    groups: list[tuple[NDArray[np.int64], bool]] = []
-    odd: list[NDArray[np.int64]] = []
-    rest = np.arange(len(matrix))
-    for _ in range(_MOST_SHAPES):
-        if rest.size < _FEWEST_ALIKE:
-            break
-        same = key[rest] == key[rest[0]]
-        group, rest = rest[same], rest[~same]
-        if group.size >= _FEWEST_ALIKE and (shape[group] == shape[group[0]]).all():
-            groups.append((group, True))
-        else:
-            odd.append(group)
-    others = np.sort(np.concatenate([*odd, rest]))
-    return [*groups, (others, False)] if others.size else groups
-
-
-def _cells(layout: Layout, matrix: NDArray[np.uint8], star: NDArray[np.int64], alike: bool) -> Cells:
-    """All fields that a layout needs."""
-    import numpy as np
-
-    looked_at = matrix[:1] if alike else matrix
-    ends = (looked_at == ord(",")) | (looked_at == ord("*"))
-    ends &= np.arange(matrix.shape[1]) <= star[: len(looked_at), None]
-    _, edges = np.nonzero(ends)
-    per_line = ends.sum(axis=1)
-    first, last = np.cumsum(per_line) - per_line, np.cumsum(per_line) - 1
-    at = edges[np.minimum(first + np.arange(layout.most + 1)[:, None], last)]
-    spans = Spans(at[:-1] + 1, np.maximum(at[1:] - at[:-1] - 1, 0))
-    rows = Rows(matrix, alike=alike)
-    parts = [number for field in layout.fields for number in field.parts]
-    wholes = [number for field in layout.fields for number in field.wholes]
-    letters = [number for field in layout.fields for number in field.letters]
-    cut = rows.parts(spans.rows(parts))
-    value, whole = rows.wholes(spans.rows(wholes))
-    letter, single = rows.letters(spans.rows(letters))
-    return Cells(
-        rows,
-        spans,
-        per_line - 1,
-        {number: cut.row(row) for row, number in enumerate(parts)},
-        {number: (value[row], whole[row]) for row, number in enumerate(wholes)},
-        {number: (letter[row], single[row]) for row, number in enumerate(letters)},
+def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
+    """(columns by name, whether each line is acceptable, by field)."""
+    text = lines.text
+    cells = Cells(
+        lines,
+        _together(lines, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
+        _together(lines, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
+        _together(lines, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
+        _together(lines, [n for field in layout.fields for n in field.letters], text.letters, tuple),
     )
-
-
-def _read(layout: Layout, cells: Cells) -> tuple[dict[str, Column], dict[str, Bools]]:
     columns: dict[str, Column] = {}
-    sound = {"fields": (cells.commas >= layout.least) & (cells.commas <= layout.most)}
+    sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
     for field in layout.fields:
         found, sound[field.name] = field.reader(cells, field)
         columns |= found
     return columns, sound
+
+
+def _together(
+    lines: Lines,
+    numbers: list[int],
+    reader: Callable[[Spans], Iterable[Column]],
+    make: Callable[[Iterable[Column]], Any],
+) -> dict[int, Any]:
+    """What `reader` finds in fields of all lines, by number; so many lines at once that all of it stays in the cache."""
+    import numpy as np
+
+    if not numbers:
+        return {}
+    lowest, highest = min(numbers), max(numbers)
+    rows = [number - lowest for number in numbers]
+    step = max(_IN_CACHE // (highest - lowest + 1), 1)
+    found = []
+    for begin in range(0, len(lines), step):
+        spans = lines.where(slice(begin, begin + step)).spans(lowest, highest)
+        found.append(tuple(reader(Spans(spans.start[rows], spans.length[rows]))))
+    whole = [np.concatenate(pieces, axis=1) for pieces in zip(*found, strict=True)]
+    return {number: make(column[row] for column in whole) for row, number in enumerate(numbers)}
 
 
 def _exactly(name: str, found: Decimals, per: int = 1) -> dict[str, Column]:
@@ -195,12 +165,12 @@ def _one_of(allowed: bytes, letter: tuple[NDArray[np.uint8], Bools]) -> Bools:
 
 
 def _read_number(cells: Cells, field: Field) -> Read:
-    found = decimals(cells.parts[field.parts[0]])
+    found = cells.numbers[field.numbers[0]]
     return {field.name: found.value()}, found.ok
 
 
 def _read_exact(cells: Cells, field: Field) -> Read:
-    found = decimals(cells.parts[field.parts[0]])
+    found = cells.numbers[field.numbers[0]]
     return _exactly(field.name, found), found.ok
 
 
@@ -242,7 +212,8 @@ def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
 
 
 def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
-    value, ok = cells.rows.texts(cells.spans.rows([number]), width)
+    span = cells.lines.spans(number, number)
+    value, ok = cells.lines.text.texts(Spans(span.start[0], span.length[0]), width)
     return {field.name: value}, ok
 
 
@@ -254,7 +225,7 @@ def _read_date(cells: Cells, field: Field) -> Read:
     seen = value[:1] if (value == value[:1]).all() else value
     year = seen % 100
     day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
-    six = cells.spans.rows([field.wholes[0]]).length[0] == 6
+    six = cells.lines.spans(field.wholes[0], field.wholes[0]).length[0] == 6
     return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
@@ -271,10 +242,10 @@ def _read_stamp(cells: Cells, field: Field) -> Read:
     """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    start, length = cells.spans.rows([1])
-    (date,), (ok,) = cells.rows.wholes(Spans(start, np.minimum(length, 8)))
+    start, length = cells.lines.spans(1, 1)
+    (date,), (ok,) = cells.lines.text.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
-    time, fine = clocks(cells.rows.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
+    time, fine = clocks(cells.lines.text.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
     good = ok & real & fine & (time != EMPTY)
     return {field.name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | (length[0] == 0)
 
@@ -290,7 +261,7 @@ def _read_milliseconds(cells: Cells, field: Field) -> Read:
 def _read_seconds(cells: Cells, field: Field) -> Read:
     import numpy as np
 
-    found = decimals(cells.parts[field.parts[0]])
+    found = cells.numbers[field.numbers[0]]
     ok = found.ok & (found.decimals <= 9) & (found.units >= 0) & ~(found.value() >= 604_800)
     ns = found.units * powers()[9 - np.minimum(found.decimals, 9)]
     return {field.name: np.where(found.given & ok, ns, EMPTY)}, ok
@@ -321,7 +292,7 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     """Up to four satellites of a GSV: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
     import numpy as np
 
-    groups, over = (cells.commas - 3) >> 2, (cells.commas - 3) & 3
+    groups, over = (cells.lines.commas - 3) >> 2, (cells.lines.commas - 3) & 3
     ok = (groups >= 0) & (over <= 1)
     columns: dict[str, Column] = {}
     there = np.arange(4)[:, None] < groups
@@ -334,34 +305,34 @@ def _read_sky(cells: Cells, field: Field) -> Read:
         else:
             empty = ~there | (value == EMPTY)
             if not (good | empty).all():
-                found = decimals(cells.rows.parts(cells.spans.rows(at)))
+                span = cells.lines.spans(at[0], at[-1])
+                found = cells.lines.text.numbers(Spans(span.start[::4], span.length[::4]))
                 value, good = np.where(good, value, found.value()), good | found.ok
             value = np.where(empty, np.nan, value)
         good &= ~((value < lowest) | (value > highest)) | (value == EMPTY)
         ok = ok & (good | ~there).all(axis=0)
         columns[name] = np.ascontiguousarray(value.T)
-    last = np.take_along_axis(cells.spans.start, np.maximum(cells.commas - 1, 0)[None], axis=0)
-    length = np.take_along_axis(cells.spans.length, np.maximum(cells.commas - 1, 0)[None], axis=0)
-    (letter,), (single,) = cells.rows.letters(Spans(last, length))
+    last = cells.lines.edges[cells.lines.first + np.maximum(cells.lines.commas, 1) - 1] + 1
+    letter, single = cells.lines.text.octets[last], last + 1 == cells.lines.star
     signal = hex_digits(letter)
     columns["signal"] = np.where((over == 1) & single & (signal <= 0xF), signal, 0)
     return columns, ok
 
 
 def _number(name: str, at: int) -> Field:
-    return Field(name, _read_number, parts=(at,))
+    return Field(name, _read_number, numbers=(at,))
 
 
 def _exact(name: str, at: int) -> Field:
-    return Field(name, _read_exact, parts=(at,))
+    return Field(name, _read_exact, numbers=(at,))
 
 
 def _metres(name: str, at: int) -> Field:
-    return Field(name, _read_metres, parts=(at,), letters=(at + 1,))
+    return Field(name, _read_metres, numbers=(at,), letters=(at + 1,))
 
 
 def _degrees(name: str, at: int) -> Field:
-    return Field(name, partial(_read_degrees, 90 if name == "latitude" else 180), parts=(at,))
+    return Field(name, partial(_read_degrees, 90 if name == "latitude" else 180), numbers=(at,))
 
 
 def _place(at: int) -> tuple[Field, Field]:
@@ -441,6 +412,6 @@ LAYOUTS: dict[str, Layout] = {
         _date(12), _mode(13), _number("age", 14), _number("ratio", 15),
     )),
     "BESTNAVA": _best(4, Field("tow", _read_milliseconds, wholes=(5,))),
-    "BESTPOSA": _best(5, Field("tow", _read_seconds, parts=(6,))),
+    "BESTPOSA": _best(5, Field("tow", _read_seconds, numbers=(6,))),
 }  # fmt: skip
 """Every kind that is read; what its columns are: `nmea.Table`."""
