@@ -66,7 +66,7 @@ FIELDS = {
     "RMC": {"speed": 6, "course": 7},
     "GST": {"rms": 1, "major": 2, "minor": 3, "orientation": 4, "latitude_sd": 5, "longitude_sd": 6, "altitude_sd": 7},
     "GSA": {"fix": 1, "pdop": 14, "hdop": 15, "vdop": 16},
-    "GSV": {"messages": 0, "message": 1, "in_view": 2},
+    "GSV": {"in_view": 2},
     "ZDA": {},
     "VTG": {"course": 0, "knots": 4, "speed": 6},
 }  # fmt: skip

@@ -397,8 +397,7 @@ LAYOUTS: dict[str, Layout] = {
         _number("hdop", 16), _number("vdop", 17), Field("system", _read_system, letters=(18,)),
     )),
     "GSV": Layout(3, 20, (
-        _whole("messages", 1), _whole("message", 2), _whole("in_view", 3),
-        Field("sky", _read_sky, wholes=tuple(range(4, 20))),
+        _whole("in_view", 3), Field("sky", _read_sky, wholes=tuple(range(4, 20))),
     )),
     "ZDA": Layout(4, 6, (_clock(1), Field("day", _read_day_month_year, wholes=(2, 3, 4)))),
     "VTG": Layout(8, 9, (_number("course", 1), _number("knots", 5), _number("speed", 7), _mode(9))),
