@@ -126,7 +126,7 @@ def test_what_may_be_judged_how(indicators: dict[str, Indicator]) -> None:
     assert {i.id for i in indicators.values() if not i.judge_undefined} == {"S10-I03", "S04-I03", *accuracy}
     assert {i.id for i in indicators.values() if not i.fatal_alone} == {"S01-I04"}
     statistics = {i.id: i.statistic for i in indicators.values() if i.statistic}
-    assert statistics == {"S01-I02": "p99"}
+    assert statistics == {"S01-I02": "p99", "S01-I01": "count", "S04-I01": "count"}
     may_mean = {(i.id, q.key): q.readings for i in indicators.values() for q in i.must_define if q.readings}
     assert may_mean == {
         **{(i, "statistic"): ("rms", "p95", "p50") for i in accuracy},
