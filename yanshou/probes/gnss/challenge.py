@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Severity, Validity
+from yanshou.probes.gnss.due import END_OF_TIME, Span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,11 +29,9 @@ LEAST_MM = 10.0
 @dataclass(frozen=True)
 class Answer:
     """One step: the way from the place before (mm, east, north, up), the part of it that the output had gone after `settle_s`, in mm along
-    that way (NaN where there was no output to tell), and whether that is near enough. `start_ns` to `end_ns`: the antenna was
-    moving, or the output settling."""
+    that way (NaN where there was no output to tell), and whether that is near enough."""
 
-    start_ns: int
-    end_ns: int
+    utc_ns: int
     way_mm: tuple[float, float, float]
     gone_mm: float
     settled: bool
@@ -45,7 +44,7 @@ class Answer:
     def to_json(self) -> dict[str, Json]:
         """For the facts."""
         gone = None if math.isnan(self.gone_mm) else self.gone_mm
-        return {"way_mm": list(self.way_mm), "gone_mm": gone, "settled": self.settled, "utc_ns": self.end_ns}
+        return {"way_mm": list(self.way_mm), "gone_mm": gone, "settled": self.settled, "utc_ns": self.utc_ns}
 
 
 def answers(
@@ -61,7 +60,7 @@ def answers(
 
     settle, hold = round(challenge.settle_s * 1e9), round(challenge.hold_s * 1e9)
     made = [s for s in steps if s.utc_ns is not None]
-    starts = [s.asked_ns or (s.utc_ns or 0) - settle for s in made]
+    starts = [begin_ns(s, challenge) for s in made]
     found = []
     before = (0.0, 0.0, 0.0)
     for index, (step, start) in enumerate(zip(made, starts, strict=True)):
@@ -76,9 +75,31 @@ def answers(
         places = [_middle(t_ns, errors, *window, along) for window in windows]
         first, last = places[1] - places[0], places[2] - places[0]
         near = all(abs(gone - length) <= challenge.tolerance_mm for gone in (first, last))
-        found.append(Answer(start, settled_ns, (way[0], way[1], way[2]), first, near))
+        found.append(Answer(step.utc_ns, (way[0], way[1], way[2]), first, near))
         before = after
     return tuple(found)
+
+
+def begin_ns(step: Step, challenge: Challenge) -> int:
+    """When the antenna may have begun to move: when the operator was asked, or else `settle_s` before he had done it."""
+    if step.asked_ns is not None:
+        return step.asked_ns
+    assert step.utc_ns is not None
+    return step.utc_ns - round(challenge.settle_s * 1e9)
+
+
+def away(steps: Sequence[Step], challenge: Challenge) -> Iterator[Span]:
+    """From each move until the antenna is back on its first place and the output had time to settle: only there it is judged."""
+    left: int | None = None
+    for step in steps:
+        if step.utc_ns is None and step.asked_ns is None:
+            continue
+        left = begin_ns(step, challenge) if left is None else left
+        if step.utc_ns is not None and not (step.east_mm or step.north_mm or step.up_mm):
+            yield Span(left, step.utc_ns + round(challenge.settle_s * 1e9), "challenge")
+            left = None
+    if left is not None:
+        yield Span(left, END_OF_TIME, "challenge")
 
 
 def _middle(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from yanshou.probes.gnss.due import Due
+
 FEWEST_PLACES = 20
 """Different positions that a standing receiver with noise gives in ENOUGH epochs, at the very least."""
 ENOUGH = 200
@@ -58,32 +60,30 @@ def time_checks(epochs: Epochs) -> Iterator[Validity]:
             yield Validity("GNS-V10", Severity.INVALID, text)
 
 
-def solution_checks(epochs: Epochs, expected: int, least_fixed: float) -> Iterator[Validity]:
+def solution_checks(epochs: Epochs, due: Due, least_fixed: float) -> Iterator[Validity]:
     """Quality over all epochs that were due, corrections, and simulators."""
     import numpy as np
 
     simulated = int(np.isin(epochs.quality, (MANUAL, SIMULATED)).sum())
     if simulated:
         yield Validity("GNS-V07", Severity.INVALID, f"{simulated} 个历元自称模拟或手工输入（质量 7、8）")
-    fixed = int((epochs.quality == FIXED).sum())
-    missing = expected - len(epochs)
-    share = fixed / expected if expected else 0.0
+    shares = due.shares()
+    share = shares["share"]["fixed"]
     if share < least_fixed:
         only = (
             "；给出的全是固定解，其余时刻没有输出：只取固定解的精度不是系统的精度"
-            if missing > 0 and fixed == len(epochs)
+            if shares["missing"] and shares["fixed"] + shares["missing"] == due.expected
             else ""
         )
-        text = f"应有 {expected} 个历元，固定解 {fixed} 个（{share:.1%}），少于约定的 {least_fixed:.0%}{only}"
+        text = f"应有 {due.expected} 个历元，固定解 {shares['fixed']} 个（{share:.1%}），少于约定的 {least_fixed:.0%}{only}"
         yield Validity("GNS-V05", Severity.INVALID, text)
     aged = np.nan_to_num(epochs.age, nan=0.0)
     if (old := int((aged > AGE_S).sum())) and old > 0.01 * len(epochs):
         yield Validity("GNS-V12", Severity.WARNING, f"{old} 个历元的差分龄期超过 {AGE_S:g} s")
     stations = set(np.unique(epochs.station).tolist()) - {""}
     if len(stations) > 1:
-        yield Validity(
-            "GNS-V13", Severity.WARNING, f"差分站号换过：{'、'.join(sorted(stations))}，各站的坐标可能不在同一框架"
-        )
+        text = f"差分站号换过：{'、'.join(sorted(stations))}，各站的坐标可能不在同一框架"
+        yield Validity("GNS-V13", Severity.WARNING, text)
 
 
 def motion_checks(

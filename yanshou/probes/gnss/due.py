@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_MISSING = 20
 """Due epochs for each that came beyond which a clock is wrong rather than epochs missing: no more are laid out in memory."""
+END_OF_TIME = 1 << 62
 NOT_JUDGED = {
     "pause": "有意的停顿",
     "initialise": "停顿之后的初始化",

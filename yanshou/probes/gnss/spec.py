@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.gnss.inputs import Challenge, Input, recording, require_challenge
+from yanshou.probes.gnss.reading import Datum, Sentence
 
 U95_MAX_MM = 1000.0
 
@@ -122,8 +123,9 @@ class Params(_Frozen):
         default=None, ge=-150, le=150, description="语句不给大地水准面差距时，接收机所用的值（大地高减输出的海拔），米"
     )
     day: date | None = Field(default=None, description="第一个历元的 UTC 日期；只有 GGA、没有带日期的语句时必须写")
-    sentence: Literal["GGA", "GNS", "KSXT"] | None = Field(
-        default=None, description="取哪种语句的位置；不写则取出现最多的一种"
+    sentence: Sentence = Field(default="auto", description="取哪种语句的位置；auto 取数据里有的、顺序最前的一种")
+    datum: Datum | None = Field(
+        default=None, description="语句不说明高程从哪里起算(KSXT)时写：ellipsoid 大地高、sea 海拔；不写则没有高程"
     )
     session_gap_s: float | None = Field(
         default=None, gt=0, le=86_400, description="中断多少秒以上是有意的停顿（重新初始化、另一时段），不算缺失；不写则都算缺失"
@@ -151,6 +153,8 @@ class Params(_Frozen):
         elif isinstance(self.truth, TruthFile):
             raise ValueError("static 的真值是控制点：truth: {kind: point, …}")
         require_challenge(self.input, self.challenge)
+        if self.challenge and recording(self.input) and self.challenge.offsets_mm[-1]:
+            raise ValueError("challenge.offsets_mm 的最后一步须是 0：只有天线在原位的历元参加精度判定")
         return self
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, BinaryIO
 
-from yanshou.formats.leap import gpst_to_utc_ns
+from yanshou.formats.leap import EPOCH_NS, utc_of_gps
 from yanshou.harness.model import Reason
 from yanshou.probes.gnss.epochs import Trajectory
 from yanshou.probes.gnss.geodesy import Place, geodetic_of
@@ -119,47 +119,45 @@ def _read_csv(stream: BinaryIO) -> Trajectory:
     if len(scale) != 1 or missing:
         raise ValueError(f"第 1 行：时间列须是 utc 或 gpst 之一，还须有 {','.join(wanted)}（height 为大地高）")
     at, places = header.index(scale[0]), [header.index(name) for name in wanted]
-    to_utc = _same if scale[0] == "utc" else gpst_to_utc_ns
     times: list[int] = []
     numbers: list[list[float]] = []
     for number, row in enumerate(rows, 2):
         if not row:
             continue
         try:
-            times.append(to_utc(_iso_ns(row[at].strip())))
+            times.append(_iso_ns(row[at].strip()))
             numbers.append([float(row[place]) for place in places])
         except (ValueError, IndexError) as error:
             raise ValueError(f"第 {number} 行：{error}") from None
-    return _trajectory(times, numbers, len(wanted) > len(_POSITION))
+    return _trajectory(times, numbers, scale[0], attitude=len(wanted) > len(_POSITION))
 
 
 def _read_pos(stream: BinaryIO) -> Trajectory:
     """A solution file of RTKLIB in degrees and ellipsoidal height; its header says which time it is in."""
     times: list[int] = []
     numbers: list[list[float]] = []
-    to_utc: Callable[[int], int] | None = None
+    scale = ""
     for number, raw in enumerate(stream, 1):
         line = raw.decode("ascii", "replace").strip()
         if line.startswith("%"):
             if "latitude(deg)" in line:
-                scale = line[1:].split()[0]
-                to_utc = {"UTC": _same, "GPST": gpst_to_utc_ns}.get(scale)
+                scale = line[1:].split()[0].lower()
             if "(lat/lon/height=" in line and "/ellipsoidal" not in line:
                 raise ValueError(f"第 {number} 行：高程须是大地高（RTKLIB 设 out-height=ellipsoidal）")
             continue
         if not line:
             continue
-        if to_utc is None:
+        if scale not in ("utc", "gpst"):
             raise ValueError(f"第 {number} 行：没有说明时间是 GPST 还是 UTC 的表头，或坐标不是度（RTKLIB 设 out-solformat=llh）")
         try:
             cells = line.split()
-            times.append(to_utc(_pos_ns(cells[0], cells[1])))
+            times.append(_pos_ns(cells[0], cells[1]))
             numbers.append([float(cell) for cell in cells[2:5]])
             if len(numbers[-1]) < 3:
                 raise ValueError("列数不足")
         except (ValueError, IndexError) as error:
             raise ValueError(f"第 {number} 行：{error}") from None
-    return _trajectory(times, numbers, attitude=False)
+    return _trajectory(times, numbers, scale, attitude=False)
 
 
 def _read_nmea(stream: BinaryIO) -> Trajectory:
@@ -171,7 +169,8 @@ def _read_nmea(stream: BinaryIO) -> Trajectory:
     return Trajectory(known.t_ns, known.latitude, known.longitude, known.height)
 
 
-def _trajectory(times: list[int], numbers: list[list[float]], attitude: bool) -> Trajectory:
+def _trajectory(times: list[int], numbers: list[list[float]], scale: str, *, attitude: bool) -> Trajectory:
+    """`times`: ns since 1970 in `scale` itself."""
     import numpy as np
 
     columns = np.array(numbers, dtype=np.float64).reshape(len(times), -1).T
@@ -179,13 +178,12 @@ def _trajectory(times: list[int], numbers: list[list[float]], attitude: bool) ->
         columns = np.zeros((6, 0))
     if not np.isfinite(columns).all():
         raise ValueError("有数不是有限的数")
+    t_ns = np.array(times, dtype=np.int64)
+    if scale == "gpst":
+        t_ns = utc_of_gps(t_ns - EPOCH_NS)
     return Trajectory(
-        np.array(times, dtype=np.int64), columns[0], columns[1], columns[2], columns[3:6] if attitude else None
+        t_ns, columns[0], columns[1], columns[2], columns[3:6] if attitude else None
     )
-
-
-def _same(ns: int) -> int:
-    return ns
 
 
 def _iso_ns(text: str) -> int:
