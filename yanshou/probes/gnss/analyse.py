@@ -33,7 +33,7 @@ from yanshou.probes.gnss.geodesy import Place, enu
 from yanshou.probes.gnss.inputs import Challenge
 from yanshou.probes.gnss.link import link_findings, link_of
 from yanshou.probes.gnss.marks import Ablation, Marks, read_marks
-from yanshou.probes.gnss.paired import paired_errors
+from yanshou.probes.gnss.paired import differences
 from yanshou.probes.gnss.reading import read_epochs, reading_findings
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
 from yanshou.probes.gnss.streams import Event, Step, read_chunks, read_events, read_steps
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from yanshou.harness.evidence import RunEvidence
     from yanshou.probes.gnss.reading import Reading
     from yanshou.probes.gnss.spec import Params
-
-__all__ = ["Recorded", "analyse", "measure", "paired_errors"]
 
 UNKNOWN_SHARE = 0.05
 """Epochs that came but have no truth, or no height, beyond which the rest no longer stands for all."""
@@ -83,6 +81,11 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
         validity=(*samples.validity, *link_findings(link)),
         facts={**samples.facts, "link": link.to_json()},
     )
+
+
+def paired_errors(evidence: RunEvidence, params: Params, seed: int) -> NDArray[np.float64]:
+    """Indicated - true, mm, of each epoch that a standard gave out."""
+    return differences(analyse(evidence, params, seed), evidence)
 
 
 def _read(chunks: Iterator[tuple[int, bytes]], params: Params, seed: int) -> Reading:
@@ -127,6 +130,7 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
         "component": params.component,
         "motion": params.motion,
         "about": "own mean" if reasons else "truth",
+        "start_utc_ns": int(due.t_ns[0]) if due.t_ns.size else 0,
         "sentence": reading.sentence,
         "dated": reading.dated,
         "shares": due.shares(),
