@@ -26,8 +26,8 @@ SHARE, RATIO = 0.02, 1.25
 
 @dataclass(frozen=True)
 class Effect:
-    """One interval without a source beside the judged epochs: epochs that came in it, shares of fixed ones, spread of the errors (mm
-    about their own mean), and whether sentences of the interval still name BeiDou (None: nobody can tell)."""
+    """One interval without a source beside the judged epochs: epochs that came in it, shares of fixed ones, spread of the errors
+    (mm, about their own mean), and whether sentences of the interval still name BeiDou (None: nobody can tell)."""
 
     source: str
     came: int
@@ -62,7 +62,7 @@ def effect(
     errors_off: NDArray[np.float64],
     names_beidou: bool | None,
 ) -> Effect:
-    """`errors`, `errors_off`: east, north, up in metres of each due epoch with and without the source, shape (3, m), NaN unknown."""
+    """`errors`, `errors_off`: east, north, up, metres, of each due epoch with and without the source, shape (3, m), NaN unknown."""
     return Effect(
         ablation.source,
         int(off.came.sum()),

@@ -1,7 +1,7 @@
 """Errors of a receiver's positions from the truth, and whether they may be believed, from the bytes that a capture recorded.
 
-Pure: the same bytes give the same measurement. It must never know a limit, never correct an error by what the errors themselves say,
-and never leave an epoch out for its quality or its size. Everything is joined on the time in the sentences, never on arrival.
+Pure: the same bytes give the same measurement. It must never know a limit, never correct an error by what the errors themselves
+say, and never leave an epoch out for its quality or its size. Everything is joined on the time in the sentences, never on arrival.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from yanshou.probes.gnss.epochs import FIXED, Epochs, Trajectory, dynamic_errors
 from yanshou.probes.gnss.figures import COMPONENTS, diagnosis, figures, lengths, step_mm
 from yanshou.probes.gnss.geodesy import Place, enu
 from yanshou.probes.gnss.inputs import Challenge
-from yanshou.probes.gnss.link import link_findings, link_of
-from yanshou.probes.gnss.marks import Ablation, Marks, read_marks
+from yanshou.probes.gnss.link import delay_findings, link_findings, link_of, read_delays
+from yanshou.probes.gnss.marks import NO_MARKS, Ablation, Marks, read_marks
 from yanshou.probes.gnss.paired import differences
 from yanshou.probes.gnss.reading import read_epochs, reading_findings
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 UNKNOWN_SHARE = 0.05
 """Epochs that came but have no truth, or no height, beyond which the rest no longer stands for all."""
+LEAST_S = 1800.0
+"""Judged time below which slow errors cannot be told from none."""
 SESSION_READINGS = ("rms",)
 """Statistics of session means that a silent commitment may mean: nobody states quantiles of a handful of means."""
 _WORDS = {"horizontal": "水平", "vertical": "垂直"}
@@ -58,29 +60,37 @@ class Recorded:
     reading: Reading
     events: tuple[Event, ...] = ()
     steps: tuple[Step, ...] = ()
-    marks: Marks = Marks()
+    marks: Marks = NO_MARKS
     trajectory: Trajectory | None = None
     off_names_beidou: dict[Ablation, bool] | None = None
 
 
 def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
-    """Errors of every due epoch, mm, +inf where none came; or of session means. The raw stream's own findings are among the rest."""
+    """Errors of every due epoch, mm, +inf where none came; or of session means. Findings of stream and link are among the rest."""
     reading = _read(read_chunks(evidence), params, seed)
     marks = read_marks(evidence)
-    trajectory = None
-    if isinstance(params.truth, TruthFile):
-        with evidence.open(params.truth.stream) as f:
-            trajectory = read_trajectory(f, params.truth.format)
     recorded = Recorded(
-        reading, read_events(evidence), read_steps(evidence), marks, trajectory, _without(evidence, params, marks)
+        reading,
+        read_events(evidence),
+        read_steps(evidence),
+        marks,
+        _trajectory(evidence, params),
+        _without(evidence, params, marks),
     )
     samples = measure(recorded, params, seed)
-    link = link_of(evidence)
+    link, delays = link_of(evidence), read_delays(reading.epochs.t_ns, reading.epochs.arrival_ns)
     return replace(
         samples,
-        validity=(*samples.validity, *link_findings(link)),
-        facts={**samples.facts, "link": link.to_json()},
+        validity=(*samples.validity, *link_findings(link), *(delay_findings(delays) if delays else ())),
+        facts={**samples.facts, "link": link.to_json(), "delay": delays and delays.to_json()},
     )
+
+
+def _trajectory(evidence: RunEvidence, params: Params) -> Trajectory | None:
+    if not isinstance(params.truth, TruthFile):
+        return None
+    with evidence.open(params.truth.stream) as f:
+        return read_trajectory(f, params.truth.format)
 
 
 def paired_errors(evidence: RunEvidence, params: Params, seed: int) -> NDArray[np.float64]:
@@ -118,9 +128,7 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
     window = _window(epochs, recorded.events)
     answered = _answers(recorded, epochs, params)
     spans = [*recorded.marks.spans(), *away(recorded.steps, _challenge(params))]
-    due = lay_out(
-        epochs, reading.without_ns, params.rate_hz, window, spans, params.session_gap_s, params.initialise_s
-    )
+    due = lay_out(epochs, reading.without_ns, params.rate_hz, window, spans, params.session_gap_s, params.initialise_s)
     errors = _errors(due, epochs, recorded, params)
     reasons = tuple(_reasons(recorded, params, errors))
     judged = errors.of - _mean(errors.of)[:, None] if reasons else errors.of
@@ -156,7 +164,7 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
         *time_checks(epochs),
         *motion_checks(*_path(epochs), params.motion, params.rate_hz),
         *solution_checks(epochs, due, params.least_fixed),
-        *_unknown(came, known),
+        *(_unknown(came, known) if known.any() else ()),
         *(_standing(epochs, due, judged, means, recorded, answered, params) if params.motion == "static" else ()),
         *beidou_checks(reading.systems, reading.talkers),
         *ablation_findings(params.sources, effects),
@@ -351,6 +359,7 @@ def _samples(
     u95 = 0.0
     if truth is not None and not reasons:
         u95 = truth.u95_horizontal_mm if params.component == "horizontal" else truth.u95_vertical_mm
+    short = () if due.expected * due.period_ns >= LEAST_S * 1e9 else (_too_short(due),)
     return Samples(
         unit="mm",
         values=values,
@@ -360,10 +369,16 @@ def _samples(
         resolution=_resolution(epochs, params),
         truth_u95=u95,
         series=series,
-        open=reasons,
+        open=(*reasons, *short),
         validity=validity,
         facts=facts,
     )
+
+
+def _too_short(due: Due) -> Reason:
+    minutes = due.expected * due.period_ns / 60e9
+    text = f"参加判定的只有 {minutes:.1f} min，至少要 {LEAST_S / 60:.0f} min：比这更慢的误差在这段里看起来是常数"
+    return Reason("insufficient_samples", text)
 
 
 def _resolution(epochs: Epochs, params: Params) -> float:

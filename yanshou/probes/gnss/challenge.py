@@ -28,8 +28,8 @@ LEAST_MM = 10.0
 
 @dataclass(frozen=True)
 class Answer:
-    """One step: the way from the place before (mm, east, north, up), the part of it that the output had gone after `settle_s`, in mm along
-    that way (NaN where there was no output to tell), and whether that is near enough."""
+    """One step: the way from the place before (mm, east, north, up), how far along it the output had gone after `settle_s` (mm, NaN
+    where there was no output to tell), and whether that is near enough."""
 
     utc_ns: int
     way_mm: tuple[float, float, float]
@@ -50,11 +50,11 @@ class Answer:
 def answers(
     steps: Sequence[Step], t_ns: NDArray[np.int64], errors: NDArray[np.float64], challenge: Challenge
 ) -> tuple[Answer, ...]:
-    """How the output followed each step that was made. `t_ns` UTC, increasing; `errors`: east, north, up, metres, shape (3, n), about
-    any one place.
+    """How the output followed each step that was made. `t_ns` UTC, increasing; `errors`: east, north, up, metres, shape (3, n),
+    about any one place.
 
-    Settled: the median of the first `settle_s` after `settle_s` has passed lies within `tolerance_mm` of the way, along it, seen from
-    the median of `hold_s` before the step, and so does that of the rest of `hold_s`.
+    Settled: the median of the first `settle_s` after `settle_s` has passed lies within `tolerance_mm` of the way, along it, seen
+    from the median of `hold_s` before the step, and so does that of the whole `hold_s` after it.
     """
     import numpy as np
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from yanshou.harness.model import Severity, Validity
-from yanshou.probes.gnss.epochs import FIXED, MANUAL, SIMULATED, Epochs
+from yanshou.probes.gnss.epochs import MANUAL, SIMULATED, Epochs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +36,7 @@ DRIFT_S = 2.0
 AGE_S = 10.0
 WRONG_FIX_M = 0.05
 """A constant horizontal offset above this is no noise of a fixed solution (half a wavelength of a carrier is 0.1 m)."""
+FEWEST_FIXES = 3
 FASTEST = {"static": 5.0, "dynamic": 100.0}
 """Metres a second between neighbouring epochs that no antenna does: where it stands, and on a vehicle."""
 RATE_SLACK = 0.1
@@ -89,7 +90,7 @@ def solution_checks(epochs: Epochs, due: Due, least_fixed: float) -> Iterator[Va
 def motion_checks(
     t_ns: NDArray[np.int64], place: NDArray[np.float64], motion: str, rate_hz: float
 ) -> Iterator[Validity]:
-    """Speeds that no antenna has, and another output rate than agreed. `place`: east, north, up in metres, shape (3, n), time order."""
+    """Speeds that no antenna has, and another output rate than agreed. `place`: east, north, up, metres, (3, n), time order."""
     import numpy as np
 
     seconds = np.diff(t_ns) / 1e9
@@ -97,9 +98,11 @@ def motion_checks(
         return
     speed = np.hypot(*np.diff(place[:2], axis=1)) / np.maximum(seconds, 1e-3)
     if wild := int((speed > FASTEST[motion]).sum()):
-        text = f"{wild} 处相邻历元的位移超过 {FASTEST[motion]:g} m/s（最快 {float(np.nanmax(speed)):.0f} m/s）：跳变或误码，照算不剔除"
+        fastest = float(np.nanmax(speed))
+        text = f"{wild} 处相邻历元的速度超过 {FASTEST[motion]:g} m/s（最快 {fastest:.0f} m/s）：跳变或误码，照算不剔除"
         yield Validity("GNS-V14", Severity.WARNING, text)
-    if (usual := float(np.median(seconds)) * rate_hz) < 1 - RATE_SLACK:
+    seconds = seconds[seconds > 0]
+    if seconds.size and (usual := float(np.median(seconds)) * rate_hz) < 1 - RATE_SLACK:
         text = f"输出频率 {rate_hz / usual:.3g} Hz 高于约定的 {rate_hz:g} Hz：每个应有时刻只取一个历元"
         yield Validity("GNS-V15", Severity.WARNING, text)
 
@@ -109,9 +112,9 @@ def standing_checks(
 ) -> Iterator[Validity]:
     """A receiver on its point: positions must have noise, and the noise must be raw.
 
-    `errors`: east, north, up in metres, one for each due epoch of the agreed rate, shape (3, m), NaN where there is no fixed solution.
-    `challenged`: the displacement challenge was passed, which no hold, mean or frozen output survives; the statistical signs are then
-    only noted. What concerns the other component than the judged one is noted too.
+    `errors`: east, north, up in metres, one for each due epoch of the agreed rate, shape (3, m), NaN where none is fixed.
+    `challenged`: the displacement challenge was passed, which no hold, mean or frozen output survives; the statistical signs are
+    then only noted. What concerns the other component than the judged one is only noted, too.
     """
     import numpy as np
 
@@ -148,13 +151,17 @@ def fix_checks(sessions: NDArray[np.float64]) -> Iterator[Validity]:
 
     if not sessions.size:
         return
+    number = sessions.shape[1]
+    if number < FEWEST_FIXES:
+        text = f"只初始化了 {number} 次（至少 {FEWEST_FIXES} 次，相隔越久越好）：错误的固定解是个常数，只有重新初始化才看得出"
+        yield Validity("GNS-V17", Severity.WARNING, text)
     middle = np.median(sessions, axis=1)
     if (off := math.hypot(middle[0], middle[1])) > WRONG_FIX_M:
         text = f"水平常偏 {off * 100:.1f} cm：错误的固定解、真值或框架不符，重新初始化后再看"
         yield Validity("GNS-V06", Severity.WARNING, text)
     apart = np.hypot(*(sessions[:2] - middle[:2, None]))
     if wrong := int((apart > WRONG_FIX_M).sum()):
-        text = f"{sessions.shape[1]} 次初始化中有 {wrong} 次的平均位置与其余相差 {float(apart.max()) * 100:.1f} cm：有错误的固定解"
+        text = f"{number} 次初始化中有 {wrong} 次的平均位置与其余相差 {float(apart.max()) * 100:.1f} cm：有错误的固定解"
         yield Validity("GNS-V06", Severity.WARNING, text)
 
 

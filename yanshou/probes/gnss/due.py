@@ -94,7 +94,7 @@ def lay_out(
     """Every multiple of the period in `window` (ns of UTC; from the first to the last epoch where None), minus what is not judged.
 
     `epochs` in any order; of several for one due moment the first stands. `pause_s`: silence that long is a pause, declared
-    beforehand. After a pause, and after spans that say so, the time to the first fixed epoch, at most `initialise_s`, is not judged.
+    beforehand. After a pause, and after spans that say so, the time to the first fixed epoch, at most `initialise_s`, is left out.
     """
     import numpy as np
 
@@ -105,7 +105,10 @@ def lay_out(
     origin = int(times[0])
     slot, first = np.unique(_slots(epochs.t_ns, origin, period), return_index=True)
     silent = np.setdiff1d(_slots(without_ns, origin, period), slot)
-    begin, end = (int(min(slot.min(initial=0), silent.min(initial=0))), int(max(slot.max(initial=0), silent.max(initial=0))) + 1)
+    begin, end = (
+        int(min(slot.min(initial=0), silent.min(initial=0))),
+        int(max(slot.max(initial=0), silent.max(initial=0))) + 1,
+    )
     if window is not None:
         begin, end = -(-(window[0] - origin) // period), max(-(-(window[1] - origin) // period), end)
         begin = min(begin, int(slot[0])) if slot.size else begin

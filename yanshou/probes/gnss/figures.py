@@ -25,8 +25,8 @@ def lengths(errors: NDArray[np.float64], component: str) -> NDArray[np.float64]:
     """Length of each error: of its horizontal part, or of its height. `errors`: east, north, up, shape (3, n)."""
     import numpy as np
 
-    rows = errors[list(COMPONENTS[component])]
-    return np.sqrt((rows**2).sum(axis=0))
+    found: NDArray[np.float64] = np.sqrt((errors[list(COMPONENTS[component])] ** 2).sum(axis=0))
+    return found
 
 
 def figures(errors_mm: NDArray[np.float64], seed: int) -> dict[str, Json]:
@@ -75,9 +75,9 @@ def step_mm(step: tuple[float, float, float], place: Place, component: str) -> f
 
 
 def diagnosis(errors: NDArray[np.float64], velocity: NDArray[np.float64]) -> dict[str, Json]:
-    """What a constant along the track and a time skew would explain, never taken off: along = offset - skew * speed (least squares).
+    """What a constant along the track and a time skew would explain, never taken off: along = offset - skew * speed (fitted).
 
-    `errors` in metres, `velocity` in m/s, both east, north, up, shape (3, n). Without enough variety in speed only the means are given.
+    `errors` in metres, `velocity` in m/s, both east, north, up, shape (3, n). Without variety in speed only the means are given.
     """
     import numpy as np
 

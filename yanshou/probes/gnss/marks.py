@@ -44,10 +44,13 @@ class Marks:
         return [*new, *(Span(a.begin_ns, a.end_ns, "ablation", then_initialise=True) for a in self.ablations)]
 
 
+NO_MARKS = Marks()
+
+
 def read_marks(evidence: RunEvidence) -> Marks:
     """The marks of a run, none where none were handed in. Raises ValueError."""
     if MARKS not in evidence.streams():
-        return Marks()
+        return NO_MARKS
     with evidence.open(MARKS) as f:
         return parse_marks(f.read().decode("utf-8-sig"))
 

@@ -19,7 +19,7 @@ KNOWN_COLUMNS = "utc_ns,east_mm,north_mm,up_mm"
 
 
 def differences(samples: Samples, evidence: RunEvidence) -> NDArray[np.float64]:
-    """Indicated - true, mm, of every epoch that the standard gave out while it was listened to, shape (n,); +inf where none was seen."""
+    """Indicated - true, mm, of every epoch that the standard gave out while it was listened to, shape (n,); +inf: not seen."""
     import numpy as np
 
     with evidence.open(KNOWN) as f:

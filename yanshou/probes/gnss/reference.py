@@ -1,7 +1,7 @@
 """The standard of the `gnss` probe: an imaginary receiver that gives out NMEA with errors that are known epoch by epoch.
 
-It is for calibration of the path from octets to errors: sentences, times, geodesy, joining, lever arm. The truth is the error of each
-position that was handed to the sentence, never the set value. It must never be taken for a calibration of the truth itself.
+It is for calibration of the path from octets to errors: sentences, times, geodesy, joining, lever arm. The truth is the error of
+each position that was handed to the sentence, never the set value. It must never be taken for a calibration of the truth itself.
 
 Point 0 comes live through a pseudo-terminal in real time, as from a serial receiver; the others come as recorded files, because an
 hour of epochs has to be read in seconds and a receiver that is ahead of time would rightly be found out by its UTC.
@@ -106,11 +106,11 @@ def _truth(setup: Setup, folder: Path) -> dict[str, Any]:
     return {"kind": "trajectory", "file": str(file), "format": "csv", "lever_arm_m": ARM, **FRAME}
 
 
-def trajectory_csv(loop: Loop, start: datetime, seconds: float) -> str:
-    """Where a vehicle on `loop` truly is, at TRUTH_HZ, as a truth file."""
+def trajectory_csv(loop: Loop, start: datetime, seconds: float, rate_hz: int = TRUTH_HZ) -> str:
+    """Where a vehicle on `loop` truly is, as a truth file."""
     import numpy as np
 
-    t = np.arange(round(seconds * TRUTH_HZ) + 1) / TRUTH_HZ
+    t = np.arange(round(seconds * rate_hz) + 1) / rate_hz
     rows = np.concatenate([geodetic(loop(t), ORIGIN), loop.attitude(t)]).T
     moments = (start + timedelta(seconds=float(s)) for s in t)
     body = (

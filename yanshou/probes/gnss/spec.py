@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.gnss.inputs import Challenge, Input, recording, require_challenge
+from yanshou.probes.gnss.marks import MARKS
 from yanshou.probes.gnss.reading import Datum, Sentence
 
 U95_MAX_MM = 1000.0
@@ -38,13 +39,18 @@ class _Truth(_Frozen):
 class Antenna(_Frozen):
     """How the antenna stands over the mark, and which of its points the receiver's coordinates are of."""
 
-    before_m: float = Field(ge=0, le=10, description="测前量得的天线高：标石中心到天线参考点(ARP)的垂直距离，米，读到毫米")
+    before_m: float = Field(
+        ge=0, le=10, description="测前量得的天线高：标石中心到天线参考点(ARP)的垂直距离，米，读到毫米"
+    )
     after_m: float = Field(ge=0, le=10, description="测后再量一次，米；与测前相差超过 2 mm 则不作精度结论")
     output: Literal["mark", "arp", "phase_centre"] = Field(
         description="接收机输出的是哪一点：mark 标石（已在接收机里设天线高）、arp 天线参考点、phase_centre 相位中心"
     )
     phase_centre_m: float = Field(
-        default=0.0, ge=-0.5, le=0.5, description="相位中心在天线参考点之上几米（天线检定值）；output 为 phase_centre 时用"
+        default=0.0,
+        ge=-0.5,
+        le=0.5,
+        description="相位中心在天线参考点之上几米（天线检定值）；output 为 phase_centre 时用",
     )
 
 
@@ -104,7 +110,9 @@ class Params(_Frozen):
 
     input: Input = Field(description="接收机的输出从哪里来 {kind: serial|tcp|udp|ntrip|file|run, …}")
     component: Literal["horizontal", "vertical"] = Field(description="判哪个分量：horizontal 水平、vertical 垂直")
-    motion: Literal["static", "dynamic"] = Field(description="static 天线在控制点上不动；dynamic 在车上走，另有真值轨迹")
+    motion: Literal["static", "dynamic"] = Field(
+        description="static 天线在控制点上不动；dynamic 在车上走，另有真值轨迹"
+    )
     rate_hz: float = Field(gt=0, le=100, description="约定的输出频率，Hz：应有多少个历元由它算出")
     truth: Truth | None = Field(
         default=None,
@@ -128,7 +136,10 @@ class Params(_Frozen):
         default=None, description="语句不说明高程从哪里起算(KSXT)时写：ellipsoid 大地高、sea 海拔；不写则没有高程"
     )
     session_gap_s: float | None = Field(
-        default=None, gt=0, le=86_400, description="中断多少秒以上是有意的停顿（重新初始化、另一时段），不算缺失；不写则都算缺失"
+        default=None,
+        gt=0,
+        le=86_400,
+        description="中断多少秒以上是有意的停顿（重新初始化、另一时段），不算缺失；不写则都算缺失",
     )
     initialise_s: float = Field(
         default=120, ge=0, le=3600, description="停顿之后至多几秒、到第一个固定解为止是初始化，只报用时，不参加判定"
@@ -137,7 +148,9 @@ class Params(_Frozen):
         default=("BDS",), min_length=1, description="承诺声明的融合源，如 [BDS, GPS, INS]；每一种都要有关断试验的标记"
     )
     marks: str | None = Field(
-        default=None, min_length=1, description="标记文件（CSV：utc,mark；mark 为 off BDS、on BDS 之类），相对案卷文件夹"
+        default=None,
+        min_length=1,
+        description="标记文件（CSV：utc,mark；mark 为 off BDS、on BDS 之类），相对案卷文件夹",
     )
     challenge: Challenge | None = Field(default=None, description="位移激励；静态不做则不能排除保持、平均与编造的输出")
 
@@ -156,6 +169,11 @@ class Params(_Frozen):
         if self.challenge and recording(self.input) and self.challenge.offsets_mm[-1]:
             raise ValueError("challenge.offsets_mm 的最后一步须是 0：只有天线在原位的历元参加精度判定")
         return self
+
+    def files(self) -> dict[str, str]:
+        """Streams that people bring beside the receiver's output -> their files, relative to the case folder."""
+        truth = {self.truth.stream: self.truth.file} if isinstance(self.truth, TruthFile) else {}
+        return {**truth, **({MARKS: self.marks} if self.marks else {})}
 
 
 SPEC = ProbeSpec(

@@ -6,7 +6,6 @@ It must never correct anything by what the receiver says: a fitted constant, ske
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,8 +19,6 @@ from yanshou.probes.gnss.reading import read_epochs
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from yanshou.probes.gnss.spec import Params
 
 LEAST_RATE_HZ = 10.0
@@ -111,8 +108,8 @@ def read_trajectory(stream: BinaryIO, form: str) -> Trajectory:
 
 def _read_csv(stream: BinaryIO) -> Trajectory:
     """Columns utc or gpst (ISO 8601 in that scale), latitude, longitude, height (ellipsoidal), perhaps heading, pitch, roll."""
-    rows = csv.reader(io.TextIOWrapper(stream, "utf-8-sig", newline=""))
-    header = [name.strip() for name in next(rows, [])]
+    rows = csv.reader(line.decode("utf-8") for line in stream)
+    header = [name.strip(" \ufeff") for name in next(rows, [])]
     scale = [name for name in ("utc", "gpst") if name in header]
     wanted = [*_POSITION, *(_ATTITUDE if set(_ATTITUDE) & set(header) else ())]
     missing = [name for name in wanted if name not in header]
@@ -148,7 +145,9 @@ def _read_pos(stream: BinaryIO) -> Trajectory:
         if not line:
             continue
         if scale not in ("utc", "gpst"):
-            raise ValueError(f"第 {number} 行：没有说明时间是 GPST 还是 UTC 的表头，或坐标不是度（RTKLIB 设 out-solformat=llh）")
+            raise ValueError(
+                f"第 {number} 行：没有说明时间是 GPST 还是 UTC 的表头，或坐标不是度（RTKLIB 设 out-solformat=llh）"
+            )
         try:
             cells = line.split()
             times.append(_pos_ns(cells[0], cells[1]))
@@ -181,9 +180,7 @@ def _trajectory(times: list[int], numbers: list[list[float]], scale: str, *, att
     t_ns = np.array(times, dtype=np.int64)
     if scale == "gpst":
         t_ns = utc_of_gps(t_ns - EPOCH_NS)
-    return Trajectory(
-        t_ns, columns[0], columns[1], columns[2], columns[3:6] if attitude else None
-    )
+    return Trajectory(t_ns, columns[0], columns[1], columns[2], columns[3:6] if attitude else None)
 
 
 def _iso_ns(text: str) -> int:
