@@ -33,7 +33,7 @@ from tests.probes.gnss_support import (
     receiver,
 )
 from yanshou.harness.calibrate import calibrate_here
-from yanshou.harness.model import Samples, Severity, Verdict
+from yanshou.harness.model import Samples, Scatter, Severity, Sky, Traces, Verdict
 from yanshou.probes.contract import Probe
 from yanshou.probes.gnss.analyse import Recorded, analyse, measure
 from yanshou.probes.gnss.reading import Reading, read_epochs
@@ -103,6 +103,21 @@ def test_every_figure_is_there_for_both_components() -> None:
         assert all(15 < n < 3600 for n in one["n_effective"])
     assert samples.facts["age_s"] == {"given": 3600, "p50": 1.0, "max": 1.0}
     assert samples.facts["to_first_fix_s"] == [0.0]
+
+
+def test_pictures_show_what_was_measured() -> None:
+    samples = measured(receiver(3.0, seconds=600))
+    scatter, traces, sky = samples.pictures
+    assert isinstance(scatter, Scatter)
+    assert isinstance(traces, Traces)
+    assert isinstance(sky, Sky)
+    assert scatter.limited
+    assert scatter.points.x[:600] * 1000 == pytest.approx(samples.components[0])
+    assert traces.times.size == 600
+    assert {s.system for s in sky.satellites} == {"BDS", "GPS"}
+    without = measured(receiver(3.0, seconds=600), params(truth=None)).pictures[0]
+    assert isinstance(without, Scatter)
+    assert not without.limited
 
 
 # ---- ten cheats ----------------------------------------------------------------------------------------------------------

@@ -274,6 +274,17 @@ def test_counting_every_epoch_as_independent_would_pass_one_in_three() -> None:
     assert np.mean(naive <= 1 / 1.02) > 0.25
 
 
+def test_noise_upon_a_slow_error_would_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rule for the slow part; with it 0.008, see the table."""
+    tau, n, white = SESSIONS["1020 s, 30 min, 30 % noise"]
+    rng = np.random.default_rng(4)
+    slow = normal_ar1(math.exp(-1 / tau), 300, n, rng)
+    errors = math.sqrt(1 - white) * slow + math.sqrt(white) * rng.standard_normal((300, n))
+    monkeypatch.setattr("yanshou.harness.statistics.COARSE", n)
+    upper = [rms_bounds(one, ALPHA).upper for one in errors]
+    assert np.mean([u is not None and u <= 1 / 1.02 for u in upper]) > 0.15
+
+
 def audit_coverage(population: int, drawn: int, good: int, too_high: int = 0) -> tuple[float, float]:
     """Chance that the lower and the upper audit bound hold when `good` of `population` are good: a sum over all outcomes.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yanshou.harness.basics import Json
-from yanshou.harness.model import Reason, Samples, Series, Severity, Validity
+from yanshou.harness.model import Picture, Reason, Samples, Series, Severity, Validity
 from yanshou.probes.gnss.ablation import Effect, ablation_findings, effect
 from yanshou.probes.gnss.challenge import Answer, answers, away, challenge_findings, followed
 from yanshou.probes.gnss.checks import (
@@ -34,6 +34,7 @@ from yanshou.probes.gnss.inputs import Challenge
 from yanshou.probes.gnss.link import delay_findings, link_findings, link_of, read_delays
 from yanshou.probes.gnss.marks import NO_MARKS, Ablation, Marks, read_marks
 from yanshou.probes.gnss.paired import differences
+from yanshou.probes.gnss.pictures import deviation, error_traces, sky
 from yanshou.probes.gnss.reading import read_epochs, reading_findings
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
 from yanshou.probes.gnss.streams import Event, Step, read_chunks, read_events, read_steps
@@ -169,7 +170,8 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
         *beidou_checks(reading.systems, reading.talkers),
         *ablation_findings(params.sources, effects),
     )
-    return _samples(params, due, judged, known, means, times, epochs, reasons, validity, facts)
+    samples = _samples(params, due, judged, known, means, times, epochs, reasons, validity, facts)
+    return replace(samples, pictures=tuple(_pictures(params, due, judged, means, reading, not reasons)))
 
 
 def _with_height(epochs: Epochs, params: Params) -> Epochs:
@@ -250,8 +252,6 @@ def _reasons(recorded: Recorded, params: Params, errors: _Errors) -> Iterator[Re
     if params.component == "vertical" and len(recorded.reading.epochs) and not np.isfinite(errors.of[2]).any():
         text = "语句没有给出大地水准面差距，也没有声明 separation_m：没有大地高，不作垂直精度结论"
         yield Reason("no_separation", text)
-    if not recorded.reading.dated and len(recorded.reading.epochs):
-        yield Reason("no_date", "数据里没有日期，也没有声明 day：时间不是 UTC，不能与真值相接")
 
 
 def _mean(errors: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -379,6 +379,25 @@ def _too_short(due: Due) -> Reason:
     minutes = due.expected * due.period_ns / 60e9
     text = f"参加判定的只有 {minutes:.1f} min，至少要 {LEAST_S / 60:.0f} min：比这更慢的误差在这段里看起来是常数"
     return Reason("insufficient_samples", text)
+
+
+def _pictures(
+    params: Params,
+    due: Due,
+    errors: NDArray[np.float64],
+    means: NDArray[np.float64],
+    reading: Reading,
+    about_truth: bool,
+) -> Iterator[Picture]:
+    came = due.came
+    if came.any():
+        of_sessions = means if params.motion == "static" else None
+        quality = due.quality[came]
+        yield deviation(errors[:, came], quality, params.component, means=of_sessions, about_truth=about_truth)
+        times = (due.t_ns - due.t_ns[0]) / 1e9
+        yield error_traces(times, errors, due.quality, params.component, about_truth=about_truth)
+    if reading.satellites:
+        yield sky(reading.satellites)
 
 
 def _resolution(epochs: Epochs, params: Params) -> float:

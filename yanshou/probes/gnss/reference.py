@@ -10,10 +10,7 @@ hour of epochs has to be read in seconds and a receiver that is ahead of time wo
 from __future__ import annotations
 
 import json
-import os
 import tempfile
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,11 +19,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from yanshou.harness.basics import ProbeError
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.gnss.figures import lengths
 from yanshou.probes.gnss.geodesy import Place, geodetic
 from yanshou.probes.gnss.paired import KNOWN, KNOWN_COLUMNS
+from yanshou.probes.gnss.playing import on_terminal
 from yanshou.probes.gnss.simulate import Carried, Loop, Receiver, lines, simulate
 
 POINTS = (0.0, 5.0, 10.0, 20.0, 40.0)
@@ -63,7 +60,10 @@ SETUPS = {
 
 @contextmanager
 def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
-    """A receiver whose errors have the root mean square `true_value` (mm). Writes known.csv and truth.json afterwards."""
+    """A receiver whose errors have the root mean square `true_value` (mm). Writes known.csv and truth.json afterwards.
+
+    Raises ProbeError GNS-E19 where there is no pseudo-terminal.
+    """
     setup = SETUPS[true_value]
     each = true_value / (2**0.5 if setup.component == "horizontal" else 1)
     path = Carried(Loop(), ARM) if setup.motion == "dynamic" else Receiver.path
@@ -90,7 +90,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
             now = datetime.now(UTC)
             start = now.replace(microsecond=0) + timedelta(seconds=1)
             receiver = replace(receiver, start=start, seconds=LIVE_S + 10)
-            with _talking(receiver, run.seed) as (port, said):
+            with on_terminal(receiver, run.seed) as (port, said):
                 yield {**values, "input": {"kind": "serial", "port": port, "duration_s": LIVE_S}}
             given = said
     _write_known(receiver, run, given, setup.component)
@@ -118,46 +118,6 @@ def trajectory_csv(loop: Loop, start: datetime, seconds: float, rate_hz: int = T
         for moment, row in zip(moments, rows, strict=True)
     )
     return "utc,latitude,longitude,height,heading,pitch,roll\n" + "\n".join(body) + "\n"
-
-
-@contextmanager
-def _talking(receiver: Receiver, seed: int) -> Iterator[tuple[str, list[float]]]:
-    """(port, seconds since its start of every epoch given out): the receiver at the far end of a pseudo-terminal, in real time.
-
-    Raises ProbeError GNS-E19 where this system has none.
-    """
-    try:
-        import tty
-
-        ours, theirs = os.openpty()
-    except (ImportError, OSError) as error:
-        text = f"没有可用的伪终端，标准器不能扮作串口接收机：{error}"
-        raise ProbeError("GNS-E19", text, "在 Linux 上校准") from None
-    tty.setraw(theirs)
-    os.set_blocking(ours, False)
-    said: list[float] = []
-    stop = threading.Event()
-
-    def talk() -> None:
-        for t, octets in lines(receiver, seed):
-            due = receiver.start.timestamp() + t + 0.02
-            if stop.wait(max(0.0, due - time.time())):
-                return
-            try:
-                if os.write(ours, octets) == len(octets):
-                    said.append(t)
-            except BlockingIOError:
-                continue  # nobody reads: a real line drops octets too
-
-    talker = threading.Thread(target=talk, name="receiver", daemon=True)
-    talker.start()
-    try:
-        yield os.ttyname(theirs), said
-    finally:
-        stop.set()
-        talker.join()
-        os.close(ours)
-        os.close(theirs)
 
 
 def _write_known(receiver: Receiver, run: RunContext, given: list[float] | None, component: str) -> None:
