@@ -33,6 +33,7 @@ from tests.probes.gnss_support import (
     receiver,
 )
 from yanshou.harness.calibrate import calibrate_here
+from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Samples, Scatter, Severity, Sky, Traces, Verdict
 from yanshou.probes.contract import Probe
 from yanshou.probes.gnss.analyse import Recorded, analyse, measure
@@ -671,6 +672,7 @@ def test_analysis_is_a_function_of_the_bytes() -> None:
     one, other = measured(source), measured(source)
     assert one.values.tobytes() == other.values.tobytes()
     assert one.facts == other.facts
+    assert canonical(dict(challenged().facts))  # what a record can hold: no endless number, none beyond 2^53
     sent = b"".join(octets for _, octets in lines(source, 1))
     cut = analyse(evidence((k / 100, sent[k : k + 999]) for k in range(0, len(sent), 999)), params(), 1)  # type: ignore[arg-type]
     assert cut.values.tobytes() == one.values.tobytes()

@@ -37,7 +37,7 @@ from yanshou.probes.gnss.paired import differences
 from yanshou.probes.gnss.pictures import deviation, error_traces, sky
 from yanshou.probes.gnss.reading import read_epochs, reading_findings
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
-from yanshou.probes.gnss.streams import Event, Step, read_chunks, read_events, read_steps
+from yanshou.probes.gnss.streams import Event, Step, read_chunks, read_events, read_steps, utc_text
 from yanshou.probes.gnss.truth import LONGEST_GAP_S, antenna_place, read_trajectory, trajectory_reasons, truth_reasons
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
         "component": params.component,
         "motion": params.motion,
         "about": "own mean" if reasons else "truth",
-        "start_utc_ns": int(due.t_ns[0]) if due.t_ns.size else 0,
+        "start": utc_text(int(due.t_ns[0])) if due.t_ns.size else "",
         "sentence": reading.sentence,
         "dated": reading.dated,
         "shares": due.shares(),

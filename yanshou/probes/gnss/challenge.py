@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Severity, Validity
 from yanshou.probes.gnss.due import END_OF_TIME, Span
+from yanshou.probes.gnss.streams import utc_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,7 +45,7 @@ class Answer:
     def to_json(self) -> dict[str, Json]:
         """For the facts."""
         gone = None if math.isnan(self.gone_mm) else self.gone_mm
-        return {"way_mm": list(self.way_mm), "gone_mm": gone, "settled": self.settled, "utc_ns": self.utc_ns}
+        return {"way_mm": list(self.way_mm), "gone_mm": gone, "settled": self.settled, "utc": utc_text(self.utc_ns)}
 
 
 def answers(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from yanshou.probes.gnss.figures import lengths
+from yanshou.probes.gnss.streams import utc_ns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,9 @@ def differences(samples: Samples, evidence: RunEvidence) -> NDArray[np.float64]:
     with evidence.open(KNOWN) as f:
         known = np.loadtxt(f, delimiter=",", skiprows=1, ndmin=2, dtype=np.longdouble)
     given_ns, true = known[:, 0].astype(np.int64), known[:, 1:].astype(np.float64).T
-    seen_ns = int(samples.facts["start_utc_ns"]) + np.rint(samples.times * 1e9).astype(np.int64)
+    if not samples.times.size:
+        return np.full(given_ns.size, np.inf)
+    seen_ns = utc_ns(str(samples.facts["start"])) + np.rint(samples.times * 1e9).astype(np.int64)
     seen = np.isfinite(samples.values)
     seen_ns, values = seen_ns[seen], samples.values[seen]
     if not seen_ns.size:
