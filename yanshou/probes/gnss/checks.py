@@ -124,7 +124,7 @@ def standing_checks(
     flat = np.diff(epochs.latitude) == 0
     flat &= np.diff(epochs.longitude) == 0
     level = np.diff(epochs.altitude) == 0
-    places = len(np.unique(np.stack([epochs.latitude, epochs.longitude]), axis=1).T), len(np.unique(epochs.altitude))
+    places = np.unique(epochs.latitude + 1j * epochs.longitude).size, np.unique(epochs.altitude).size
     for name, word, number, same, axes in (
         ("horizontal", "水平", places[0], flat, (0, 1)),
         ("vertical", "高程", places[1], level, (2,)),

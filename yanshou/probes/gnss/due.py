@@ -118,12 +118,13 @@ def lay_out(
     to_fix = tuple(_until_fixed(fixed_at, start) for start in starts)
     spans = [*spans, *_initialising(spans, fixed_at, initialise_s)]
     ticks = _ticks(begin, end, slot, silent)
-    out = np.full(ticks.size, "", dtype="U10")
+    reasons = list(NOT_JUDGED)
+    out = np.full(ticks.size, -1, dtype=np.int8)
     for span in spans:
         low, high = (-(-(moment - origin) // period) for moment in (span.begin_ns, span.end_ns))
         part = slice(*np.searchsorted(ticks, (low, high)))
-        out[part] = np.where(out[part] == "", span.why, out[part])
-    judged = out == ""
+        out[part] = np.where(out[part] < 0, reasons.index(span.why), out[part])
+    judged = out < 0
     missing_unseen = end - begin - ticks.size
     kept = ticks[judged]
     place = np.searchsorted(slot, kept)
@@ -140,7 +141,7 @@ def lay_out(
         sessions=np.searchsorted(np.array(starts[1:], dtype=np.int64), t_ns, side="right"),
         period_ns=period,
         expected=int(kept.size) + missing_unseen,
-        left_out={why: n for why in NOT_JUDGED if (n := int((out == why).sum()))},
+        left_out={why: n for k, why in enumerate(reasons) if (n := int((out == k).sum()))},
         to_first_fix_s=to_fix,
         pauses=tuple(s for s in spans if s.why == "pause"),
     )
