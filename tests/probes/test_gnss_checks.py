@@ -209,6 +209,7 @@ def test_corrections_that_are_old_or_change_their_station() -> None:
 
 def test_beidou_must_be_named_by_some_sentence() -> None:
     assert [f.code for f in beidou_checks(frozenset({1}), frozenset({"GP", "GN"}))] == ["GNS-V11"]
+    assert [f.code for f in beidou_checks(frozenset({1}), frozenset({"GB", "GN"}))] == ["GNS-V11"]  # in view, not used
     assert list(beidou_checks(frozenset({1, 4}), frozenset({"GN"}))) == []
     assert list(beidou_checks(frozenset(), frozenset({"BD"}))) == []
 

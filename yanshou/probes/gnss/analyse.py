@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Picture, Reason, Samples, Series, Severity, Validity
+from yanshou.harness.statistics import LEAST_FOR_RMS, rms_bounds
 from yanshou.probes.gnss.ablation import Effect, ablation_findings, effect
 from yanshou.probes.gnss.challenge import Answer, answers, away, challenge_findings, followed
 from yanshou.probes.gnss.checks import (
@@ -28,7 +29,7 @@ from yanshou.probes.gnss.checks import (
 )
 from yanshou.probes.gnss.due import Due, lay_out
 from yanshou.probes.gnss.epochs import FIXED, Epochs, Trajectory, dynamic_errors, static_errors
-from yanshou.probes.gnss.figures import COMPONENTS, diagnosis, figures, lengths, step_mm
+from yanshou.probes.gnss.figures import ALPHA, COMPONENTS, diagnosis, figures, lengths, step_mm
 from yanshou.probes.gnss.geodesy import Place, enu
 from yanshou.probes.gnss.inputs import Challenge
 from yanshou.probes.gnss.link import delay_findings, link_findings, link_of, read_delays
@@ -359,7 +360,7 @@ def _samples(
     u95 = 0.0
     if truth is not None and not reasons:
         u95 = truth.u95_horizontal_mm if params.component == "horizontal" else truth.u95_vertical_mm
-    short = () if due.expected * due.period_ns >= LEAST_S * 1e9 else (_too_short(due),)
+    short = tuple(_too_little(due, parts))
     return Samples(
         unit="mm",
         values=values,
@@ -375,10 +376,16 @@ def _samples(
     )
 
 
-def _too_short(due: Due) -> Reason:
-    minutes = due.expected * due.period_ns / 60e9
-    text = f"参加判定的只有 {minutes:.1f} min，至少要 {LEAST_S / 60:.0f} min：比这更慢的误差在这段里看起来是常数"
-    return Reason("insufficient_samples", text)
+def _too_little(due: Due, parts: tuple[NDArray[np.float64], ...]) -> Iterator[Reason]:
+    """What forbids a verdict by any statistic: errors that may be slow against the recording."""
+    if due.expected * due.period_ns < LEAST_S * 1e9:
+        minutes = due.expected * due.period_ns / 60e9
+        text = f"参加判定的只有 {minutes:.1f} min，至少要 {LEAST_S / 60:.0f} min：比这更慢的误差在这段里看起来是常数"
+        yield Reason("insufficient_samples", text)
+    elif parts[0].size and (bounds := rms_bounds(np.stack(parts), ALPHA)).upper is None:
+        worth = int(bounds.n_effective)
+        text = f"各分量（连同其中的慢变部分）只相当于 {worth} 个独立样本，至少要 {LEAST_FOR_RMS} 个：录得更久，或多录几个时段"
+        yield Reason("insufficient_samples", text)
 
 
 def _pictures(

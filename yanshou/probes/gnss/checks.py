@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from yanshou.probes.gnss.due import Due
 
+BEIDOU = 4
+"""System id in GSA (NMEA 0183, 4.10 and later)."""
 FEWEST_PLACES = 20
 """Different positions that a standing receiver with noise gives in ENOUGH epochs, at the very least."""
 ENOUGH = 200
@@ -255,12 +257,15 @@ def _runs(same: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def uses_beidou(systems: frozenset[int], talkers: frozenset[str]) -> bool:
-    """Whether any sentence says that BeiDou satellites were used: GSA with system id 4, or GSA or GSV of talker GB or BD."""
-    return 4 in systems or bool(talkers & {"GB", "BD"})
+    """Whether sentences say that BeiDou satellites were used: GSA names system 4. Where no GSA names any, a talker GB or BD has to do.
+
+    Satellites that GSV lists are in view; GSA says which are in the solution.
+    """
+    return BEIDOU in systems if systems else bool(talkers & {"GB", "BD"})
 
 
 def beidou_checks(systems: frozenset[int], talkers: frozenset[str]) -> Iterator[Validity]:
     """An output that never names BeiDou is no BeiDou positioning, however accurate."""
     if not uses_beidou(systems, talkers):
-        text = "没有一条语句说明用了北斗卫星（GSA 系统号 4，或 GB、BD 的 GSA、GSV）"
+        text = "没有一条语句说明用了北斗卫星：GSA 没有系统号 4；没有 GSA 时，也没有 GB、BD 的语句"
         yield Validity("GNS-V11", Severity.INVALID, text)
