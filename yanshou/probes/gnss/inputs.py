@@ -6,16 +6,19 @@ only the name of the file that does.
 
 from __future__ import annotations
 
+import ipaddress
 from itertools import pairwise
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from yanshou.probes.gnss.streams import FARTHEST_MM
 
 LEAST_STEP_MM = 10.0
 """A shorter way is within the noise of a fixed solution."""
 MOST_PARTS = 999
+MOVE_S = 60.0
+"""What a person is given to move the antenna; a later answer is taken too, as long as the run lasts."""
 
 
 class _Frozen(BaseModel):
@@ -55,8 +58,16 @@ class Udp(_Live):
     bind: str = Field(default="0.0.0.0", min_length=1, description="在本机哪个地址上收")
     port: int = Field(ge=1, le=65535, description="本机 UDP 端口")
     sender: str | None = Field(
-        default=None, min_length=1, description="只收这个 IP 地址发来的；不写则以最先发来的为准，其余只记数"
+        default=None, description="只收这个 IP 地址发来的；不写则以最先发来的为准，其余只记下地址"
     )
+
+    @field_validator("sender")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        try:
+            return value and str(ipaddress.ip_address(value))
+        except ValueError:
+            raise ValueError("不是 IP 地址，写成 192.0.2.7") from None
 
 
 Receiver: TypeAlias = Annotated[Serial | Tcp | Udp, Field(discriminator="kind")]
@@ -133,7 +144,6 @@ class Challenge(_Frozen):
     )
     least_wait_s: float = Field(default=60, ge=1, le=86_400, description="每次移动之前至少等几秒；时刻临场随机抽取")
     most_wait_s: float = Field(default=240, ge=1, le=86_400, description="至多等几秒")
-    answer_s: float = Field(default=300, gt=0, le=86_400, description="提示之后几秒没有按回车，这一步按没有做记录")
     settle_s: float = Field(default=5, gt=0, le=600, description="移好之后几秒之内输出须到位")
     hold_s: float = Field(default=30, ge=1, le=3600, description="到位之后至少停几秒，用来判断是否到位")
     tolerance_mm: float = Field(default=10, gt=0, le=1000, description="输出的位移与滑台的位移相差几毫米以内算到位")
@@ -155,25 +165,25 @@ class Challenge(_Frozen):
 
     @property
     def longest_s(self) -> float:
-        """How long it takes at most."""
-        return len(self.offsets_mm) * (self.most_wait_s + self.answer_s + self.settle_s + self.hold_s)
+        """How long it takes at most, of an operator who is at hand."""
+        return len(self.offsets_mm) * (self.most_wait_s + MOVE_S + self.settle_s + self.hold_s)
 
 
 def recording(source: Input) -> Serial | Tcp | Udp | None:
-    """The receiver that is listened to; None where nothing is recorded now."""
-    return source.receiver if isinstance(source, Ntrip) else source if isinstance(source, (Serial, Tcp, Udp)) else None
+    """Who is listened to; None where nothing is recorded now."""
+    if isinstance(source, (Recorded, OfRun)):
+        return None
+    return source.receiver if isinstance(source, Ntrip) else source
 
 
 def require_challenge(source: Input, challenge: Challenge | None) -> None:
     """Refuse a challenge that does not go with the input. Raises ValueError, for the validator of the parameters."""
     if challenge is None:
         return
-    live = recording(source)
-    if live is not None and challenge.file:
-        raise ValueError("现场录取时 challenge 不写 file：步骤由本机提示、记录")
-    if isinstance(source, Recorded) and not challenge.file:
-        raise ValueError("录好的数据要在 challenge.file 写明步骤文件")
-    if isinstance(source, OfRun) and challenge.file:
-        raise ValueError("取用另一次运行的数据时 challenge 不写 file：步骤一并取用")
-    if live is not None and challenge.longest_s > live.duration_s:
-        raise ValueError(f"challenge 至多要 {challenge.longest_s:g} s，大于 duration_s {live.duration_s:g}")
+    if isinstance(source, Recorded):
+        if not challenge.file:
+            raise ValueError("录好的数据要在 challenge.file 写明步骤文件")
+    elif challenge.file:
+        raise ValueError("challenge.file 只配录好的数据（input.kind: file）；现场录取与取用另一次运行时，步骤一并记录")
+    elif (live := recording(source)) and challenge.longest_s > live.duration_s:
+        raise ValueError(f"challenge 可能要 {challenge.longest_s:g} s，大于 duration_s {live.duration_s:g}")

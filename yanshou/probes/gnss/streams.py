@@ -33,11 +33,14 @@ EVENTS_KNOWN = {
     "opened": "the receiver's link is up for the first time",
     "lost": "it is gone: unplugged, closed by the far end",
     "reopened": "it is back",
-    "sender": "UDP: another port of the same sender",
-    "foreign": "UDP: somebody else sends too; not recorded, counted in end.json",
-    "caster": "the caster sends corrections, for the first time or again",
+    "sender": "UDP: the address and port of the sender, each new one once",
+    "foreign": "UDP: somebody else sends too; not recorded",
+    "caster": "the caster gave the mountpoint, for the first time or again",
     "caster_lost": "it does not any more",
-    "refused": "the receiver's link did not take corrections",
+    "position": "the GGA that was sent to the caster",
+    "untaken": "corrections that the receiver's link did not take",
+    "asked": "the operator was asked to move the antenna",
+    "moved": "he said that it is done",
     "ended": "recording ended as planned",
 }
 BLOCK = 1 << 20
