@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.probes.records_support import MemoryEvidence  # noqa: F401  for the tests that import from here
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, acknowledged_streams
 from yanshou.probes.capturing import Progress, RunContext
@@ -38,7 +37,13 @@ class Told:
 
 
 def meta(indicator: str = "S06-I01", subject: str | None = None, condition: str | None = None) -> dict[str, Any]:
-    return {"purpose": "measurement", "probe": "gnss", "indicator": indicator, "subject": subject, "condition": condition}
+    return {
+        "purpose": "measurement",
+        "probe": "gnss",
+        "indicator": indicator,
+        "subject": subject,
+        "condition": condition,
+    }
 
 
 def record(
@@ -51,6 +56,7 @@ def record(
 ) -> RunEvidence:
     """The evidence of one completed run; what the capture raises closes it as aborted."""
     described = described or meta()
+    folder.mkdir(exist_ok=True)
     with Ledger(folder) as ledger:
         with RunWriter(ledger, str(described["indicator"]), described) as run:
             capture(told, RunContext(run.sink, 1, folder, described["subject"], progress, ask))
@@ -154,7 +160,10 @@ class Faults:
         if kind == 0:  # noise before it: itself it is whole
             self.noise += 1
             self.intact += 1
-            return bytes(self.rng.choice(b"\x00\x07\x80\xff\xb5\x62xyz,*") for _ in range(self.rng.randrange(1, 40))) + said
+            return (
+                bytes(self.rng.choice(b"\x00\x07\x80\xff\xb5\x62xyz,*") for _ in range(self.rng.randrange(1, 40)))
+                + said
+            )
         if kind == 1:
             self.flipped += 1
             return said[:at] + bytes([said[at] ^ 1 << self.rng.randrange(7)]) + said[at + 1 :]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Protocol
 
@@ -19,7 +19,7 @@ from yanshou.probes.devices.sources.login import name_and_secret
 from yanshou.probes.gnss.inputs import Challenge, Input, Ntrip, OfRun, Recorded, Serial, Tcp, Udp
 from yanshou.probes.gnss.moving import moves, require_operator
 from yanshou.probes.gnss.ntrip import Tee
-from yanshou.probes.gnss.sources import Received, Returning, open_source
+from yanshou.probes.gnss.sources import TICK_S, Received, Returning, open_source
 from yanshou.probes.gnss.streams import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -28,10 +28,11 @@ from yanshou.probes.gnss.streams import (
     END,
     EVENT_COLUMNS,
     EVENTS,
+    FILES,
     RAW,
     SESSION,
 )
-from yanshou.probes.gnss.taking import take_files, take_run
+from yanshou.probes.gnss.taking import recorded_files, take_files, take_run
 from yanshou.probes.rtt.timing import clock_error_ns
 
 if TYPE_CHECKING:
@@ -56,23 +57,34 @@ class Recording(Protocol):
     def challenge(self) -> Challenge | None:
         """How the antenna is moved meanwhile."""
 
+    def files(self) -> Mapping[str, str]:
+        """What people hand over beside it, stream -> file relative to the case folder: a true trajectory, marks."""
+
 
 def capture(params: Recording, run: RunContext) -> None:
     """Record one run. Raises ProbeError GNS-E01 to E04, E07, E08 (link), E05 (silence), E06 (nothing readable), E09, E10 (caster,
     credentials), E11 to E13 (files), E14 (no run to take from), E15 (nobody to move the antenna)."""
-    source, challenge = params.input, params.challenge
+    source, challenge, beside = params.input, params.challenge, params.files()
+    told: dict[str, Json] = {"format": FORMAT, "input": source.model_dump(mode="json"), "subject": run.subject}
     if isinstance(source, Recorded):
-        _write_json(run, SESSION, {**_told(source, run), **take_files(source, challenge, run)})
+        files = take_files({**recorded_files(source, challenge), **beside}, run)
+        _write_json(run, SESSION, {**told, "files": files})
     elif isinstance(source, OfRun):
-        _write_json(run, SESSION, {**_told(source, run), **take_run(source, run)})
+        _write_json(run, SESSION, {**told, **take_run(source, run), "files": take_files(beside, run)})
     else:
         if challenge:
             require_operator(run)
-        _record(source, challenge, run)
+        _record(source, challenge, told, run)
+        _wait_for(beside, run)
+        _write_json(run, FILES, take_files(beside, run))
 
 
-def _told(source: Input, run: RunContext) -> dict[str, Json]:
-    return {"format": FORMAT, "input": source.model_dump(mode="json"), "subject": run.subject}
+def _wait_for(beside: Mapping[str, str], run: RunContext) -> None:
+    """A true trajectory is often computed after the drive: an operator may bring it before the run is closed."""
+    for name in beside.values():
+        while not (run.folder / name).is_file() and (answered := run.ask(f"把文件 {name} 放进案卷文件夹")):
+            while not answered():
+                time.sleep(TICK_S)
 
 
 def _write_json(run: RunContext, name: str, content: dict[str, Json]) -> None:
@@ -146,12 +158,14 @@ class Glance:
         return f"GGA {t[:2]}:{t[2:4]}:{t[4:6]} 质量 {quality or '空'}" if len(t) >= 6 else "还没有带时刻的 GGA"
 
 
-def _record(source: Serial | Tcp | Udp | Ntrip, challenge: Challenge | None, run: RunContext) -> None:
+def _record(
+    source: Serial | Tcp | Udp | Ntrip, challenge: Challenge | None, told: dict[str, Json], run: RunContext
+) -> None:
     receiver = source.receiver if isinstance(source, Ntrip) else source
     log, glance = Log(run.sink), Glance()
     login = _login(source, run.folder)
     with closing(Returning(lambda: open_source(receiver, log), log, _where(receiver))) as link:
-        _write_json(run, SESSION, {**_told(source, run), **_now(), "clock_error_ns": clock_error_ns()})
+        _write_json(run, SESSION, {**told, **_now(), "clock_error_ns": clock_error_ns()})
         tape = Tape(run.sink, RAW, CHUNKS)
         with ExitStack() as stack:
             tee = None
@@ -161,8 +175,8 @@ def _record(source: Serial | Tcp | Udp | Ntrip, challenge: Challenge | None, run
             moving = stack.enter_context(closing(moves(challenge, run, log))) if challenge else iter(())
             _listen(receiver, link, tape, glance, moving, tee, run)
         log("ended", f"{tape.bytes} 字节")
-    told = {"bytes": tape.bytes, "chunks": tape.chunks, "losses": link.losses, **_now()}
-    _write_json(run, END, {**told, "untaken": tee.untaken} if tee else told)
+    end: dict[str, Json] = {"bytes": tape.bytes, "chunks": tape.chunks, "losses": link.losses, **_now()}
+    _write_json(run, END, {**end, "untaken": tee.untaken} if tee else end)
 
 
 def _login(source: Input, folder: Path) -> tuple[str, str] | None:

@@ -142,10 +142,10 @@ class Challenge(_Frozen):
     offsets_mm: tuple[float, ...] = Field(
         default=(20.0, 50.0), min_length=1, max_length=20, description="依次移到离起点几毫米处"
     )
-    least_wait_s: float = Field(default=60, ge=1, le=86_400, description="每次移动之前至少等几秒；时刻临场随机抽取")
-    most_wait_s: float = Field(default=240, ge=1, le=86_400, description="至多等几秒")
+    least_wait_s: float = Field(default=60, gt=0, le=86_400, description="每次移动之前至少等几秒；时刻临场随机抽取")
+    most_wait_s: float = Field(default=240, gt=0, le=86_400, description="至多等几秒")
     settle_s: float = Field(default=5, gt=0, le=600, description="移好之后几秒之内输出须到位")
-    hold_s: float = Field(default=30, ge=1, le=3600, description="到位之后至少停几秒，用来判断是否到位")
+    hold_s: float = Field(default=30, gt=0, le=3600, description="到位之后至少停几秒，用来判断是否到位")
     tolerance_mm: float = Field(default=10, gt=0, le=1000, description="输出的位移与滑台的位移相差几毫米以内算到位")
     file: str | None = Field(
         default=None,

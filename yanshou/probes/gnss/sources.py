@@ -1,7 +1,7 @@
 """A receiver's output as bytes with the time at which they were here: serial port, TCP, UDP behind one small interface.
 
-It must never look into the bytes, drop or mend any. pyserial is for serial ports only: its socket:// loses what is under way when the
-far end closes.
+It must never look into the bytes, drop or mend any. pyserial is for serial ports only: its socket:// loses what is under way
+when the far end closes.
 """
 
 from __future__ import annotations
@@ -61,8 +61,10 @@ class ByteSource(Protocol):
 
 
 def open_source(receiver: Serial | Tcp | Udp, note: Note) -> ByteSource:
-    """The link to a receiver. Raises ProbeError GNS-E01 (no such port), E02 (permission), E03 (in use), E04 (baud rate), E07 (name),
-    E08 (no connection)."""
+    """The link to a receiver.
+
+    Raises ProbeError GNS-E01 (no such port), E02 (permission), E03 (in use), E04 (baud rate), E07 (name), E08 (no connection).
+    """
     if receiver.kind == "serial":
         return SerialSource(receiver)
     return TcpSource(connect(receiver.host, receiver.port)) if receiver.kind == "tcp" else UdpSource(receiver, note)

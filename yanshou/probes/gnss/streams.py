@@ -8,6 +8,7 @@ steps.csv     the displacement challenge: offsets from the first place, when the
               done, on the clock of chunks.csv. An empty time never came: he was not asked, or never answered.
 corrections.bin, corrections.csv  the same two for what the caster sent (input ntrip).
 session.json  what was recorded from where, written at the start.    end.json  how it ended, written at the end.
+files.json    after a live recording: what was handed over beside it (name, size, SHA-256); else that is in session.json.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 RAW, CHUNKS, EVENTS, STEPS = "raw.bin", "chunks.csv", "events.csv", "steps.csv"
 CORRECTIONS, CORRECTION_CHUNKS = "corrections.bin", "corrections.csv"
-SESSION, END = "session.json", "end.json"
+SESSION, END, FILES = "session.json", "end.json", "files.json"
 CHUNK_COLUMNS = "offset,length,monotonic_ns,utc_ns"
 EVENT_COLUMNS = "monotonic_ns,utc_ns,event,text"
 STEP_COLUMNS = "asked_utc,utc,east_mm,north_mm,up_mm"

@@ -7,6 +7,8 @@ could not be used later.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,17 +35,25 @@ from yanshou.probes.importing import checked_file, stamp
 LEDGER = "ledger.jsonl"
 
 
-def take_files(source: Recorded, challenge: Challenge | None, run: RunContext) -> dict[str, Json]:
-    """Copy all files in; {"files": {stream: name, size, SHA-256, time of change}}.
+def recorded_files(source: Recorded, challenge: Challenge | None) -> dict[str, str]:
+    """Stream -> file of what was recorded before."""
+    files = {part_name(i): name for i, name in enumerate(source.paths)}
+    if source.chunks:
+        files[CHUNKS] = source.chunks
+    if challenge and challenge.file:
+        files[STEPS] = challenge.file
+    return files
+
+
+def take_files(named: Mapping[str, str], run: RunContext) -> dict[str, Json]:
+    """Copy files into the streams that they are named for; {stream: name, size, SHA-256, time of change}.
 
     Raises ProbeError GNS-E11 (missing, empty, unreadable), E12 (chunks or steps that cannot be used), E13 (changed meanwhile).
     """
-    paths = {part_name(i): _file(run.folder, name, "录下的数据") for i, name in enumerate(source.paths)}
-    if source.chunks:
-        paths[CHUNKS] = _file(run.folder, source.chunks, "到达时刻表")
+    paths = {stream: _file(run.folder, name) for stream, name in named.items()}
+    if CHUNKS in paths:
         _check_chunks(paths[CHUNKS], paths[RAW].stat().st_size)
-    if challenge and challenge.file:
-        paths[STEPS] = _file(run.folder, challenge.file, "位移步骤表")
+    if STEPS in paths:
         _check_steps(paths[STEPS])
     before = {name: stamp(path) for name, path in paths.items()}
     files: dict[str, Json] = {}
@@ -55,12 +65,12 @@ def take_files(source: Recorded, challenge: Challenge | None, run: RunContext) -
         changed = datetime.fromtimestamp(mtime_ns // 10**9, UTC).isoformat()
         files[name] = {"name": path.name, "size": size, "sha256": sha256, "mtime": changed}
         run.progress(Progress(done, len(paths), text=path.name))
-    return {"files": files}
+    return files
 
 
-def _file(folder: Path, name: str, what: str) -> Path:
+def _file(folder: Path, name: str) -> Path:
     return checked_file(
-        folder, name, what, missing="GNS-E11", directory="GNS-E11", empty="GNS-E11", unreadable="GNS-E11"
+        folder, name, "文件", missing="GNS-E11", directory="GNS-E11", empty="GNS-E11", unreadable="GNS-E11"
     )
 
 
@@ -140,12 +150,9 @@ def _is_ours(name: str) -> bool:
 
 def _runs(folder: Path) -> list[Run]:
     """The runs of this case; the last is the one under way, which may be writing its checkpoints."""
-    records = []
-    try:
-        for _, record in read_ledger(folder / LEDGER):
-            records.append(record)  # noqa: PERF402  what came before a torn line is wanted
-    except TornLine:
-        pass
+    records: list[dict[str, Json]] = []
+    with suppress(TornLine):
+        records.extend(record for _, record in read_ledger(folder / LEDGER))
     return runs_of(records)
 
 
