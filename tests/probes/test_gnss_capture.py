@@ -38,7 +38,7 @@ from tests.probes.records_support import MemoryEvidence
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunEvidence, acknowledged_streams, recover
 from yanshou.probes.gnss.inputs import Challenge, Input, require_challenge
-from yanshou.probes.gnss.link import Link, crc24q, delay_findings, link_findings, read_delays, read_link
+from yanshou.probes.gnss.link import Link, crc24q, delay_findings, link_findings, link_of, read_delays
 from yanshou.probes.gnss.streams import (
     CHUNK_COLUMNS,
     CORRECTION_CHUNKS,
@@ -53,6 +53,7 @@ from yanshou.probes.gnss.streams import (
     utc_ns,
     utc_text,
 )
+from yanshou.probes.gnss.taking import _runs
 
 OUTAGE_S = float(os.environ.get("YANSHOU_OUTAGE_S", "2"))
 """How long the receiver stays unplugged; 60 for the demonstration."""
@@ -491,6 +492,32 @@ def own(folder: Path, name: str, data: bytes) -> Path:
     return folder
 
 
+def test_a_truth_that_is_computed_after_the_drive(tmp_path: Path) -> None:
+    """Somebody who is there may bring it before the run is closed; nobody there, and nothing is recorded."""
+    receiver, case = PtyReceiver(tmp_path / "receiver"), tmp_path / "case"
+    heard: list[str] = []
+
+    def ask(text: str) -> Any:
+        heard.append(text)
+        if len(heard) == 3:
+            (case / "truth.csv").write_bytes(b"utc\n")
+        return lambda: True
+
+    def play() -> None:
+        receiver.wait_for_reader()
+        receiver.send(b"".join(epoch(0)))
+
+    told = Told(input_of(kind="serial", port=str(receiver.path), duration_s=1), handed=(("truth.csv", "truth.csv"),))
+    assert problem_of(case, told).startswith("GNS-E11")
+    assert not list(case.glob("runs/*/raw.bin"))
+    with running(play):
+        evidence = record(case, told, ask=ask)
+    assert ["录完之后再补上" in text for text in heard] == [True, False, False]
+    assert content(evidence, "truth.csv") == b"utc\n"
+    assert json.loads(content(evidence, "files.json"))["truth.csv"]["sha256"] == evidence.sha256("truth.csv")
+    assert names(evidence) == ["opened", "ended"]
+
+
 @pytest.mark.parametrize("text", ["2025-06-01T10:00:00.123456789Z", "1999-12-31T23:59:59.000000001Z"])
 def test_times_survive_writing(text: str) -> None:
     assert utc_text(utc_ns(text)) == text
@@ -523,13 +550,16 @@ def test_streams_of_another_indicators_run(tmp_path: Path) -> None:
     assert "已被本指标取用过" in problem_of(tmp_path, take, described=vertical(subject="车一"))
     assert "没有完成的运行" in problem_of(tmp_path, take, described=vertical(subject="车一", condition="隧道"))
     assert "就是本指标" in problem_of(tmp_path, take, described=meta(subject="车一"))
+    with (tmp_path / "ledger.jsonl").open("ab") as f:
+        f.write(b'{"h": "a checkpoint that is being written')
+    assert [r.number for r in _runs(tmp_path)][-1] == 8
     (taken.folder / "raw.bin").write_bytes(b"other")
     assert "GNS-E14" in problem_of(tmp_path, take, described=meta("S06-I04", subject="车一"))
 
 
 # --- the displacement challenge ----------------------------------------------------------------------------------------
 
-QUICK = Challenge(least_wait_s=0.5, most_wait_s=0.6, settle_s=0.2, hold_s=0.5)
+QUICK = Challenge(offsets_mm=(20, 50), least_wait_s=0.5, most_wait_s=0.6, settle_s=0.2, hold_s=0.5)
 
 
 class Operator:
@@ -807,7 +837,7 @@ def framed(number: int, size: int = 20) -> bytes:
     return body + crc24q(body).to_bytes(3)
 
 
-def link_of(
+def link(
     raw: bytes = b"$GNGGA*00\r\n",
     rows: str | None = "0,11,1000000000,1748772000000000000\n",
     baud: int | None = BAUD,
@@ -831,7 +861,7 @@ def link_of(
     if end:
         streams["end.json"] = json.dumps(end).encode()
     evidence: Any = MemoryEvidence(streams)
-    return read_link(evidence)
+    return link_of(evidence)
 
 
 def told(link: Link) -> list[str]:
@@ -847,62 +877,62 @@ def rows_of(times_s: list[float], length: int = 100, utc_from_s: float = 1e9) ->
 
 
 def test_an_honest_link_says_nothing() -> None:
-    link = link_of(rows=rows_of([i / 20 for i in range(400)]), events="1,1,opened,x\n2,2,ended,x\n")
-    assert told(link) == []
-    assert link.loads == (pytest.approx(400 * 1000 / 19.95 / BAUD), 20 * 1000 / BAUD)
-    assert link.facts() == {
+    found = link(rows=rows_of([i / 20 for i in range(400)]), events="1,1,opened,x\n2,2,ended,x\n")
+    assert told(found) == []
+    assert found.loads == (pytest.approx(400 * 1000 / 19.95 / BAUD), 20 * 1000 / BAUD)
+    assert found.to_json() == {
         "bytes": 11, "baud": BAUD, "losses": 0, "away_s": 0.0, "full_buffer": 0, "foreign": [], "gaps": 0,
-        "longest_gap_s": 0.05, "load": link.loads[0], "load_peak": link.loads[1],
+        "longest_gap_s": 0.05, "load": found.loads[0], "load_peak": found.loads[1],
     }  # fmt: skip
 
 
 def test_a_full_line() -> None:
     times = [i / 20 for i in range(400)] + [20 + i / 120 for i in range(120)]
-    assert told(link_of(rows=rows_of(times))) == ["GNS-V50"]
-    assert told(link_of(rows=rows_of(times), baud=460_800)) == []
-    assert told(link_of(rows=rows_of(times), baud=None)) == []
+    assert told(link(rows=rows_of(times))) == ["GNS-V50"]
+    assert told(link(rows=rows_of(times), baud=460_800)) == []
+    assert told(link(rows=rows_of(times), baud=None)) == []
 
 
 def test_a_receiver_that_says_its_buffer_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = b"$GNGGA,1*00\r\n$GNTXT,01,01,00,txbuf alloc*61\r\n\xb5\x62$GNTXT,01,01,02,ANTSTATUS=OK*25\r\n" * 2
     for block in (1 << 20, 7):
         monkeypatch.setattr("yanshou.probes.gnss.link.BLOCK", block)
-        link = link_of(raw)
-        assert (link.full_buffer, link.bytes) == (2, len(raw))
-        assert told(link) == ["GNS-V51"]
+        found = link(raw)
+        assert (found.full_buffer, found.bytes) == (2, len(raw))
+        assert told(found) == ["GNS-V51"]
 
 
 def test_interruptions_and_silence() -> None:
     events = "1,1,opened,x\n10000000000,1,lost,x\n13500000000,1,reopened,x\n20000000000,1,lost,a,b\n"
     times = [i / 20 for i in range(200)] + [13.6 + i / 20 for i in range(100)]
-    link = link_of(rows=rows_of(times), events=events, monotonic_ns=21_000_000_000)
-    assert (link.losses, link.away_s) == (2, 4.5)
-    assert told(link) == ["GNS-V52"]
+    found = link(rows=rows_of(times), events=events, monotonic_ns=21_000_000_000)
+    assert (found.losses, found.away_s) == (2, 4.5)
+    assert told(found) == ["GNS-V52"]
     silent = [*(i / 20 for i in range(200)), 16.0, 16.1]
-    link = link_of(rows=rows_of(silent))
-    assert told(link) == ["GNS-V54"]
-    assert link.arrivals is not None
-    assert link.arrivals.longest_gap_s == pytest.approx(6.05)
+    found = link(rows=rows_of(silent))
+    assert told(found) == ["GNS-V54"]
+    assert found.arrivals is not None
+    assert found.arrivals.longest_gap_s == pytest.approx(6.05)
 
 
 def test_no_arrival_times() -> None:
-    assert told(link_of(rows=None, baud=None)) == ["GNS-V53"]
+    assert told(link(rows=None, baud=None)) == ["GNS-V53"]
 
 
 def test_a_clock_that_jumps_and_one_that_is_slewed(monkeypatch: pytest.MonkeyPatch) -> None:
     slewed = "".join(f"{i},1,{i * 10**9},{10**18 + i * (10**9 + 500_000)}\n" for i in range(60))
-    assert told(link_of(rows=slewed)) == []
+    assert told(link(rows=slewed)) == []
     jumped = "".join(f"{i},1,{i * 10**9},{10**18 + i * 10**9 + (i > 30) * 200_000_000}\n" for i in range(60))
     for block in (1 << 20, 64):
         monkeypatch.setattr("yanshou.probes.gnss.link.BLOCK", block)
-        link = link_of(rows=jumped)
-        assert link.arrivals is not None
-        assert (link.arrivals.steps, link.arrivals.bytes, link.arrivals.busiest) == (1, 60, 1)
-        assert told(link) == ["GNS-V55"]
+        found = link(rows=jumped)
+        assert found.arrivals is not None
+        assert (found.arrivals.steps, found.arrivals.bytes, found.arrivals.busiest) == (1, 60, 1)
+        assert told(found) == ["GNS-V55"]
 
 
 def test_somebody_else_on_the_same_port() -> None:
-    assert told(link_of(baud=None, events="1,1,opened,x\n2,2,sender,a\n3,3,foreign,127.0.0.2 端口 9\n")) == ["GNS-V56"]
+    assert told(link(baud=None, events="1,1,opened,x\n2,2,sender,a\n3,3,foreign,127.0.0.2 端口 9\n")) == ["GNS-V56"]
 
 
 @pytest.mark.parametrize("block", [1 << 20, 5])
@@ -912,26 +942,26 @@ def test_corrections_by_message(monkeypatch: pytest.MonkeyPatch, block: int) -> 
     stream = (
         b"\r\n" + MESSAGE_1005 + framed(1124) + b"\xd3\x00junk" + framed(1124)[:-1] + b"\x00" + framed(1077) + b"\xd3"
     )
-    link = link_of(corrections=stream)
-    assert link.corrections is not None
-    assert dict(link.corrections.messages) == {1005: 1, 1124: 1, 1077: 1}
-    assert link.corrections.other == len(stream) - len(MESSAGE_1005) - len(framed(1124)) - len(framed(1077))
-    assert told(link) == []
-    assert link.facts()["corrections"]["messages"] == {"1005": 1, "1077": 1, "1124": 1}
+    found = link(corrections=stream)
+    assert found.corrections is not None
+    assert dict(found.corrections.messages) == {1005: 1, 1124: 1, 1077: 1}
+    assert found.corrections.other == len(stream) - len(MESSAGE_1005) - len(framed(1124)) - len(framed(1077))
+    assert told(found) == []
+    assert found.to_json()["corrections"]["messages"] == {"1005": 1, "1077": 1, "1124": 1}
 
 
 def test_corrections_without_beidou_or_with_holes() -> None:
-    assert told(link_of(corrections=framed(1077))) == ["GNS-V57"]
+    assert told(link(corrections=framed(1077))) == ["GNS-V57"]
     events = "1,1,opened,x\n2,2,caster,x\n3,3,caster_lost,x\n"
-    assert told(link_of(corrections=framed(1124), events=events)) == ["GNS-V58"]
-    assert told(link_of(corrections=framed(1124), untaken=5)) == ["GNS-V58"]
+    assert told(link(corrections=framed(1124), events=events)) == ["GNS-V58"]
+    assert told(link(corrections=framed(1124), untaken=5)) == ["GNS-V58"]
 
 
 def test_epochs_that_come_in_bursts() -> None:
     t = np.arange(1000, dtype=np.int64) * 50_000_000
     steady = read_delays(t, t + 80_000_000)
     assert steady is not None
-    assert steady.facts() == {"delay_median_s": 0.08, "delay_p01_s": 0.08, "delay_p99_s": 0.08}
+    assert steady.to_json() == {"delay_median_s": 0.08, "delay_p01_s": 0.08, "delay_p99_s": 0.08}
     assert list(delay_findings(steady)) == []
     held = read_delays(t, np.where(np.arange(1000) % 50 == 0, t + 3_000_000_000, t + 80_000_000))
     assert held is not None

@@ -17,9 +17,9 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.devices.sources.login import name_and_secret
 from yanshou.probes.gnss.inputs import Challenge, Input, Ntrip, OfRun, Recorded, Serial, Tcp, Udp
-from yanshou.probes.gnss.moving import moves, require_operator
+from yanshou.probes.gnss.moving import done, moves, require_operator
 from yanshou.probes.gnss.ntrip import Tee
-from yanshou.probes.gnss.sources import TICK_S, Received, Returning, open_source
+from yanshou.probes.gnss.sources import Received, Returning, open_source
 from yanshou.probes.gnss.streams import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -32,7 +32,7 @@ from yanshou.probes.gnss.streams import (
     RAW,
     SESSION,
 )
-from yanshou.probes.gnss.taking import recorded_files, take_files, take_run
+from yanshou.probes.gnss.taking import checked_files, recorded_files, take_files, take_run
 from yanshou.probes.rtt.timing import clock_error_ns
 
 if TYPE_CHECKING:
@@ -64,27 +64,39 @@ class Recording(Protocol):
 def capture(params: Recording, run: RunContext) -> None:
     """Record one run. Raises ProbeError GNS-E01 to E04, E07, E08 (link), E05 (silence), E06 (nothing readable), E09, E10 (caster,
     credentials), E11 to E13 (files), E14 (no run to take from), E15 (nobody to move the antenna)."""
-    source, challenge, beside = params.input, params.challenge, params.files()
+    source, challenge = params.input, params.challenge
     told: dict[str, Json] = {"format": FORMAT, "input": source.model_dump(mode="json"), "subject": run.subject}
     if isinstance(source, Recorded):
-        files = take_files({**recorded_files(source, challenge), **beside}, run)
-        _write_json(run, SESSION, {**told, "files": files})
+        paths = checked_files({**recorded_files(source, challenge), **params.files()}, run.folder)
+        _write_json(run, SESSION, {**told, "files": take_files(paths, run)})
     elif isinstance(source, OfRun):
-        _write_json(run, SESSION, {**told, **take_run(source, run), "files": take_files(beside, run)})
+        paths = checked_files(params.files(), run.folder)
+        _write_json(run, SESSION, {**told, **take_run(source, run), "files": take_files(paths, run)})
     else:
+        _announce(params, run)
         if challenge:
             require_operator(run)
         _record(source, challenge, told, run)
-        _wait_for(beside, run)
-        _write_json(run, FILES, take_files(beside, run))
+        _write_json(run, FILES, take_files(_brought(params, run), run))
 
 
-def _wait_for(beside: Mapping[str, str], run: RunContext) -> None:
-    """A true trajectory is often computed after the drive: an operator may bring it before the run is closed."""
-    for name in beside.values():
-        while not (run.folder / name).is_file() and (answered := run.ask(f"把文件 {name} 放进案卷文件夹")):
-            while not answered():
-                time.sleep(TICK_S)
+def _announce(params: Recording, run: RunContext) -> None:
+    """What is not there before a live recording may be brought after it, if somebody is there who will."""
+    try:
+        checked_files(params.files(), run.folder)
+    except ProbeError as error:
+        if not done(run, f"{error.problem.text}：录完之后再补上；可以开始录取时"):
+            raise
+
+
+def _brought(params: Recording, run: RunContext) -> dict[str, Path]:
+    """A true trajectory is computed after the drive, marks are written in the course of it. Raises ProbeError when nobody helps."""
+    while True:
+        try:
+            return checked_files(params.files(), run.folder)
+        except ProbeError as error:
+            if not done(run, f"{error.problem.text}：{error.problem.remedy}"):
+                raise
 
 
 def _write_json(run: RunContext, name: str, content: dict[str, Json]) -> None:

@@ -140,7 +140,10 @@ class Challenge(_Frozen):
         default="east", description="滑台的方向：east 向东、north 向北、up 向上；负的位移向西、南、下"
     )
     offsets_mm: tuple[float, ...] = Field(
-        default=(20.0, 50.0), min_length=1, max_length=20, description="依次移到离起点几毫米处"
+        default=(20.0, 50.0, 0.0),
+        min_length=1,
+        max_length=20,
+        description="依次移到离起点几毫米处；最后的 0 是移回起点，不移回则此后的历元不参加判定",
     )
     least_wait_s: float = Field(default=60, gt=0, le=86_400, description="每次移动之前至少等几秒；时刻临场随机抽取")
     most_wait_s: float = Field(default=240, gt=0, le=86_400, description="至多等几秒")

@@ -92,7 +92,7 @@ class Link:
         up = max(self.arrivals.seconds - self.away_s, 1.0)
         return self.arrivals.bytes * BITS / up / self.baud, self.arrivals.busiest * BITS / self.baud
 
-    def facts(self) -> dict[str, Json]:
+    def to_json(self) -> dict[str, Json]:
         """For the record."""
         told: dict[str, Json] = {
             "bytes": self.bytes, "baud": self.baud, "losses": self.losses, "away_s": self.away_s,
@@ -112,7 +112,7 @@ class Link:
         return told
 
 
-def read_link(evidence: RunEvidence) -> Link:
+def link_of(evidence: RunEvidence) -> Link:
     """Everything that a run's evidence says about its link. Raises ValueError."""
     session = read_session(evidence)
     while "session" in session:  # taken from another run
@@ -300,7 +300,7 @@ class Delays:
     p01_s: float
     p99_s: float
 
-    def facts(self) -> dict[str, Json]:
+    def to_json(self) -> dict[str, Json]:
         """For the record."""
         return {"delay_median_s": self.median_s, "delay_p01_s": self.p01_s, "delay_p99_s": self.p99_s}
 

@@ -26,12 +26,19 @@ def way(axis: str, offset_mm: float) -> str:
 
 def require_operator(run: RunContext) -> None:
     """Wait until the antenna is on its first place. Raises ProbeError GNS-E15 when nobody could move it."""
-    answered = run.ask("位移检验：把天线放在滑台的起点（读数 0），对中、整平")
-    if answered is None:
+    if not done(run, "位移检验：把天线放在滑台的起点（读数 0），对中、整平"):
         text = "位移检验要有人移动天线，而这里没有能应答的终端"
         raise ProbeError("GNS-E15", text, "在终端里直接运行 yanshou run（不经管道、不放后台），由操作员守着")
+
+
+def done(run: RunContext, request: str) -> bool:
+    """Wait until somebody says that he has done it, while nothing is recorded; False where there is nobody."""
+    answered = run.ask(request)
+    if answered is None:
+        return False
     while not answered():
         time.sleep(TICK_S)
+    return True
 
 
 def moves(challenge: Challenge, run: RunContext, note: Note) -> Generator[bool]:

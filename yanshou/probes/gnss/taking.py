@@ -45,16 +45,19 @@ def recorded_files(source: Recorded, challenge: Challenge | None) -> dict[str, s
     return files
 
 
-def take_files(named: Mapping[str, str], run: RunContext) -> dict[str, Json]:
-    """Copy files into the streams that they are named for; {stream: name, size, SHA-256, time of change}.
-
-    Raises ProbeError GNS-E11 (missing, empty, unreadable), E12 (chunks or steps that cannot be used), E13 (changed meanwhile).
-    """
-    paths = {stream: _file(run.folder, name) for stream, name in named.items()}
+def checked_files(named: Mapping[str, str], folder: Path) -> dict[str, Path]:
+    """Where the files for the streams are. Raises ProbeError GNS-E11 (missing, empty, unreadable), E12 (chunks or steps that
+    cannot be used)."""
+    paths = {stream: _file(folder, name) for stream, name in named.items()}
     if CHUNKS in paths:
         _check_chunks(paths[CHUNKS], paths[RAW].stat().st_size)
     if STEPS in paths:
         _check_steps(paths[STEPS])
+    return paths
+
+
+def take_files(paths: Mapping[str, Path], run: RunContext) -> dict[str, Json]:
+    """Copy files into streams; {stream: name, size, SHA-256, time of change}. Raises ProbeError GNS-E13 (changed meanwhile)."""
     before = {name: stamp(path) for name, path in paths.items()}
     files: dict[str, Json] = {}
     for done, (name, path) in enumerate(paths.items(), 1):
@@ -152,7 +155,8 @@ def _runs(folder: Path) -> list[Run]:
     """The runs of this case; the last is the one under way, which may be writing its checkpoints."""
     records: list[dict[str, Json]] = []
     with suppress(TornLine):
-        records.extend(record for _, record in read_ledger(folder / LEDGER))
+        for _, record in read_ledger(folder / LEDGER):
+            records.append(record)
     return runs_of(records)
 
 
