@@ -197,7 +197,7 @@ class TerminalObserver:
             return None
         import termios
 
-        self._stop()
+        self.stop()
         self._asking = True
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
         if self._out.is_terminal:

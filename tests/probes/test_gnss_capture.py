@@ -487,6 +487,18 @@ def test_a_file_that_is_not_there_or_empty(tmp_path: Path) -> None:
     assert problem_of(own(tmp_path, "empty.nmea", b""), told).startswith("GNS-E11")
 
 
+def test_a_file_that_grows_while_it_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "a.nmea").write_bytes(b"x")
+    (tmp_path / "b.nmea").write_bytes(b"x")
+
+    def grow(_news: Any) -> None:
+        with (tmp_path / "b.nmea").open("ab") as f:
+            f.write(b"y")
+
+    said = problem_of(tmp_path, Told(input_of(kind="file", paths=["a.nmea", "b.nmea"])), progress=grow)
+    assert said.startswith("GNS-E13 b.nmea")
+
+
 def own(folder: Path, name: str, data: bytes) -> Path:
     (folder / name).write_bytes(data)
     return folder
@@ -690,7 +702,7 @@ while not answered():
 print("ANSWERED", ticks > 5)
 observer.news(Progress(ticks, 100, text="AFTERWARDS"))
 time.sleep(0.3)
-observer.problem.__self__._stop()
+observer.stop()
 """
 
 

@@ -65,12 +65,12 @@ def capture(params: Recording, run: RunContext) -> None:
     """Record one run. Raises ProbeError GNS-E01 to E04, E07, E08 (link), E05 (silence), E06 (nothing readable), E09, E10 (caster,
     credentials), E11 to E13 (files), E14 (no run to take from), E15 (nobody to move the antenna)."""
     source, challenge = params.input, params.challenge
-    told: dict[str, Json] = {"format": FORMAT, "input": source.model_dump(mode="json"), "subject": run.subject}
+    told: dict[str, Json] = {"format": FORMAT, "input": source.model_dump(mode="json")}
     if isinstance(source, Recorded):
-        paths = checked_files({**recorded_files(source, challenge), **params.files()}, run.folder)
+        paths = {**checked_files(recorded_files(source, challenge), run.folder), **_handed_over(params, run)}
         _write_json(run, SESSION, {**told, "files": take_files(paths, run)})
     elif isinstance(source, OfRun):
-        paths = checked_files(params.files(), run.folder)
+        paths = _handed_over(params, run)
         _write_json(run, SESSION, {**told, **take_run(source, run), "files": take_files(paths, run)})
     else:
         _announce(params, run)
@@ -80,10 +80,15 @@ def capture(params: Recording, run: RunContext) -> None:
         _write_json(run, FILES, take_files(_brought(params, run), run))
 
 
+def _handed_over(params: Recording, run: RunContext) -> dict[str, Path]:
+    """The files that people bring beside the output, once they can be used. Raises ProbeError."""
+    return checked_files(params.files(), run.folder)
+
+
 def _announce(params: Recording, run: RunContext) -> None:
     """What is not there before a live recording may be brought after it, if somebody is there who will."""
     try:
-        checked_files(params.files(), run.folder)
+        _handed_over(params, run)
     except ProbeError as error:
         if not done(run, f"{error.problem.text}：录完之后再补上；可以开始录取时"):
             raise
@@ -93,7 +98,7 @@ def _brought(params: Recording, run: RunContext) -> dict[str, Path]:
     """A true trajectory is computed after the drive, marks are written in the course of it. Raises ProbeError when nobody helps."""
     while True:
         try:
-            return checked_files(params.files(), run.folder)
+            return _handed_over(params, run)
         except ProbeError as error:
             if not done(run, f"{error.problem.text}：{error.problem.remedy}"):
                 raise

@@ -20,8 +20,8 @@ _WAYS = {"east": ("东", "西"), "north": ("北", "南"), "up": ("上", "下")}
 
 
 def way(axis: str, offset_mm: float) -> str:
-    """Where that is, for people: `起点以东 20 mm`."""
-    return f"起点以{_WAYS[axis][offset_mm < 0]} {abs(offset_mm):g} mm" if offset_mm else "起点"
+    """Where that is, for people: `起点以东 20 mm 处`."""
+    return f"起点以{_WAYS[axis][offset_mm < 0]} {abs(offset_mm):g} mm 处" if offset_mm else "起点"
 
 
 def require_operator(run: RunContext) -> None:
@@ -57,7 +57,7 @@ def moves(challenge: Challenge, run: RunContext, note: Note) -> Generator[bool]:
             place = way(challenge.axis, left[0])
             asked = time.time_ns()
             note("asked", place)
-            answered = run.ask(f"现在把天线沿滑台移到{place}处，移好")
+            answered = run.ask(f"现在把天线沿滑台移到{place}，移好")
             if answered is None:
                 return
             while not answered():
