@@ -77,7 +77,8 @@ def capture(params: Recording, run: RunContext) -> None:
         if challenge:
             require_operator(run)
         _record(source, challenge, told, run)
-        _write_json(run, FILES, take_files(_brought(params, run), run))
+        if params.files():
+            _write_json(run, FILES, take_files(_brought(params, run), run))
 
 
 def _handed_over(params: Recording, run: RunContext) -> dict[str, Path]:
