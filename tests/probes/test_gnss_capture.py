@@ -37,6 +37,7 @@ from tests.probes.gnss_link_support import (
 from tests.probes.records_support import MemoryEvidence
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunEvidence, acknowledged_streams, recover
+from yanshou.harness.recording import Job, record_measurement
 from yanshou.probes.gnss.inputs import Challenge, Input, require_challenge
 from yanshou.probes.gnss.link import Link, crc24q, delay_findings, link_findings, link_of, read_delays
 from yanshou.probes.gnss.streams import (
@@ -741,6 +742,30 @@ def test_a_request_on_a_real_terminal() -> None:
         process.kill()
         process.wait()
         os.close(master)
+
+
+def test_a_recorded_measurement_reaches_whoever_listens(tmp_path: Path) -> None:
+    """The recorder hands `ask` on; nobody is asked by default, as in a calibration."""
+    operator = Operator(wait=0)
+    heard: list[bool | None] = []
+
+    class Asking:
+        name = "asking"
+
+        def params(self, values: dict[str, Any]) -> dict[str, Any]:
+            return values
+
+        def capture(self, _params: Any, run: Any) -> None:
+            answered = run.ask("移动天线")
+            heard.append(answered and answered())
+
+    job = Job("S06-I03", None, None, 1, "asking", "1", {}, 1)
+    recorder: Any = Asking()
+    with Ledger(tmp_path) as ledger:
+        for ask in ((operator.ask,), ()):
+            record_measurement(ledger, recorder, job, meta(), tmp_path, lambda _news: None, lambda _number: None, *ask)
+    assert heard == [True, None]
+    assert [text for _, text in operator.heard] == ["移动天线"]
 
 
 def test_no_terminal_means_nobody() -> None:
