@@ -32,16 +32,20 @@ from tests.probes.gnss_support import (
     params,
     receiver,
 )
+from yanshou.harness.basics import ProbeError
 from yanshou.harness.calibrate import calibrate_here
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Samples, Scatter, Severity, Sky, Traces, Verdict
 from yanshou.probes.contract import Probe
 from yanshou.probes.gnss.analyse import Recorded, analyse, measure
+from yanshou.probes.gnss.figures import diagnosis
+from yanshou.probes.gnss.marks import parse_marks
 from yanshou.probes.gnss.reading import Reading, read_epochs
 from yanshou.probes.gnss.reference import trajectory_csv
 from yanshou.probes.gnss.simulate import Carried, Loop, Receiver, Slide, lines, simulate
 from yanshou.probes.gnss.spec import SPEC, Params
 from yanshou.probes.gnss.streams import utc_text
+from yanshou.probes.gnss.taking import checked_files
 from yanshou.probes.gnss.truth import antenna_place, read_trajectory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -484,12 +488,15 @@ def driven(**changes: Any) -> Receiver:
     )
 
 
+TRAJECTORY: dict[str, Any] = {
+    "kind": "trajectory", "file": "t.csv", "format": "csv", "lever_arm_m": ARM, "frame": "CGCS2000",
+    "epoch": 2000.0, "u95_horizontal_mm": 2.0, "u95_vertical_mm": 3.0,
+}  # fmt: skip
+VEHICLE: dict[str, Any] = {"motion": "dynamic", "rate_hz": 2.0, "observable": None, "truth": TRAJECTORY}
+
+
 def driving(source: Receiver, csv: str | None = None, **changes: Any) -> Samples:
-    truth = {
-        "kind": "trajectory", "file": "t.csv", "format": "csv", "lever_arm_m": ARM, "frame": "CGCS2000",
-        "epoch": 2000.0, "u95_horizontal_mm": 2.0, "u95_vertical_mm": 3.0,
-    }  # fmt: skip
-    told = params(motion="dynamic", rate_hz=2.0, observable=None, **{"truth": truth, **changes})
+    told = params(**{**VEHICLE, **changes})
     csv = trajectory_csv(Loop(), START, DRIVE_S, 10) if csv is None else csv
     return measured(source, told, truth=csv.encode())
 
@@ -504,17 +511,26 @@ def test_a_vehicle_is_joined_in_time_and_its_antenna_carried_along() -> None:
 
 
 def test_a_skew_or_a_wrong_lever_arm_is_shown_and_not_taken_off() -> None:
-    """A fast and a slow round, so that the one can be told from the other."""
     late = driving(driven(latency_s=0.05))
     assert judged(late).verdict is Verdict.FAIL
     assert late.facts["diagnosis"]["along_mean_mm"] == pytest.approx(-400, abs=20)
     assert "skew_ms" not in late.facts["diagnosis"]  # at one speed it could as well be the arm
-    forgotten = driving(driven(), truth={
-        "kind": "trajectory", "file": "t.csv", "format": "csv", "lever_arm_m": (0, 0, 0), "frame": "CGCS2000",
-        "epoch": 2000.0, "u95_horizontal_mm": 2.0, "u95_vertical_mm": 3.0,
-    })  # fmt: skip
+    forgotten = driving(driven(), truth={**TRAJECTORY, "lever_arm_m": (0, 0, 0)})
     assert forgotten.facts["diagnosis"]["along_mean_mm"] == pytest.approx(1200, abs=60)
     assert judged(forgotten).verdict is Verdict.FAIL
+
+
+def test_at_several_speeds_a_skew_is_told_from_a_lever_arm() -> None:
+    speed = np.tile(np.linspace(2, 20, 500), 4)
+    velocity = np.stack([speed, 0 * speed, 0 * speed])
+    noise = np.random.default_rng(2).standard_normal((3, 2000)) * 0.005
+    errors = noise + np.stack([0.3 - 0.02 * speed, 0 * speed + 0.1, 0 * speed])
+    found = diagnosis(errors, velocity)
+    assert found["skew_ms"] == pytest.approx(20, abs=0.2)
+    assert found["along_offset_mm"] == pytest.approx(300, abs=2)
+    assert found["across_mean_mm"] == pytest.approx(-100, abs=1)
+    assert found["along_left_std_mm"] == pytest.approx(5, rel=0.1)
+    assert diagnosis(errors, velocity * 0) == {}
 
 
 def test_a_truth_that_is_slow_or_leaves_holes_is_refused() -> None:
@@ -526,6 +542,7 @@ def test_a_truth_that_is_slow_or_leaves_holes_is_refused() -> None:
     assert "GNS-V16" in severe(holes)
     few = driving(driven(), "\n".join([header, *rows[:8000], *rows[8400:]]) + "\n")
     assert {v.code: v.severity for v in few.validity}["GNS-V16"] is Severity.WARNING
+    assert [r.code for r in driving(driven(), header + "\n").open] == ["truth_empty"]
     level = driving(driven(), "\n".join(",".join(row.split(",")[:4]) for row in (header, *rows)) + "\n")
     assert [r.code for r in level.open] == ["no_attitude"]
 
@@ -569,6 +586,38 @@ def test_truth_files_of_every_form_say_the_same() -> None:
 def test_a_truth_that_cannot_be_read_in_one_way_is_refused(form: str, text: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_trajectory(io.BytesIO(text.encode()), form)
+
+
+def test_what_could_not_be_read_afterwards_is_refused_before(tmp_path: Path) -> None:
+    told = params(marks="marks.csv", **VEHICLE)
+    header = "utc,latitude,longitude,height\n"
+    for truth, marks, why in (
+        (header + "2026-03-02T08:00:00,30.5,114.3\n", "utc,mark\n", "t.csv：第 2 行"),
+        (header, "utc,mark\n2026-03-02T08:00:00Z,on BDS\n", "marks.csv：第 2 行"),
+        (header, "\ufeffutc,mark\n2026-03-02T08:00:00Z,off INS\n2026-03-02T09:00:00Z,session\n", ""),
+    ):
+        (tmp_path / "t.csv").write_text(truth)
+        (tmp_path / "marks.csv").write_text(marks)
+        if why:
+            with pytest.raises(ProbeError, match=f"GNS-E12.*{why}"):
+                checked_files(told.files(), tmp_path)
+        else:
+            assert set(checked_files(told.files(), tmp_path)) == {"truth.csv", "marks.csv"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ("utc,mark\n2026-03-02T08:00:00,session\n", "第 2 行"),
+        ("utc,mark\n2026-03-02T08:00:00Z,series\n", "第 2 行"),
+        ("utc,mark\n2026-03-02T08:00:00Z,off BDS\n2026-03-02T08:01:00Z,off BDS\n", "第 3 行"),
+        ("utc,mark\n2026-03-02T08:00:00Z,session\n2026-03-02T07:00:00Z,session\n", "没有从早到晚"),
+        ("time,mark\n", "第 1 行"),
+    ],
+)
+def test_marks_that_mean_nothing_are_refused(rows: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse_marks(rows)
 
 
 # ---- a thousand sessions -------------------------------------------------------------------------------------------------

@@ -434,14 +434,14 @@ def test_a_file_with_arrival_times_steps_and_truth(tmp_path: Path) -> None:
     (tmp_path / "a.nmea").write_bytes(b"0123456789")
     (tmp_path / "a.csv").write_text(ROWS)
     (tmp_path / "steps.csv").write_text("\ufeff" + STEPS)
-    (tmp_path / "truth.csv").write_text("utc\n")
+    (tmp_path / "truth.csv").write_text(TRUE)
     source = input_of(kind="file", paths=["a.nmea"], chunks="a.csv")
     evidence = record(tmp_path, Told(source, Challenge(file="steps.csv"), (("truth.csv", "truth.csv"),)))
     assert list(read_chunks(evidence)) == [(1748772000000000005, b"012345"), (1748772000000000009, b"6789")]
     first, second = read_steps(evidence)
     assert (first.asked_ns, first.utc_ns, first.east_mm) == (None, utc_ns("2025-06-01T10:00:00Z"), 20.0)
     assert second.utc_ns == (first.utc_ns or 0) + 60 * 10**9
-    assert content(evidence, "truth.csv") == b"utc\n"
+    assert content(evidence, "truth.csv") == TRUE.encode()
 
 
 @pytest.mark.parametrize(
@@ -500,6 +500,9 @@ def test_a_file_that_grows_while_it_is_copied(tmp_path: Path) -> None:
     assert said.startswith("GNS-E13 b.nmea")
 
 
+TRUE = "utc,latitude,longitude,height\n2025-06-01T02:03:04.5,30.5,114.3,28.0\n"
+
+
 def own(folder: Path, name: str, data: bytes) -> Path:
     (folder / name).write_bytes(data)
     return folder
@@ -513,7 +516,7 @@ def test_a_truth_that_is_computed_after_the_drive(tmp_path: Path) -> None:
     def ask(text: str) -> Any:
         heard.append(text)
         if len(heard) == 3:
-            (case / "truth.csv").write_bytes(b"utc\n")
+            (case / "truth.csv").write_bytes(TRUE.encode())
         return lambda: True
 
     def play() -> None:
@@ -526,7 +529,7 @@ def test_a_truth_that_is_computed_after_the_drive(tmp_path: Path) -> None:
     with running(play):
         evidence = record(case, told, ask=ask)
     assert ["录完之后再补上" in text for text in heard] == [True, False, False]
-    assert content(evidence, "truth.csv") == b"utc\n"
+    assert content(evidence, "truth.csv") == TRUE.encode()
     assert json.loads(content(evidence, "files.json"))["truth.csv"]["sha256"] == evidence.sha256("truth.csv")
     assert names(evidence) == ["opened", "ended"]
 

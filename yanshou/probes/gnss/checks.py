@@ -257,7 +257,7 @@ def _runs(same: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def uses_beidou(systems: frozenset[int], talkers: frozenset[str]) -> bool:
-    """Whether sentences say that BeiDou satellites were used: GSA names system 4. Where no GSA names any, a talker GB or BD has to do.
+    """Whether sentences say that BeiDou satellites were used: GSA names system 4; where no GSA names any, a talker GB or BD.
 
     Satellites that GSV lists are in view; GSA says which are in the solution.
     """

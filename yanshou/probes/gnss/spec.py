@@ -15,6 +15,7 @@ from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.gnss.inputs import Challenge, Input, recording, require_challenge
 from yanshou.probes.gnss.marks import MARKS
 from yanshou.probes.gnss.reading import Datum, Sentence
+from yanshou.probes.gnss.streams import TRUTH
 
 U95_MAX_MM = 1000.0
 
@@ -99,7 +100,7 @@ class TruthFile(_Truth):
     @property
     def stream(self) -> str:
         """Where the capture copies it to."""
-        return f"truth.{self.format}"
+        return f"{TRUTH}{self.format}"
 
 
 Truth: TypeAlias = Annotated[ControlPoint | TruthFile, Field(discriminator="kind")]

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RAW, CHUNKS, EVENTS, STEPS = "raw.bin", "chunks.csv", "events.csv", "steps.csv"
 CORRECTIONS, CORRECTION_CHUNKS = "corrections.bin", "corrections.csv"
 SESSION, END, FILES = "session.json", "end.json", "files.json"
+TRUTH = "truth."
+"""How the stream of a true trajectory begins; its form follows."""
 CHUNK_COLUMNS = "offset,length,monotonic_ns,utc_ns"
 EVENT_COLUMNS = "monotonic_ns,utc_ns,event,text"
 STEP_COLUMNS = "asked_utc,utc,east_mm,north_mm,up_mm"

@@ -17,6 +17,7 @@ from yanshou.harness.evidence import CHUNK, TornLine, read_ledger
 from yanshou.harness.runs import Run, damaged_streams, runs_of
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.gnss.inputs import Challenge, OfRun, Recorded
+from yanshou.probes.gnss.marks import MARKS, parse_marks
 from yanshou.probes.gnss.streams import (
     CHUNK_COLUMNS,
     CHUNKS,
@@ -27,10 +28,12 @@ from yanshou.probes.gnss.streams import (
     RAW,
     SESSION,
     STEPS,
+    TRUTH,
     parse_steps,
     part_name,
 )
-from yanshou.probes.importing import checked_file, stamp
+from yanshou.probes.gnss.truth import read_trajectory
+from yanshou.probes.importing import checked_file, one_line, stamp
 
 LEDGER = "ledger.jsonl"
 
@@ -46,13 +49,16 @@ def recorded_files(source: Recorded, challenge: Challenge | None) -> dict[str, s
 
 
 def checked_files(named: Mapping[str, str], folder: Path) -> dict[str, Path]:
-    """Where the files for the streams are. Raises ProbeError GNS-E11 (missing, empty, unreadable), E12 (chunks or steps that
-    cannot be used)."""
+    """Where the files for the streams are. Raises ProbeError GNS-E11 (missing, empty, unreadable), E12 (chunks, steps, marks or a
+    truth that cannot be used)."""
     paths = {stream: _file(folder, name) for stream, name in named.items()}
     if CHUNKS in paths:
         _check_chunks(paths[CHUNKS], paths[RAW].stat().st_size)
     if STEPS in paths:
         _check_steps(paths[STEPS])
+    for stream, path in paths.items():
+        if stream == MARKS or stream.startswith(TRUTH):
+            _check_declared(stream, path)
     return paths
 
 
@@ -108,9 +114,23 @@ def _check_steps(path: Path) -> None:
         raise _unusable(path, None, "没有一步写了时刻")
 
 
+def _check_declared(stream: str, path: Path) -> None:
+    """Marks and truth are read as the analysis will read them."""
+    try:
+        with path.open("rb") as f:
+            if stream == MARKS:
+                parse_marks(f.read().decode("utf-8-sig"))
+            else:
+                read_trajectory(f, stream.removeprefix(TRUTH))
+    except ValueError as error:  # UnicodeError is one
+        raise _unusable(path, None, one_line(str(error))) from None
+
+
 def _unusable(path: Path, line: int | None, why: str) -> ProbeError:
     place = f"{path.name} 第 {line} 行" if line else path.name
-    return ProbeError("GNS-E12", f"{place}：{why}", "改正后重新运行；格式见 docs/gnss-input.md")
+    return ProbeError(
+        "GNS-E12", f"{place}：{why}", "改正后重新运行；格式见 docs/gnss-input.md、docs/probes/p-060-gnss.md"
+    )
 
 
 def take_run(source: OfRun, run: RunContext) -> dict[str, Json]:

@@ -172,9 +172,7 @@ def _trajectory(times: list[int], numbers: list[list[float]], scale: str, *, att
     """`times`: ns since 1970 in `scale` itself."""
     import numpy as np
 
-    columns = np.array(numbers, dtype=np.float64).reshape(len(times), -1).T
-    if not times:
-        columns = np.zeros((6, 0))
+    columns = np.array(numbers, dtype=np.float64).T if times else np.zeros((6, 0))
     if not np.isfinite(columns).all():
         raise ValueError("有数不是有限的数")
     t_ns = np.array(times, dtype=np.int64)
