@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("records", "latency", "captures")
+BENCHMARKS = ("records", "latency", "captures", "weights", "model_latency")
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,107 @@
+"""Targets behind gRPC: unary calls of one method, whose messages a descriptor set describes.
+
+It is for requests written as JSON against any interface, without generated code. It must never retry: a retry hides an error.
+Needs grpcio and protobuf, which a bare terminal has not. Runs on Python 3.8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from yanshou.harness.basics import Json, ProbeError
+from yanshou.probes.model_latency.answer import Answer, now
+from yanshou.probes.model_latency.http_target import decision
+from yanshou.probes.model_latency.streams import REQUEST_ID
+
+
+class GrpcTarget:
+    """One channel, kept open. Raises ProbeError LAT-E04 (no such method), E05 (packages missing)."""
+
+    def __init__(
+        self,
+        url: str,
+        method: str,
+        protos: bytes,
+        key: str | None,
+        ca: bytes | None,
+        timeout_s: float,
+        path: str | None,
+    ) -> None:
+        try:
+            import grpc
+            from google.protobuf import json_format
+        except ImportError as error:
+            text = f"测 gRPC 接口要用 {error.name}，这台主机没有"
+            raise ProbeError("LAT-E05", text, "pip install 'yanshou[grpc]'") from None
+        self._grpc, self._json, self._timeout_s = grpc, json_format, timeout_s
+        self._request, self._reply = _messages(protos, method)
+        self._answer_path = path.split(".") if path else []
+        self._metadata = [("authorization", f"Bearer {key}")] if key else []
+        parts = urlsplit(url)
+        place = f"{parts.hostname}:{parts.port or 443}"
+        options = [("grpc.enable_retries", 0)]
+        if parts.scheme == "grpcs":
+            self._channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(ca), options)
+        else:
+            self._channel = grpc.insecure_channel(place, options)
+        self._call = self._channel.unary_unary(method)  # bytes there, bytes back
+        self.connections = 0
+
+    def ready(self) -> None:
+        """Connect where that has not been done. Raises OSError."""
+        if not self.connections:
+            try:
+                self._grpc.channel_ready_future(self._channel).result(self._timeout_s)
+            except self._grpc.FutureTimeoutError:
+                raise OSError("连接超时") from None
+            self.connections = 1
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def prepare(self, body: Json) -> bytes | None:
+        """The message, None where the input does not fit it."""
+        try:
+            data: bytes = self._json.ParseDict(body, self._request()).SerializeToString()
+        except (self._json.ParseError, TypeError, ValueError):
+            return None
+        return data
+
+    def ask(self, number: int, data: bytes | None, answer: Answer) -> None:
+        """One call. Everything that may go wrong is the answer's status."""
+        answer.start = now()
+        if data is None:
+            answer.finish("garbled")
+            return
+        try:
+            reply = self._call(data, self._timeout_s, [(REQUEST_ID.lower(), str(number)), *self._metadata])
+            answer.done = answer.byte = now()
+            answer.sent = answer.start
+            answer.bytes = len(reply)
+            found = self._json.MessageToDict(self._reply.FromString(reply), preserving_proto_field_name=True)
+            answer.piece(answer.done, decision(found, self._answer_path))
+            answer.finish()
+        except self._grpc.RpcError as error:
+            late = error.code() is self._grpc.StatusCode.DEADLINE_EXCEEDED
+            answer.finish("timeout" if late else "error")
+        except Exception:  # protobuf's own errors share no base class
+            answer.finish("garbled")
+
+
+def _messages(protos: bytes, method: str) -> tuple[Any, Any]:
+    """Classes of a method's request and reply. Raises ProbeError LAT-E04."""
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    service, _, name = method[1:].partition("/")
+    try:
+        pool = descriptor_pool.DescriptorPool()
+        for file in descriptor_pb2.FileDescriptorSet.FromString(protos).file:
+            pool.Add(file)
+        found = pool.FindServiceByName(service).methods_by_name[name]
+        return message_factory.GetMessageClass(found.input_type), message_factory.GetMessageClass(found.output_type)
+    except Exception as error:  # protobuf's own errors share no base class
+        text = " ".join(str(error).split())[:200]
+        remedy = "用 protoc --include_imports --descriptor_set_out 重新生成 protos，并核对 method"
+        raise ProbeError("LAT-E04", f"接口描述里没有 {method}：{text}", remedy) from None

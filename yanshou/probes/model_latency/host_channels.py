@@ -1,0 +1,81 @@
+"""What the host says of itself meanwhile: temperatures, frequency, throttling, packets on its network interfaces (Linux).
+
+It must never fail where a system tells nothing: then there is no row, and the report says so.
+Runs on bare Python 3.8.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PACE_S = 1.0
+NETWORK = Path("/proc/net/dev")
+_CHANNELS = (
+    ("temperature", "/sys/class/thermal", "thermal_zone*/temp"),
+    ("temperature", "/sys/class/hwmon", "hwmon*/temp*_input"),
+    ("frequency", "/sys/devices/system/cpu", "cpu0/cpufreq/scaling_cur_freq"),
+    ("throttled", "/sys/devices/system/cpu", "cpu0/thermal_throttle/package_throttle_count"),
+)
+
+
+def channels() -> dict[str, Path]:
+    """Channel -> file, of those that can be read now."""
+    found: dict[str, Path] = {}
+    for kind, root, pattern in _CHANNELS:
+        for path in sorted(Path(root).glob(pattern)):
+            if _read(path) is not None:
+                found[f"{kind}:{path.relative_to(root).as_posix()}"] = path
+    return found
+
+
+def network() -> Iterator[tuple[str, int]]:
+    """("net:NAME:rx" or tx, packets so far) of every interface but the loopback."""
+    try:
+        lines = NETWORK.read_text().splitlines()[2:]
+    except OSError:
+        return
+    for line in lines:
+        name, _, numbers = line.partition(":")
+        cells = numbers.split()
+        if name.strip() != "lo" and len(cells) > 9:
+            yield f"net:{name.strip()}:rx", int(cells[1])
+            yield f"net:{name.strip()}:tx", int(cells[9])
+
+
+def _read(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+@contextmanager
+def watching(write: Callable[[str, int], None]) -> Iterator[None]:
+    """Call `write(channel, value)` for every channel about once a second and once at the end, in a thread of its own."""
+    files = channels()
+    stop = threading.Event()
+
+    def look() -> None:
+        for channel, path in files.items():
+            value = _read(path)
+            if value is not None:
+                write(channel, value)
+        for channel, packets in network():
+            write(channel, packets)
+
+    def watch() -> None:
+        look()
+        while not stop.wait(PACE_S):
+            look()
+        look()
+
+    thread = threading.Thread(target=watch, name="host", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,107 @@
+"""What a capture of `model.latency` recorded, as arrays, in the order in which the requests were planned.
+
+It must never lose a request that was planned: one without a row has no time of its own and is an exceedance.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yanshou.probes.model_latency.streams import COLUMNS, GAPS, HOST, REQUESTS
+
+if TYPE_CHECKING:
+    from yanshou.harness.evidence import RunEvidence
+
+Ints = NDArray[np.int64]
+NAMES = COLUMNS.split(",")
+TEXTS = ("status", "input", "answer")
+NUMBERS = tuple(name for name in NAMES if name not in TEXTS)
+UNKNOWN = -1
+LARGEST = 2**53
+"""ns, a hundred days: no larger number can go into a record."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One entry for each planned request, shape (n,). Numbers are int64, UNKNOWN where the cell is empty or there is no row."""
+
+    numbers: dict[str, Ints]
+    status: NDArray[np.str_]
+    input: NDArray[np.str_]
+    answer: NDArray[np.str_]
+    rows: int
+    bad: int
+    """Lines that are no rows, or rows of a request that has one already."""
+
+    def __getitem__(self, name: str) -> Ints:
+        return self.numbers[name]
+
+
+def read_record(evidence: RunEvidence, total: int) -> Record:
+    """Rows of `requests.csv` by their number; a damaged or missing stream gives what can be read of it."""
+    numbers = {name: np.full(total, UNKNOWN, np.int64) for name in NUMBERS}
+    texts = {name: np.full(total, "", "U16") for name in TEXTS}
+    seen = np.zeros(total, bool)
+    rows = bad = 0
+    if REQUESTS in evidence.streams():
+        with io.TextIOWrapper(evidence.open(REQUESTS), "utf-8", errors="replace", newline="") as stream:
+            lines = csv.reader(stream)
+            next(lines, None)
+            for line in lines:
+                rows += 1
+                try:
+                    cells = dict(zip(NAMES, line, strict=True))
+                    values = {name: int(cells[name]) if cells[name] else UNKNOWN for name in NUMBERS}
+                    at = values["seq"]
+                    if not 0 <= at < total or seen[at] or not all(-LARGEST < v < LARGEST for v in values.values()):
+                        raise ValueError
+                except ValueError:
+                    bad += 1
+                    continue
+                seen[at] = True
+                for name, value in values.items():
+                    numbers[name][at] = value
+                for name in TEXTS:
+                    texts[name][at] = cells[name][:16]
+    return Record(numbers, texts["status"], texts["input"], texts["answer"], rows, bad)
+
+
+def read_gaps(evidence: RunEvidence) -> dict[int, Ints]:
+    """Times between pieces with content, by request."""
+    found: dict[int, Ints] = {}
+    if GAPS in evidence.streams():
+        with io.TextIOWrapper(evidence.open(GAPS), "utf-8", errors="replace") as stream:
+            next(stream, None)
+            for line in stream:
+                number, _, gaps = line.partition(",")
+                try:
+                    found[int(number)] = np.array(gaps.split(), dtype=np.int64)
+                except (ValueError, OverflowError):
+                    continue
+    return found
+
+
+def read_host(evidence: RunEvidence) -> dict[str, tuple[Ints, Ints]]:
+    """Channel -> (times, values)."""
+    found: dict[str, tuple[list[int], list[int]]] = {}
+    if HOST in evidence.streams():
+        with io.TextIOWrapper(evidence.open(HOST), "utf-8", errors="replace") as stream:
+            next(stream, None)
+            for line in stream:
+                cells = line.rstrip("\n").split(",")
+                try:
+                    at, value = int(cells[0]), int(cells[2])
+                except (ValueError, IndexError):
+                    continue
+                if not (0 <= at < LARGEST and -LARGEST < value < LARGEST):
+                    continue
+                times, values = found.setdefault(cells[1], ([], []))
+                times.append(at)
+                values.append(value)
+    return {name: (np.array(t, np.int64), np.array(v, np.int64)) for name, (t, v) in found.items()}

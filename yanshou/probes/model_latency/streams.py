@@ -1,0 +1,29 @@
+"""The streams of a run of `model.latency` and their columns: what the capture writes and the analysis reads. Times are ns.
+
+requests.csv  one row per request when its fate is known. All times are of one monotonic clock, from the run's origin; 0 is the
+              origin, what never came is empty. t_free: when a stream was free for it; t_sched: when it was planned (closed loop:
+              the same); t_start: before its first byte; t_sent: after its last; t_byte: first byte of the answer; t_first, t_last:
+              first and last piece with content; t_done: the end. `input`, `answer`: SHA-256, first 16 hex digits.
+gaps.csv      of each streamed answer the times between pieces with content, one line: seq, then the gaps.
+host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts and packets of each network interface so
+              far, where the system tells them.
+session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
+hold.csv      only in a calibration: how long the standard truly took for each request.
+
+status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper end) | closed | refused | timeout | garbled
+"""
+
+from __future__ import annotations
+
+SESSION, REQUESTS, GAPS, HOST, END, HOLD = (
+    "session.json", "requests.csv", "gaps.csv", "host.csv", "end.json", "hold.csv"
+)  # fmt: skip
+FORMAT = "yanshou/latency/1"
+COLUMNS = (
+    "seq,index,stream,t_free_ns,t_sched_ns,t_start_ns,t_sent_ns,t_byte_ns,t_first_ns,t_last_ns,t_done_ns,"
+    "status,pieces,empty,tokens,prompt_tokens,cached_tokens,choices,bytes,chars,input,answer"
+)
+GAP_COLUMNS = "seq,gaps_ns"
+HOST_COLUMNS = "t_ns,channel,value"
+HOLD_COLUMNS = "seq,first_ns,done_ns"
+REQUEST_ID = "X-Request-Id"
