@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("records", "latency", "captures", "weights", "model_latency")
+BENCHMARKS = ("records", "latency", "captures", "weights", "model_latency", "nmea")
 
 
 def main(names: list[str]) -> None:

@@ -1,0 +1,416 @@
+"""What the fields of each kind of sentence are, and what must not stand in them. Pure tables over `fields`.
+
+It is for one place where layouts are written down. It must never know how sentences are found (`nmea` does) or what they are for.
+
+Sources: NMEA 0183 as gpsd's NMEA page documents it; KSXT and BESTNAVA: Unicore N4 reference manual; BESTPOSA: NovAtel OEM7 manual;
+PSTI: SkyTraq AN0028. Which of them were met in real logs is in docs/nmea.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from yanshou.formats.fields import (
+    EMPTY,
+    Decimals,
+    Parts,
+    Spans,
+    Text,
+    angles,
+    clocks,
+    days,
+    hex_digits,
+    powers,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Column: TypeAlias = NDArray[Any]
+    Bools: TypeAlias = NDArray[np.bool_]
+    Read: TypeAlias = tuple[dict[str, Column], Bools]
+
+SLOTS = 12
+"""Satellites that one GSA has room for."""
+_IN_CACHE = 1 << 16
+"""Fields that are read at once."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Sentences of a block: where each begins and its star is, length of its checksum, its first edge, commas in it.
+
+    An edge is a comma or a star, `edges` all of the block: field k of a line lies between its edges k - 1 and k.
+    """
+
+    text: Text
+    edges: NDArray[np.int64]
+    start: NDArray[np.int64]
+    star: NDArray[np.int64]
+    check: NDArray[np.int64]
+    first: NDArray[np.int64]
+    commas: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.start.size)
+
+    def where(self, keep: NDArray[np.int64] | slice) -> Lines:
+        """Some of them, in order."""
+        return Lines(
+            self.text, self.edges, self.start[keep], self.star[keep], self.check[keep], self.first[keep],
+            self.commas[keep],
+        )  # fmt: skip
+
+    def spans(self, lowest: int, highest: int) -> Spans:
+        """Fields `lowest` to `highest` of every line, shape (highest - lowest + 1, n); empty in lines that end before."""
+        import numpy as np
+
+        edge = self.first + np.arange(lowest - 1, highest + 1)[:, None]
+        short = bool((self.commas < highest).any())
+        if short:
+            edge = np.minimum(edge, self.first + self.commas)
+        at = self.edges[edge]
+        start = at[:-1] + 1
+        length = at[1:] - start
+        return Spans(start, np.maximum(length, 0) if short else length)
+
+
+@dataclass(frozen=True)
+class Field:
+    """Something that is read: a name, how, and which fields are times or angles, numbers with a dot, whole numbers, letters."""
+
+    name: str
+    reader: Callable[[Cells, Field], Read]
+    parts: tuple[int, ...] = ()
+    numbers: tuple[int, ...] = ()
+    wholes: tuple[int, ...] = ()
+    letters: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Fields that a kind has at least and at most, and what is read of them."""
+
+    least: int
+    most: int
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
+
+    lines: Lines
+    parts: Mapping[int, Parts]
+    numbers: Mapping[int, Decimals]
+    wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
+    letters: Mapping[int, tuple[NDArray[np.uint8], Bools]]
+
+
+def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
+    """(columns by name, whether each line is acceptable, by field)."""
+    text = lines.text
+    cells = Cells(
+        lines,
+        _together(lines, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
+        _together(lines, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
+        _together(lines, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
+        _together(lines, [n for field in layout.fields for n in field.letters], text.letters, tuple),
+    )
+    columns: dict[str, Column] = {}
+    sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
+    for field in layout.fields:
+        found, sound[field.name] = field.reader(cells, field)
+        columns |= found
+    return columns, sound
+
+
+def _together(
+    lines: Lines,
+    numbers: list[int],
+    reader: Callable[[Spans], Iterable[Column]],
+    make: Callable[[Iterable[Column]], Any],
+) -> dict[int, Any]:
+    """What `reader` finds in fields of all lines, by number; so many lines at once that all of it stays in the cache."""
+    import numpy as np
+
+    if not numbers:
+        return {}
+    lowest, highest = min(numbers), max(numbers)
+    rows = [number - lowest for number in numbers]
+    step = max(_IN_CACHE // (highest - lowest + 1), 1)
+    found = []
+    for begin in range(0, len(lines), step):
+        spans = lines.where(slice(begin, begin + step)).spans(lowest, highest)
+        found.append(tuple(reader(Spans(spans.start[rows], spans.length[rows]))))
+    whole = [np.concatenate(pieces, axis=1) for pieces in zip(*found, strict=True)]
+    return {number: make(column[row] for column in whole) for row, number in enumerate(numbers)}
+
+
+def _exactly(name: str, found: Decimals, per: int = 1) -> dict[str, Column]:
+    return {name: found.value(per), f"{name}_units": found.units, f"{name}_decimals": found.decimals}
+
+
+def _one_of(allowed: bytes, letter: tuple[NDArray[np.uint8], Bools]) -> Bools:
+    """Whether it is one of `allowed`, or empty."""
+    import numpy as np
+
+    known = np.zeros(256, np.bool_)
+    known[[0, *allowed]] = True
+    return known[letter[0]] & letter[1]
+
+
+def _read_number(cells: Cells, field: Field) -> Read:
+    found = cells.numbers[field.numbers[0]]
+    return {field.name: found.value()}, found.ok
+
+
+def _read_exact(cells: Cells, field: Field) -> Read:
+    found = cells.numbers[field.numbers[0]]
+    return _exactly(field.name, found), found.ok
+
+
+def _read_metres(cells: Cells, field: Field) -> Read:
+    columns, ok = _read_exact(cells, field)
+    return columns, ok & _one_of(b"M", cells.letters[field.letters[0]])
+
+
+def _read_degrees(most: int, cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    columns, ok = _read_exact(cells, field)
+    return columns, ok & ~(np.abs(columns[field.name]) > most)
+
+
+def _read_angle(most: int, hemispheres: bytes, cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    found = angles(cells.parts[field.parts[0]], most)
+    side, _ = letter = cells.letters[field.letters[0]]
+    found = found._replace(units=np.where(side == hemispheres[1], -found.units, found.units))
+    sided = _one_of(hemispheres, letter) & (~found.given | (side != 0))
+    return _exactly(field.name, found, 60), found.ok & sided
+
+
+def _read_clock(cells: Cells, field: Field) -> Read:
+    value, ok = clocks(cells.parts[field.parts[0]])
+    return {field.name: value}, ok
+
+
+def _read_whole(cells: Cells, field: Field) -> Read:
+    value, ok = cells.wholes[field.wholes[0]]
+    return {field.name: value}, ok
+
+
+def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
+    letter = cells.letters[field.letters[0]]
+    return {field.name: letter[0]}, _one_of(allowed, letter)
+
+
+def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
+    span = cells.lines.spans(number, number)
+    value, ok = cells.lines.text.texts(Spans(span.start[0], span.length[0]), width)
+    return {field.name: value}, ok
+
+
+def _read_date(cells: Cells, field: Field) -> Read:
+    """ddmmyy; 80 to 99 are of the last century (GPS begins in 1980)."""
+    import numpy as np
+
+    value, ok = cells.wholes[field.wholes[0]]
+    seen = value[:1] if (value == value[:1]).all() else value
+    year = seen % 100
+    day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
+    six = cells.lines.spans(field.wholes[0], field.wholes[0]).length[0] == 6
+    return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
+
+
+def _read_day_month_year(cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    (day, ok), (month, fine), (year, good) = (cells.wholes[number] for number in field.wholes)
+    empty = (day == EMPTY) & (month == EMPTY) & (year == EMPTY)
+    value, real = days(year, month, day)
+    return {field.name: np.where(empty, EMPTY, value)}, empty | (ok & fine & good & real)
+
+
+def _read_stamp(cells: Cells, field: Field) -> Read:
+    """yyyymmddhhmmss.ss: day, and `time`."""
+    import numpy as np
+
+    start, length = cells.lines.spans(1, 1)
+    (date,), (ok,) = cells.lines.text.wholes(Spans(start, np.minimum(length, 8)))
+    day, real = days(date // 10_000, date // 100 % 100, date % 100)
+    time, fine = clocks(cells.lines.text.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
+    good = ok & real & fine & (time != EMPTY)
+    return {field.name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | (length[0] == 0)
+
+
+def _read_milliseconds(cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    value, ok = cells.wholes[field.wholes[0]]
+    ok = ok & (value < 604_800_000)
+    return {field.name: np.where((value == EMPTY) | ~ok, EMPTY, value * 10**6)}, ok
+
+
+def _read_seconds(cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    found = cells.numbers[field.numbers[0]]
+    ok = found.ok & (found.decimals <= 9) & (found.units >= 0) & ~(found.value() >= 604_800)
+    ns = found.units * powers()[9 - np.minimum(found.decimals, 9)]
+    return {field.name: np.where(found.given & ok, ns, EMPTY)}, ok
+
+
+def _read_used(cells: Cells, field: Field) -> Read:
+    """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
+    import numpy as np
+
+    values, oks = zip(*(cells.wholes[number] for number in field.wholes), strict=True)
+    return {field.name: np.stack(values, axis=1)}, np.all(oks, axis=0)
+
+
+def _read_system(cells: Cells, field: Field) -> Read:
+    """GNSS system id of NMEA 4.10 and later, 0 where there is none; some older receivers put something else there."""
+    import numpy as np
+
+    letter, single = cells.letters[field.letters[0]]
+    value = hex_digits(letter)
+    return {field.name: np.where(single & (value <= 0xF), value, 0)}, np.ones(letter.size, np.bool_)
+
+
+_SKY = {"number": (0, 9999), "elevation": (-90, 90), "azimuth": (0, 360), "cn0": (0, 99)}
+"""What is said of a satellite in GSV, and between what it must be."""
+
+
+def _read_sky(cells: Cells, field: Field) -> Read:
+    """Up to four satellites of a GSV: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
+    import numpy as np
+
+    groups, over = (cells.lines.commas - 3) >> 2, (cells.lines.commas - 3) & 3
+    ok = (groups >= 0) & (over <= 1)
+    columns: dict[str, Column] = {}
+    there = np.arange(4)[:, None] < groups
+    for k, (name, (lowest, highest)) in enumerate(_SKY.items()):
+        at = field.wholes[k::4]
+        value = np.stack([cells.wholes[number][0] for number in at])
+        good = np.stack([cells.wholes[number][1] for number in at])
+        if name == "number":
+            value = np.where(there, value, EMPTY)
+        else:
+            empty = ~there | (value == EMPTY)
+            if not (good | empty).all():
+                span = cells.lines.spans(at[0], at[-1])
+                found = cells.lines.text.numbers(Spans(span.start[::4], span.length[::4]))
+                value, good = np.where(good, value, found.value()), good | found.ok
+            value = np.where(empty, np.nan, value)
+        good &= ~((value < lowest) | (value > highest)) | (value == EMPTY)
+        ok = ok & (good | ~there).all(axis=0)
+        columns[name] = np.ascontiguousarray(value.T)
+    last = cells.lines.edges[cells.lines.first + np.maximum(cells.lines.commas, 1) - 1] + 1
+    letter, single = cells.lines.text.octets[last], last + 1 == cells.lines.star
+    signal = hex_digits(letter)
+    columns["signal"] = np.where((over == 1) & single & (signal <= 0xF), signal, 0)
+    return columns, ok
+
+
+def _number(name: str, at: int) -> Field:
+    return Field(name, _read_number, numbers=(at,))
+
+
+def _exact(name: str, at: int) -> Field:
+    return Field(name, _read_exact, numbers=(at,))
+
+
+def _metres(name: str, at: int) -> Field:
+    return Field(name, _read_metres, numbers=(at,), letters=(at + 1,))
+
+
+def _degrees(name: str, at: int) -> Field:
+    return Field(name, partial(_read_degrees, 90 if name == "latitude" else 180), numbers=(at,))
+
+
+def _place(at: int) -> tuple[Field, Field]:
+    """Latitude and longitude with their hemispheres."""
+    return (
+        Field("latitude", partial(_read_angle, 90, b"NS"), parts=(at,), letters=(at + 1,)),
+        Field("longitude", partial(_read_angle, 180, b"EW"), parts=(at + 2,), letters=(at + 3,)),
+    )
+
+
+def _clock(at: int) -> Field:
+    return Field("time", _read_clock, parts=(at,))
+
+
+def _whole(name: str, at: int) -> Field:
+    return Field(name, _read_whole, wholes=(at,))
+
+
+def _status(at: int) -> Field:
+    return Field("status", partial(_read_letter, b"AV"), letters=(at,))
+
+
+def _mode(at: int) -> Field:
+    return Field("mode", partial(_read_letter, b"NADPRFEMSO"), letters=(at,))
+
+
+def _text(name: str, at: int, width: int = 8) -> Field:
+    return Field(name, partial(_read_text, width, at))
+
+
+def _date(at: int) -> Field:
+    return Field("day", _read_date, wholes=(at,))
+
+
+def _best(week: int, tow: Field) -> Layout:
+    """BESTNAV and BESTPOS, whose headers have as many fields but not in the same order."""
+    return Layout(21, 40, (
+        _whole("week", week), tow, _text("status", 10, 16), _text("type", 11, 16), _degrees("latitude", 12),
+        _degrees("longitude", 13), _exact("altitude", 14), _exact("separation", 15), _text("station", 20),
+        _number("age", 21),
+    ))  # fmt: skip
+
+
+LAYOUTS: dict[str, Layout] = {
+    "GGA": Layout(9, 15, (
+        _clock(1), *_place(2), _whole("quality", 6), _whole("satellites", 7), _number("hdop", 8), _metres("altitude", 9),
+        _metres("separation", 11), _number("age", 13), _text("station", 14),
+    )),
+    "GNS": Layout(9, 13, (
+        _clock(1), *_place(2), _text("modes", 6), _whole("satellites", 7), _number("hdop", 8), _exact("altitude", 9),
+        _exact("separation", 10), _number("age", 11), _text("station", 12),
+    )),
+    "RMC": Layout(9, 13, (
+        _clock(1), _status(2), *_place(3), _number("speed", 7), _number("course", 8), _date(9), _mode(12),
+    )),
+    "GST": Layout(8, 8, (
+        _clock(1), _number("rms", 2), _number("major", 3), _number("minor", 4), _number("orientation", 5),
+        _number("latitude_sd", 6), _number("longitude_sd", 7), _number("altitude_sd", 8),
+    )),
+    "GSA": Layout(17, 18, (
+        _whole("fix", 2), Field("used", _read_used, wholes=tuple(range(3, 3 + SLOTS))), _number("pdop", 15),
+        _number("hdop", 16), _number("vdop", 17), Field("system", _read_system, letters=(18,)),
+    )),
+    "GSV": Layout(3, 20, (
+        _whole("in_view", 3), Field("sky", _read_sky, wholes=tuple(range(4, 20))),
+    )),
+    "ZDA": Layout(4, 6, (_clock(1), Field("day", _read_day_month_year, wholes=(2, 3, 4)))),
+    "VTG": Layout(8, 9, (_number("course", 1), _number("knots", 5), _number("speed", 7), _mode(9))),
+    "KSXT": Layout(11, 24, (
+        Field("day", _read_stamp), _degrees("longitude", 2), _degrees("latitude", 3), _exact("altitude", 4),
+        _number("heading", 5), _number("pitch", 6), _number("track", 7), _number("speed", 8), _number("roll", 9),
+        _whole("quality", 10), _whole("heading_quality", 11),
+    )),
+    "PSTI030": Layout(13, 15, (
+        _clock(2), _status(3), *_place(4), _exact("altitude", 8), _number("east", 9), _number("north", 10), _number("up", 11),
+        _date(12), _mode(13), _number("age", 14), _number("ratio", 15),
+    )),
+    "BESTNAVA": _best(4, Field("tow", _read_milliseconds, wholes=(5,))),
+    "BESTPOSA": _best(5, Field("tow", _read_seconds, numbers=(6,))),
+}  # fmt: skip
+"""Every kind that is read; what its columns are: `nmea.Table`."""
