@@ -6,8 +6,11 @@ On a terminal progress is live; elsewhere it is plain lines. A verdict is always
 from __future__ import annotations
 
 import math
+import os
+import select
+import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -131,6 +134,7 @@ class TerminalObserver:
         self._values: list[float] = []
         self._last = 0.0
         self._label = ""
+        self._asking = False
 
     def calibrating(self, probe: str) -> None:
         """A calibration begins."""
@@ -144,6 +148,7 @@ class TerminalObserver:
     def _begin(self, indicator: PlannedIndicator | None, label: str) -> None:
         self._indicator, self._values, self._label = indicator, [], label
         self._last = time.monotonic()
+        self._asking = False
         if self._live:
             self._live.start()
             self._live.update(label)
@@ -155,7 +160,8 @@ class TerminalObserver:
         self._values.extend(news.values)
         now = time.monotonic()
         if self._live:
-            self._live.update(self._line(news))
+            if not self._asking:  # a request must stand still until it is answered
+                self._live.update(self._line(news))
         elif now - self._last >= self.PLAIN_SECONDS:
             self._last = now
             self._out.print(self._line(news), markup=False)
@@ -184,6 +190,29 @@ class TerminalObserver:
         value = "∞" if isinstance(judged.value, float) and math.isinf(judged.value) else f"{float(judged.value):.3f}"
         bound = "尚无界" if side is None else f"界 {float(side):.3f}"
         return f"{(judged.statistic or '').upper()} {value}，{bound}，限值 {i.limit}"
+
+    def ask(self, text: str) -> Callable[[], bool] | None:
+        """A line that stays until Enter is pressed; None where standard input is no terminal that can be looked at."""
+        if os.name != "posix" or not sys.stdin.isatty():
+            return None
+        import termios
+
+        self.stop()
+        self._asking = True
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before is no answer
+        if self._out.is_terminal:
+            self._out.bell()
+        self._out.print(f"▶ {text}，然后按回车", markup=False, soft_wrap=True)
+        return self._answered
+
+    def _answered(self) -> bool:
+        """Whether a line was typed by now. Read below Python's buffers, which `select` cannot see."""
+        if not select.select([sys.stdin], [], [], 0)[0] or not os.read(sys.stdin.fileno(), 4096):
+            return False
+        self._asking = False
+        if self._live:
+            self._live.start()
+        return True
 
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """The run is closed."""

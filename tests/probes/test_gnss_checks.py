@@ -10,14 +10,18 @@ import pytest
 
 from yanshou.harness.model import Severity
 from yanshou.probes.gnss.checks import (
+    QUIET_M,
     beidou_checks,
-    effective_step,
+    fix_checks,
+    motion_checks,
     smoothed,
     solution_checks,
     standing_checks,
     time_checks,
 )
+from yanshou.probes.gnss.due import Due, lay_out
 from yanshou.probes.gnss.epochs import (
+    FIXED,
     Epochs,
     Trajectory,
     along_and_across,
@@ -45,18 +49,42 @@ def epochs_of(output: Output, late_s: float = 0.1) -> Epochs:
     )  # fmt: skip
 
 
-def standing(receiver: Receiver, seed: int = 1, *, challenged: bool = False) -> dict[str, Severity]:
+def due_of(epochs: Epochs, rate_hz: float = 1.0, number: int | None = None) -> Due:
+    window = None if number is None else (ZERO_NS, ZERO_NS + round(number / rate_hz * 1e9))
+    return lay_out(epochs, np.zeros(0, np.int64), rate_hz, window)
+
+
+def standing(
+    receiver: Receiver, seed: int = 1, *, challenged: bool = False, component: str = "horizontal"
+) -> dict[str, Severity]:
     epochs = epochs_of(simulate(receiver, seed))
+    due = due_of(epochs, receiver.rate_hz, receiver.epochs)
+    errors = np.full((3, due.t_ns.size), np.nan)
+    fixed = due.quality == FIXED
+    errors[:, fixed] = static_errors(epochs.where(due.index[fixed]), WUHAN)
+    means = np.repeat(static_errors(epochs, WUHAN).mean(axis=1), 3).reshape(3, 3)
     found = [
         *time_checks(epochs),
-        *solution_checks(epochs, receiver.epochs, 0.95),
-        *standing_checks(epochs, static_errors(epochs, WUHAN), challenged),
+        *solution_checks(epochs, due, 0.95),
+        *standing_checks(epochs, errors, component, receiver.rate_hz, challenged=challenged),
+        *fix_checks(means),
     ]
-    return {f.code: f.severity for f in found}
+    found.sort(key=lambda f: list(Severity).index(f.severity))
+    return {f.code: f.severity for f in found}  # the gravest of each
 
 
 @pytest.mark.parametrize(
-    "change", [{}, {"tau_s": 1.0}, {"tau_s": 1020.0}, {"white": 0.05}, {"rate_hz": 5.0, "seconds": 600}]
+    "change",
+    [
+        {},
+        {"tau_s": 1.0},
+        {"tau_s": 1020.0},
+        {"white": 0.05},
+        {"rate_hz": 5.0, "seconds": 600},
+        {"float_share": 0.02},
+        {"missing": ((100, 130), (900, 905))},
+        {"sigma_mm": (1.0, 1.0, 2.0)},
+    ],
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_an_honest_receiver_is_not_accused(change: dict, seed: int) -> None:
@@ -96,9 +124,66 @@ def test_a_passed_challenge_makes_statistical_signs_warnings() -> None:
 def test_the_length_of_a_moving_mean_is_found(length: int) -> None:
     x = np.random.default_rng(4).standard_normal(6000)
     mean = np.convolve(x, np.ones(length) / length, "valid")
-    assert f"{length} 个历元的滑动平均" in smoothed(mean) or length == 2
-    assert smoothed(x) == ""
-    assert smoothed(x[:100]) == ""
+    assert f"是 {length} 个历元的滑动平均" in smoothed(mean, 1.0)
+    assert smoothed(x, 1.0) == ""
+    assert smoothed(x[:100], 1.0) == ""
+
+
+def gauss_markov(tau_s: float, white: float, seed: int, n: int = 3600) -> np.ndarray:
+    one = replace(HONEST, tau_s=tau_s, white=white, seconds=n)
+    return simulate(one, seed).printed[0]
+
+
+@pytest.mark.parametrize("tau_s", [1.0, 115.0, 1020.0])
+@pytest.mark.parametrize("white", [0.05, 0.3, 1.0])
+def test_a_mean_of_thirty_epochs_is_named_and_the_raw_series_is_not(tau_s: float, white: float) -> None:
+    for seed in range(10):
+        raw = gauss_markov(tau_s, white, seed)
+        mean = np.convolve(raw, np.ones(30) / 30, "valid")
+        assert smoothed(raw, 1.0, QUIET_M) == ""
+        assert smoothed(mean, 1.0, QUIET_M) != ""
+        gaps = raw.copy()
+        gaps[::50] = np.nan
+        gaps[1000:1020] += 0.3
+        assert smoothed(gaps, 1.0, QUIET_M) == ""  # holes and jumps are no smoothing
+
+
+def test_smoothing_within_a_second_is_the_receiver_s_own_affair() -> None:
+    x = np.random.default_rng(5).standard_normal(12_000) * 0.003
+    mean = np.convolve(x, np.ones(10) / 10, "valid")
+    assert smoothed(mean, 20.0, QUIET_M) == ""
+    assert "10 个历元的滑动平均" in smoothed(mean, 1.0, QUIET_M)
+    assert "没有这样安静" in smoothed(mean / 50, 20.0, QUIET_M)
+
+
+def test_a_frozen_height_voids_only_what_is_judged() -> None:
+    epochs = epochs_of(simulate(HONEST, 1))
+    flat = replace(epochs, altitude=np.full(len(epochs), 42.8))
+    errors = static_errors(epochs, WUHAN)
+    for component, severity in (("vertical", Severity.INVALID), ("horizontal", Severity.WARNING)):
+        found = {f.code: f.severity for f in standing_checks(flat, errors, component, 1.0, challenged=False)}
+        assert found["GNS-V02"] is severity
+        assert ("GNS-V03" in found) == (component == "vertical")
+
+
+def test_speeds_that_no_antenna_has_and_another_rate() -> None:
+    t_ns = ZERO_NS + np.arange(100) * 10**9
+    place = np.zeros((3, 100))
+    assert list(motion_checks(t_ns, place, "static", 1.0)) == []
+    place[0, 50] = 8.0
+    assert [f.code for f in motion_checks(t_ns, place, "static", 1.0)] == ["GNS-V14"]
+    assert list(motion_checks(t_ns, place, "dynamic", 1.0)) == []
+    assert [f.code for f in motion_checks(t_ns, place * 0, "static", 0.5)] == ["GNS-V15"]
+    assert list(motion_checks(t_ns[:1], place[:, :1], "static", 1.0)) == []
+
+
+def test_initialisations_that_disagree_or_are_few() -> None:
+    means = np.zeros((3, 5))
+    assert list(fix_checks(means)) == []
+    means[1, 2] = 0.12
+    assert [f.code for f in fix_checks(means)] == ["GNS-V06"]
+    assert [f.code for f in fix_checks(means[:, :2])] == ["GNS-V17"]
+    assert list(fix_checks(means[:, :0])) == []
 
 
 def test_time_that_is_not_now_or_not_in_order() -> None:
@@ -116,20 +201,17 @@ def test_time_that_is_not_now_or_not_in_order() -> None:
 
 def test_corrections_that_are_old_or_change_their_station() -> None:
     epochs = epochs_of(simulate(replace(HONEST, seconds=300), 1))
-    assert [f.code for f in solution_checks(replace(epochs, age=np.full(300, 30.0)), 300, 0.9)] == ["GNS-V12"]
+    due = due_of(epochs)
+    assert [f.code for f in solution_checks(replace(epochs, age=np.full(300, 30.0)), due, 0.9)] == ["GNS-V12"]
     station = np.where(np.arange(300) < 100, "1", "2")
-    assert [f.code for f in solution_checks(replace(epochs, station=station), 300, 0.9)] == ["GNS-V13"]
+    assert [f.code for f in solution_checks(replace(epochs, station=station), due, 0.9)] == ["GNS-V13"]
 
 
 def test_beidou_must_be_named_by_some_sentence() -> None:
     assert [f.code for f in beidou_checks(frozenset({1}), frozenset({"GP", "GN"}))] == ["GNS-V11"]
+    assert [f.code for f in beidou_checks(frozenset({1}), frozenset({"GB", "GN"}))] == ["GNS-V11"]  # in view, not used
     assert list(beidou_checks(frozenset({1, 4}), frozenset({"GN"}))) == []
     assert list(beidou_checks(frozenset(), frozenset({"BD"}))) == []
-
-
-def test_effective_step_is_what_the_digits_move_by() -> None:
-    assert effective_step(np.array([100, 130, 190, 40])) == 30
-    assert effective_step(np.array([7, 7, 7])) == 0
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------------

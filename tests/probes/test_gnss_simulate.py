@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,6 +12,7 @@ import pynmea2
 import pytest
 
 from yanshou.probes.gnss.geodesy import Place, enu
+from yanshou.probes.gnss.playing import on_tcp
 from yanshou.probes.gnss.simulate import FIXED, FLOAT, Loop, Receiver, lines, simulate
 
 WUHAN = Place(30.5278, 114.3571, 28.3)
@@ -75,6 +78,25 @@ def test_tricks_of_the_sentences(cheat: str) -> None:
         "no_beidou": lambda: {s.data[-1] for s in sentences if s.sentence_type == "GSA"} == {"1"},
         "doubled": lambda: len(gga) == 10,
     }[cheat]()
+
+
+def test_it_speaks_in_real_time_over_tcp() -> None:
+    now = datetime.now(UTC)
+    live = replace(HONEST, start=now, seconds=60, rate_hz=20)
+    with on_tcp(live, 1) as (port, said), socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+        read_back = b""
+        while read_back.count(b"GGA") < 20:
+            got = time.time()
+            read_back += peer.recv(65536)
+    times = [s.timestamp for s in map(parse, read_back.split(b"\r\n")[:-1]) if s.sentence_type == "GGA"]
+    seconds = [t.hour * 3600 + t.minute * 60 + t.second + t.microsecond / 1e6 for t in times]
+    assert np.diff(seconds) % 86400 == pytest.approx([0.05] * (len(seconds) - 1), abs=0.011)
+    assert seconds[-1] <= got % 86400 + 1
+    assert len(said) >= len(times) - 1
+
+
+def parse(line: bytes) -> pynmea2.NMEASentence:
+    return pynmea2.parse(line.decode(), check=True)
 
 
 def test_minutes_never_read_sixty() -> None:

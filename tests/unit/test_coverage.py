@@ -227,39 +227,62 @@ def test_mean_bounds_cover(scenario: MeanScenario) -> None:
 
 RMS_RUNS = 1000
 SESSIONS = {
-    "1 s, 5 min": (1.0, 300),
-    "115 s, 2 h": (115.0, 7200),
-    "1020 s, 12 h at 0.1 Hz": (102.0, 4320),
+    "1 s, 5 min": (1.0, 300, 0.0),
+    "115 s, 2 h": (115.0, 7200, 0.0),
+    "115 s, 30 min, 30 % noise": (115.0, 1800, 0.3),
+    "1020 s, 30 min, 30 % noise": (1020.0, 1800, 0.3),
+    "1020 s, 2 h at 0.2 Hz, 60 % noise": (204.0, 1440, 0.6),
+    "1020 s, 12 h at 0.1 Hz": (102.0, 4320, 0.0),
+    "1020 s, 24 h at 0.1 Hz, 30 % noise": (102.0, 8640, 0.3),
 }
-"""Correlation times of positioning errors (multipath; network RTK) in samples, and sessions that suit them."""
+"""Correlation times of positioning errors (multipath; network RTK) in samples, lengths, and the share of the variance that is noise
+from one sample to the next: sessions that suit them, and such as are far too short."""
+TOO_SHORT = 1800 / 115
 
 
 @cache
 def measured_rms(session: str, axes: int) -> tuple[float, float, float]:
     """Of sessions whose true RMS is 1: share that passes wrongly at a limit of 1 / 1.02, coverage, share without bounds."""
-    tau, n = SESSIONS[session]
+    tau, n, white = SESSIONS[session]
     rng = np.random.default_rng([axes, n])
-    parts = [normal_ar1(math.exp(-1 / tau), RMS_RUNS, n, rng) / math.sqrt(axes) for _ in range(axes)]
+    parts = [
+        (math.sqrt(1 - white) * normal_ar1(math.exp(-1 / tau), RMS_RUNS, n, rng)
+         + math.sqrt(white) * (rng.standard_normal((RMS_RUNS, n)) if white else 0.0)) / math.sqrt(axes)
+        for _ in range(axes)
+    ]  # fmt: skip
     upper = [rms_bounds(np.stack(one), ALPHA).upper for one in zip(*parts, strict=True)]
     known = [u for u in upper if u is not None]
     passes = sum(u <= 1 / 1.02 for u in known) / RMS_RUNS
-    return passes, sum(u >= 1 for u in known) / len(known), 1 - len(known) / RMS_RUNS
+    covered = 1 - sum(u < 1 for u in known) / RMS_RUNS
+    return passes, covered, 1 - len(known) / RMS_RUNS
 
 
 @pytest.mark.parametrize("axes", [1, 2])
 @pytest.mark.parametrize("session", SESSIONS)
 def test_rms_bounds_rarely_pass_what_is_two_percent_too_bad(session: str, axes: int) -> None:
     passes, coverage, unbounded = measured_rms(session, axes)
+    tau, n, _ = SESSIONS[session]
     assert passes <= ALPHA
     assert coverage >= 1 - ALPHA - slack(RMS_RUNS)
-    assert unbounded <= 0.15
+    assert unbounded >= 0.7 if n / tau <= TOO_SHORT else unbounded <= 0.5
 
 
 def test_counting_every_epoch_as_independent_would_pass_one_in_three() -> None:
-    tau, n = SESSIONS["115 s, 2 h"]
+    tau, n, _ = SESSIONS["115 s, 2 h"]
     x = normal_ar1(math.exp(-1 / tau), 300, n, np.random.default_rng(3))
     naive = np.sqrt((x * x).sum(axis=1) / chi2.ppf(ALPHA, n))
     assert np.mean(naive <= 1 / 1.02) > 0.25
+
+
+def test_noise_upon_a_slow_error_would_hide_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the rule for the slow part; with it 0.008, see the table."""
+    tau, n, white = SESSIONS["1020 s, 30 min, 30 % noise"]
+    rng = np.random.default_rng(4)
+    slow = normal_ar1(math.exp(-1 / tau), 300, n, rng)
+    errors = math.sqrt(1 - white) * slow + math.sqrt(white) * rng.standard_normal((300, n))
+    monkeypatch.setattr("yanshou.harness.statistics.COARSE", n)
+    upper = [rms_bounds(one, ALPHA).upper for one in errors]
+    assert np.mean([u is not None and u <= 1 / 1.02 for u in upper]) > 0.15
 
 
 def audit_coverage(population: int, drawn: int, good: int, too_high: int = 0) -> tuple[float, float]:

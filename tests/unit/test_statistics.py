@@ -30,6 +30,7 @@ from yanshou.harness.statistics import (
     pass_probability,
     percentile_code,
     quantile_bounds,
+    rms_bootstrap_upper,
     rms_bounds,
     samples_for_power,
     split_alpha,
@@ -554,6 +555,37 @@ def test_rms_of_two_components_is_that_of_the_length() -> None:
     assert bounds.lower is not None
     assert bounds.upper is not None
     assert bounds.point * 0.95 < bounds.lower < math.sqrt(11) < bounds.upper < bounds.point * 1.05
+
+
+def test_bootstrap_of_independent_values_agrees_with_the_exact_bound() -> None:
+    x = np.random.default_rng(10).standard_normal((2, 3000))
+    exact = rms_bounds(x, 0.05).upper
+    found = rms_bootstrap_upper(x, 0.05, 1)
+    assert exact is not None
+    assert found == pytest.approx(exact, rel=0.01)
+    assert rms_bootstrap_upper(x, 0.05, 1) == found
+    assert rms_bootstrap_upper(x, 0.05, 2) != found
+
+
+def test_bootstrap_sees_dependence_and_has_no_bound_where_there_is_none() -> None:
+    rng = np.random.default_rng(11)
+    slow = np.repeat(rng.standard_normal(300), 20)
+    both = rms_bootstrap_upper(slow, 0.05, 1), rms_bootstrap_upper(rng.permutation(slow), 0.05, 1)
+    assert None not in both
+    assert both[0] > 1.02 * both[1]
+    assert rms_bootstrap_upper(np.ones(100), 0.05, 1) is None
+    assert rms_bootstrap_upper(np.array([1.0, math.inf] * 50), 0.05, 1) is None
+
+
+def test_a_slow_error_under_noise_is_not_worth_its_epochs() -> None:
+    t = np.arange(1800)
+    noise = np.random.default_rng(12).standard_normal(1800)
+    slow = 0.5 * np.cumsum(np.random.default_rng(13).standard_normal(1800)) / 10
+    plain, hidden = rms_bounds(noise, 0.05), rms_bounds(noise + slow, 0.05)
+    assert plain.upper is not None
+    assert hidden.upper is None
+    assert hidden.n_effective < 15 < plain.n_effective
+    assert rms_bounds(noise + 0.05 * np.sin(t / 7), 0.05).upper is not None
 
 
 @pytest.mark.parametrize("x", [np.zeros(500), np.ones(500), np.array([1.0, math.inf] * 100), np.arange(10.0)])

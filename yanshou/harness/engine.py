@@ -6,7 +6,7 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,6 +77,12 @@ class Observer(Protocol):
     def news(self, news: Progress) -> None:
         """Live news of the run or calibration under way. Must return at once: the capture waits for it."""
 
+    def ask(self, text: str) -> Callable[[], bool] | None:
+        """Put a request to the person at the instrument, which stands until it is answered or the run ends.
+
+        What returns says, at once, whether it was answered by now; None where nobody is there.
+        """
+
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """The run is closed."""
 
@@ -95,6 +101,9 @@ class Silent:
 
     def news(self, news: Progress) -> None:
         """Ignore."""
+
+    def ask(self, text: str) -> None:
+        """Nobody is there."""
 
     def ended(self, run: int, status: RunStatus, reason: str) -> None:
         """Ignore."""
@@ -303,6 +312,7 @@ def _measure(session: _Session, job: Job, subject: str | None) -> None:
         session.ledger.folder,
         observer.news,
         lambda number: observer.started(number, indicator, subject, job.condition),
+        observer.ask,
     )
     for problem in ending.problems:
         session.report(problem)

@@ -298,7 +298,8 @@ class Samples:
     `values`: float64, shape (n,), in `unit`, +inf where the event never came (a loss is an exceedance, never dropped).
     `times`: float64, shape (n,), seconds since the start of the run.
     `measurand`: what each value is ("round_trip"); `bounds`: quantities that each value bounds from above ("one_way").
-    `components`: signed parts whose root sum of squares each value is (east and north of a horizontal error), for the rms.
+    `components`: signed parts whose root sum of squares each value is (east and north of a horizontal error), for the rms; of those
+    events only that came.
     `resolution`: the smallest step that the values can show. `truth_u95`: expanded uncertainty (k = 2) of what they are errors
     from; 0 where they are no errors.
     `series`: other quantities of the same events. `open`: what forbids a verdict though the run is sound.

@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from yanshou.harness.basics import Json, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.evidence import Ledger, RunWriter, canonical, moment
 from yanshou.harness.runs import CALIBRATION, MEASUREMENT, Run, last_calibration
-from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.capturing import Progress, RunContext, nobody
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from yanshou.harness.plan import Plan
+    from yanshou.probes.capturing import Answered
 
 CALIBRATION_HOURS = 12
 """A calibration older than this, or made on another host, is not of the same session."""
@@ -229,14 +230,16 @@ def record_measurement(
     inputs: Path,
     progress: Callable[[Progress], None],
     opened: Callable[[int], None],
+    ask: Callable[[str], Answered | None] = nobody,
 ) -> Ending:
     """Record one run, described by `meta`, which is closed whatever happens; `opened` gets its number before it begins.
 
-    `inputs` is where relative paths among the parameters start. Raises OSError where the disk refuses.
+    `inputs` is where relative paths among the parameters start; `ask` reaches the person at the instrument, if there is one.
+    Raises OSError where the disk refuses.
     """
     with RunWriter(ledger, job.indicator, meta) as run:
         opened(run.number)
-        context = RunContext(run.sink, job.seed, inputs, meta["subject"], progress)
+        context = RunContext(run.sink, job.seed, inputs, meta["subject"], progress, ask)
         ending = Ending(run.number, RunStatus.COMPLETED)
         try:
             recorder.capture(recorder.params(dict(job.params)), context)

@@ -1,4 +1,4 @@
-"""What a capture is given: where to record, its seed, and somebody to tell.
+"""What a capture is given: where to record, its seed, somebody to tell, and perhaps somebody to ask.
 
 It is apart from the contract because captures also run on terminals that have nothing but Python 3.8: it must never need a
 package. It must never know a limit, a plan or a verdict.
@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from yanshou.harness.evidence import EvidenceSink
 
+    Answered = Callable[[], bool]
+    """Whether a question was answered by now. Returns at once, so that recording goes on meanwhile."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -26,12 +29,20 @@ class Progress:
     text: str = ""
 
 
+def nobody(_text: str) -> None:
+    """There is no person who could do what a capture asks for."""
+
+
 @dataclass(frozen=True)
 class RunContext:
-    """What a capture may use: where to record, the run's seed, the case folder for relative inputs, a listener."""
+    """What a capture may use: where to record, the run's seed, the case folder for relative inputs, a listener.
+
+    `ask` puts a request to the person at the instrument (move the antenna, then press Enter); None where nobody is there.
+    """
 
     sink: EvidenceSink
     seed: int
     folder: Path
     subject: str | None = None
     progress: Callable[[Progress], None] = lambda _news: None
+    ask: Callable[[str], Answered | None] = nobody

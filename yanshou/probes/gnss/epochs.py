@@ -20,8 +20,8 @@ MANUAL, SIMULATED = 7, 8
 class Epochs:
     """Positions in the order received; arrays of shape (n,).
 
-    `t_ns`: UTC of the sentence. `arrival_ns`: UTC of this host when it came, 0 where nobody noted it. Degrees; `height` ellipsoidal and
-    `altitude` above the receiver's geoid in metres, NaN where not given. `age` of corrections in seconds, NaN where empty.
+    `t_ns`: UTC of the sentence. `arrival_ns`: UTC of this host when it came, 0 where nobody noted it. Degrees; `height` ellipsoidal
+    and `altitude` above the receiver's geoid in metres, NaN where not given. `age` of corrections in seconds, NaN where empty.
     `step`: smallest step of latitude, longitude (degrees) and height (metres) that the sentences can show, 0 where unknown.
     """
 

@@ -70,13 +70,18 @@ def enu(
 
 
 def geodetic(local: NDArray[np.float64], origin: Place) -> NDArray[np.float64]:
-    """Degrees, degrees and metres, shape (3, n), of east, north and up of `origin`: the inverse of `enu`, to 1e-9 m.
+    """Degrees, degrees and metres, shape (3, n), of east, north and up of `origin`: the inverse of `enu`, to 1e-9 m."""
+    return geodetic_of(_rotation(origin).T @ local + _of(origin))
+
+
+def geodetic_of(xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Degrees, degrees and metres, shape (3, n), of earth-centred coordinates: the inverse of `ecef`.
 
     Latitude by Bowring's formula with its own iteration (Survey Review 23 (1976) 323-327), which converges near the surface.
     """
     import numpy as np
 
-    x, y, z = _rotation(origin).T @ local + _of(origin)
+    x, y, z = xyz
     across = np.hypot(x, y)
     polar = 1 - FLATTENING
     reduced = np.arctan2(z, polar * across)

@@ -62,6 +62,46 @@ class Loop:
         angle = self.speed / self.radius * t
         return np.stack([self.radius * np.sin(angle), self.radius * (np.cos(angle) - 1), np.zeros_like(t)])
 
+    def attitude(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Heading, pitch and roll in degrees, shape (3, n): it leans outwards and its nose goes up and down."""
+        import numpy as np
+
+        heading = np.degrees(self.speed / self.radius * t) + 90
+        return np.stack([heading % 360, 2 * np.sin(t), np.full_like(t, 3.0)])
+
+
+@dataclass(frozen=True)
+class Carried:
+    """An antenna that is carried on a vehicle: `arm` forward, right, down in metres from its reference point."""
+
+    by: Loop
+    arm: tuple[float, float, float]
+
+    def __call__(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where the antenna is. The rotation is scipy's, and not that of the analysis."""
+        import numpy as np
+        from scipy.spatial.transform import Rotation
+
+        turned = Rotation.from_euler("ZYX", self.by.attitude(t).T, degrees=True).apply(self.arm)
+        north, east, down = turned.T
+        found: NDArray[np.float64] = self.by(t) + np.stack([east, north, -down])
+        return found
+
+
+@dataclass(frozen=True)
+class Slide:
+    """An antenna that is moved in steps: from `at` seconds on it stands `east` metres from its first place."""
+
+    at: tuple[float, ...]
+    east: tuple[float, ...]
+
+    def __call__(self, t: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where it is."""
+        import numpy as np
+
+        place = np.array([0.0, *self.east])[np.searchsorted(np.array(self.at), t, side="right")]
+        return np.stack([place, np.zeros_like(t), np.zeros_like(t)])
+
 
 @dataclass(frozen=True)
 class Receiver:
