@@ -105,16 +105,21 @@ def _read(part: _Part) -> _Recording:
 
 
 def _best(minutes: Counter[tuple[int, int]], window_s: int) -> int:
-    """Start (UTC ns, a whole minute) of the earliest window in which most terminals have LEAST positions; 0 without any."""
+    """Start (UTC ns, a whole minute) of the window in which most terminals have LEAST positions; 0 without any.
+
+    Among equals the one with most positions, then the earliest.
+    """
     width = -(-window_s // 60)
     of_terminal: dict[int, dict[int, int]] = defaultdict(dict)
     for (who, when), n in minutes.items():
         of_terminal[who][when] = n
-    live: Counter[int] = Counter()
+    live, fixes = Counter[int](), Counter[int]()
     for own in of_terminal.values():
-        starts = {when - back for when in own for back in range(width)}
-        live.update(s for s in starts if sum(own.get(s + k, 0) for k in range(width)) >= LEAST)
-    return min(live, key=lambda s: (-live[s], s), default=0) * _MINUTE
+        for start in {when - back for when in own for back in range(width)}:
+            n = sum(own.get(start + k, 0) for k in range(width))
+            fixes[start] += n
+            live[start] += n >= LEAST
+    return min(live, key=lambda s: (-live[s], -fixes[s], s), default=0) * _MINUTE
 
 
 def observations(evidence: RunEvidence, source: Source) -> Iterator[Observation]:
