@@ -41,7 +41,9 @@ def geojson(named: Mapping[str, Sequence[Ring]], crs: str | None = None, key: st
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def shapefile_parts(named: Mapping[str, Sequence[Ring]], encoding: str = "utf-8", key: str = "NAME") -> dict[str, bytes]:
+def shapefile_parts(
+    named: Mapping[str, Sequence[Ring]], encoding: str = "utf-8", key: str = "NAME"
+) -> dict[str, bytes]:
     """{"shp", "dbf"} of the same polygons."""
     import shapefile
 

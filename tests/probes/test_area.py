@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 import shapely
 
-from tests.probes.boundary_support import CHECK, CORNER, clockwise, criterion, geojson, moved, shapefile_parts, square, write
+from tests.probes.boundary_support import (
+    CHECK,
+    CORNER,
+    clockwise,
+    criterion,
+    geojson,
+    moved,
+    shapefile_parts,
+    square,
+    write,
+)
 from tests.probes.records_support import MemoryEvidence, codes, record
 from yanshou.formats.boundaries import Plane
 from yanshou.harness.basics import ProbeError, RunStatus
@@ -50,7 +60,8 @@ def filled(points: list[Point], **answers: Any) -> bytes:
     rows = list(csv.DictReader(io.StringIO(sheet(points))))
     for number, row in enumerate(rows):
         x, y = float(row["longitude"]) + 2e-5 * (number % 3 + 1), float(row["latitude"]) - 1e-5
-        row |= {"result": "好", "seen_longitude": f"{x:.8f}", "seen_latitude": f"{y:.8f}"} | answers.get(row["point"], {})
+        row.update({"result": "好", "seen_longitude": f"{x:.8f}", "seen_latitude": f"{y:.8f}"})
+        row.update(answers.get(row["point"], {}))
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
@@ -91,7 +102,10 @@ def test_spec_estimate_and_forms() -> None:
     assert Probe("area").spec is SPEC
     assert (SPEC.kind, SPEC.unit) == (Kind.COUNTED, "m2")
     assert (estimate(params(), None).samples, forms(params())) == (0, {})
-    assert (estimate(params(size=59), None).samples, forms(params(size=59))) == (59, {"visits.csv": ",".join(COLUMNS) + "\n"})
+    assert (estimate(params(size=59), None).samples, forms(params(size=59))) == (
+        59,
+        {"visits.csv": ",".join(COLUMNS) + "\n"},
+    )
 
 
 # --- judging -------------------------------------------------------------------------------------------------------------
@@ -211,7 +225,8 @@ def test_positions_copied_from_the_sheet_are_named() -> None:
 
     def copied(number: int) -> Count:
         cells = {
-            p.id: {"seen_longitude": f"{p.longitude:.7f}", "seen_latitude": f"{p.latitude:.7f}"} for p in points[:number]
+            p.id: {"seen_longitude": f"{p.longitude:.7f}", "seen_latitude": f"{p.latitude:.7f}"}
+            for p in points[:number]
         }
         return visited(DATA, 20, **cells)
 
@@ -245,7 +260,10 @@ def test_what_speaks_against_a_boundary() -> None:
     assert list(found(sha256=None)) == ["BND-V05"]
     assert list(found(sha256="0" * 64)) == ["BND-V06"]
     assert "588 米，正是 GCJ-02" in found(shifted, check=check)["BND-V03"]
-    assert "GCJ-02" not in found(geojson({"a": [square(2e7, 300)]}), check={**CHECK, "file": square(2e7, 300)[0]})["BND-V03"]
+    assert (
+        "GCJ-02"
+        not in found(geojson({"a": [square(2e7, 300)]}), check={**CHECK, "file": square(2e7, 300)[0]})["BND-V03"]
+    )
     assert "不是边界的顶点" in found(shifted)["BND-V03"]  # the truth written into both fields
 
 
@@ -256,7 +274,10 @@ def test_cut_evidence_is_invalid_and_never_crashes(size: int) -> None:
         streams = {n: whole.open(n).read() for n in whole.streams()}
         found = analyse(MemoryEvidence({**streams, name: streams[name][:size]}), params(DATA), SEED)
         assert "invalid" in codes(found.validity).values()
-    assert codes(analyse(MemoryEvidence({}), params(DATA), SEED).validity) == {"ARE-V01": "invalid", "BND-V01": "invalid"}
+    assert codes(analyse(MemoryEvidence({}), params(DATA), SEED).validity) == {
+        "ARE-V01": "invalid",
+        "BND-V01": "invalid",
+    }
 
 
 # --- capture -------------------------------------------------------------------------------------------------------------

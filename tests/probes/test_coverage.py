@@ -123,7 +123,12 @@ def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None
     found = analyse(found_in, given, 42)
     assert indicated(found, "个") == json.loads(found_in.open("truth.json").read())["true"] == true_value
     assert excluded(found) == {"COV-X-SMALL": 0, "COV-X-NOFIX": 3, "COV-X-SHARE": len(UNCOVERED) - 3}
-    assert codes(found.validity) == {"BND-V04": "warning", "COV-V06": "warning", "COV-V07": "info", "COV-V11": "warning"}
+    assert codes(found.validity) == {
+        "BND-V04": "warning",
+        "COV-V06": "warning",
+        "COV-V07": "info",
+        "COV-V11": "warning",
+    }
 
 
 def test_spec() -> None:
@@ -250,13 +255,17 @@ HONEST = fleet(A) + fleet(B)
 def test_rows_that_do_not_count_are_counted_and_named() -> None:
     late = [[r[0], str(r[1]).replace("2026-03", "2026-05"), *r[2:]] for r in HONEST[:50]]
     floating = [[*r[:4], "5"] for r in HONEST[:60]]
-    broken = [["", *HONEST[0][1:]], ["T", "昨天", *HONEST[0][2:]], ["T", "2026-03-02", "x", "30", "4"], ["T", "2026-03-02", 0, 0, 4],
-              ["T", "2026-03-02", "nan", "30", "4"], ["T", "2026-03-02", "200", "30", "4"], ["T"]]  # fmt: skip
+    places = (("x", "30"), (0, 0), ("nan", "30"), ("200", "30"))
+    broken = [["T", "2026-03-02", *place, "4"] for place in places]
+    broken += [["", *HONEST[0][1:]], ["T", "昨天", *HONEST[0][2:]], ["T"]]
     found = count(HONEST + late + floating + broken)
     assert {v.code: v.text.split(" ")[0] for v in found.validity} == {"COV-V04": "7", "COV-V06": "50", "COV-V07": "60"}
     assert found.net == 2
     assert found_codes(HONEST, window=None) == {"COV-V05": "warning"}
-    assert street(count(HONEST + floating, fixes=[{**TABLE, "valid": ["4", "5"]}]), "甲街道")["fixes"] == len(fleet(A)) + 60
+    assert (
+        street(count(HONEST + floating, fixes=[{**TABLE, "valid": ["4", "5"]}]), "甲街道")["fixes"]
+        == len(fleet(A)) + 60
+    )
 
 
 def test_beijing_time_and_time_with_an_offset_are_the_same_window() -> None:
@@ -272,11 +281,15 @@ def test_fixes_outside_all_boundaries(share: float, severity: str) -> None:
 
 
 def test_fixes_of_a_map_service_are_named() -> None:
-    shifted = [[r[0], r[1], *(f"{v:.8f}" for v in moved([[float(str(r[2])), float(str(r[3]))]])[0]), "4"] for r in HONEST]
+    shifted = [
+        [r[0], r[1], *(f"{v:.8f}" for v in moved([[float(str(r[2])), float(str(r[3]))]])[0]), "4"] for r in HONEST
+    ]
     found = count(shifted)
     assert codes(found.validity)["COV-V09"] == "warning"
     assert codes(found.validity)["COV-V08"] == "warning"
-    assert "COV-V09" not in found_codes(shifted, geojson({"甲街道": [moved(A)], "乙街道": [moved(B)]}), boundary={"check": None})
+    assert "COV-V09" not in found_codes(
+        shifted, geojson({"甲街道": [moved(A)], "乙街道": [moved(B)]}), boundary={"check": None}
+    )
 
 
 def test_one_terminal_that_makes_all_cells() -> None:
@@ -291,13 +304,19 @@ def test_a_track_that_is_reported_twice() -> None:
     path = within(A, lawn(), 9)
     again = HONEST + drive(path, "T8") + drive(path, "T9")
     assert found_codes(again) == {"COV-V10": "warning"}
-    assert found_codes(HONEST + drive(path, "T8") + drive(path, "T8", START + timedelta(days=9))) == {"COV-V10": "warning"}
+    assert found_codes(HONEST + drive(path, "T8") + drive(path, "T8", START + timedelta(days=9))) == {
+        "COV-V10": "warning"
+    }
     # Coarse digits repeat honestly on one road, and a parked receiver repeats its few centimetres.
     coarse = [(x, 0.5) for x in np.linspace(0.01, 0.99, 1500)]
     rows = [r for n in range(4) for r in drive(within(A, coarse, n), f"T{n}", digits=5)]
     assert "COV-V10" not in found_codes(HONEST + rows)
     rng = np.random.default_rng(5)
-    parked = [r for n in range(4) for r in drive(np.array(within(A, [(0.5, 0.5)])) + rng.normal(0, 1e-7, (3000, 2)), f"T{n}", digits=7)]
+    parked = [
+        r
+        for n in range(4)
+        for r in drive(np.array(within(A, [(0.5, 0.5)])) + rng.normal(0, 1e-7, (3000, 2)), f"T{n}", digits=7)
+    ]
     assert "COV-V10" not in found_codes(HONEST + parked)
 
 
@@ -376,7 +395,9 @@ def test_a_workbook_is_read_like_its_csv(tmp_path: Path) -> None:
     book = openpyxl.Workbook()
     book.active.append(COLUMNS)
     for r in HONEST[:100]:
-        book.active.append([r[0], datetime.fromisoformat(str(r[1])), float(str(r[2])), float(str(r[3])), int(str(r[4]))])
+        book.active.append(
+            [r[0], datetime.fromisoformat(str(r[1])), float(str(r[2])), float(str(r[3])), int(str(r[4]))]
+        )
     book.save(tmp_path / "fixes.xlsx")
     write(tmp_path, s__geojson=STREETS)
     wanted = params(fixes=[{**TABLE, "file": "fixes.xlsx"}])

@@ -123,14 +123,17 @@ def test_files_without_areas_or_names_or_far_too_wide() -> None:
 def test_a_crs_in_the_file_must_be_the_declared_one() -> None:
     ring = in_crs(square(1e6), 4547)
     assert "不是声明的" in refused(geojson({"": [ring]}, "EPSG:4549"), "EPSG:4547").text
-    assert area_of(geojson({"": [square(1e6)]}, "urn:ogc:def:crs:OGC:1.3:CRS84"), "WGS84") == pytest.approx(1e6, abs=0.1)
+    assert area_of(geojson({"": [square(1e6)]}, "urn:ogc:def:crs:OGC:1.3:CRS84"), "WGS84") == pytest.approx(
+        1e6, abs=0.1
+    )
     refused(geojson({"": [square(1e6)]}, "EPSG:4214"))
 
 
 # --- shapefiles ----------------------------------------------------------------------------------------------------------
 
-PRJ = b'GEOGCS["GCS_China_Geodetic_Coordinate_System_2000",DATUM["D_China_2000",SPHEROID["CGCS2000",6378137.0,298.257222101]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
-OLD_PRJ = b'GEOGCS["GCS_Beijing_1954",DATUM["D_Beijing_1954",SPHEROID["Krasovsky_1940",6378245.0,298.3]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
+REST = '],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
+PRJ = f'GEOGCS["GCS_CGCS_2000",DATUM["D_China_2000",SPHEROID["CGCS2000",6378137.0,298.257222101]{REST}'.encode()
+OLD_PRJ = f'GEOGCS["GCS_Beijing_1954",DATUM["D_Beijing_1954",SPHEROID["Krasovsky_1940",6378245.0,298.3]{REST}'.encode()
 
 
 def test_a_shapefile_reads_like_its_geojson() -> None:

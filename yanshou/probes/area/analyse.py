@@ -6,6 +6,7 @@ It is for giving the same square metres from the same bytes, forever. It must ne
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from yanshou.formats.boundaries import BadBoundary, Plane, geodesic_area_m2, polygons
@@ -13,7 +14,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Area, Audit, Count, Exclusion, Map, Points, Reason, Severity, Validity
 from yanshou.probes.area.spec import Params
-from yanshou.probes.area.visits import Point, Visit, drawn, read_visits, was_there, whole
+from yanshou.probes.area.visits import Point, Visit, drawn, read_visits, sheet, was_there, whole
 from yanshou.probes.boundary import Given, broken, facts, findings, is_whole, read_boundary
 from yanshou.probes.sampling import RESULTS
 
@@ -66,6 +67,16 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         facts=told,
         pictures=(map_of(given, points, results),),
     )
+
+
+def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
+    """The file of visits with the points to go to. Raises OSError, BadBoundary."""
+    if params.visits is None:
+        return {}
+    given = read_boundary(folder, params.boundary)
+    if params.boundary.sha256 not in (None, given.sha256):
+        raise BadBoundary("边界文件不是计划里的那一份", "放回计划里的那份边界，或修订计划")
+    return {params.visits.file: sheet(drawn(given, params, seed))}
 
 
 def _areas(shape: Any) -> tuple[float, float]:

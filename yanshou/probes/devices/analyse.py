@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from yanshou.harness.basics import Json
@@ -28,7 +29,9 @@ from yanshou.probes.devices.register import (
     AUDIT,
     DIRECT,
     GATEWAY,
+    SERIAL,
     SESSION,
+    UNPLUG,
     UNPLUGGED,
     Row,
     Visit,
@@ -40,7 +43,7 @@ from yanshou.probes.devices.register import (
 from yanshou.probes.devices.spec import Params, Source
 from yanshou.probes.load.analyse import accompaniment
 from yanshou.probes.reading import MANGLED
-from yanshou.probes.sampling import RESULTS
+from yanshou.probes.sampling import RESULT, RESULTS
 
 TABLE_ROWS = 3000
 """Devices listed in the facts; all of them are in `device_table`."""
@@ -494,6 +497,17 @@ def _audited(
         text = f"现场不符：铭牌序列号不同 {len(other)} 台（{_some(other)}），拔线后仍在线 {len(still)} 台（{_some(still)}）"
         findings.append(_warning("DEV-V17", text))
     return (Audit(len(counted), len(drawn), good) if drawn else None), findings
+
+
+def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
+    """The audit file with the devices to visit. Raises OSError, ValueError."""
+    if params.audit is None:
+        return {}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([params.register_.id, RESULT, SERIAL, UNPLUG, "note"])
+    writer.writerows([device, "", "", "", ""] for device in sample_ids(folder, params, seed))
+    return {params.audit.file: out.getvalue()}
 
 
 # --- all together ------------------------------------------------------------------------------------------------------
