@@ -1,15 +1,16 @@
-"""Decimal text in fields, many at a time: the same field of every line of a block, read by arithmetic on eight octets at once.
+"""Decimal text in fields, many at a time: the same fields of every line of a block, read by arithmetic on eight octets at once.
 
 It is for exactness and speed: digits become whole units of the last decimal, never a rounded float on the way. It must never read
 more than the field: what is not digits, or too many of them, is refused, and an empty field is empty.
 
-Eight digits in three multiplications: D. Lemire, Number parsing at a gigabyte per second, Software: Practice and Experience 51 (2021).
+Eight digits in three multiplications: D. Lemire, Number parsing at a gigabyte per second, Software: Practice and
+Experience 51 (2021). Arrays of any shape; all of one call have the same.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,20 +21,40 @@ EMPTY = -1
 PADDING = 32
 """Octets that must follow the last field of the data."""
 NS = 10**9
-DAY_NS = 86_400 * NS
 _ZEROS, _DOTS = 0x3030303030303030, 0x2E2E2E2E2E2E2E2E
-_ALL = 0xFFFFFFFFFFFFFFFF
-_ONES, _HIGH, _OVER_NINE = 0x0101010101010101, 0x8080808080808080, 0x7676767676767676
+_ONES, _HIGH, _OVER_NINE, _ALL = 0x0101010101010101, 0x8080808080808080, 0x7676767676767676, 0xFFFFFFFFFFFFFFFF
 _PAIRS, _UPPER, _LOWER = 0x000000FF000000FF, 0x000F424000000064, 0x0000271000000001
 _MOST_DIGITS = 18
 """More do not fit into 64 bits."""
+_HEX = bytes(int(chr(c), 16) if chr(c) in "0123456789abcdefABCDEF" else 0xFF for c in range(256))
 
 
 class Spans(NamedTuple):
-    """One field of n lines: where it begins in the data, and how long it is (0: empty or absent). int64, shape (n,)."""
+    """Fields: where each begins in the data, and how long it is (0: empty or absent)."""
 
     start: NDArray[np.int64]
     length: NDArray[np.int64]
+
+    def rows(self, numbers: list[int]) -> Spans:
+        """Some rows."""
+        return Spans(self.start[numbers], self.length[numbers])
+
+
+class Parts(NamedTuple):
+    """Numbers cut at the dot: digits before it and their number, digits after and their number; sign (-1, 1; 0: none); length of
+    the field; `ok`: nothing but that, and no more than fits."""
+
+    whole: NDArray[np.int64]
+    before: NDArray[np.int64]
+    fraction: NDArray[np.int64]
+    after: NDArray[np.int64]
+    sign: NDArray[np.int8]
+    length: NDArray[np.int64]
+    ok: NDArray[np.bool_]
+
+    def row(self, number: int) -> Parts:
+        """One row of them."""
+        return Parts(*(part[number] for part in self))
 
 
 class Decimals(NamedTuple):
@@ -48,18 +69,9 @@ class Decimals(NamedTuple):
         """As floats, `per` whole ones being 1, correctly rounded up to 2^53 units; NaN where not given."""
         import numpy as np
 
-        values: NDArray[np.float64] = np.where(self.given, self.units / (per * powers()[self.decimals]), np.nan)
+        values = self.units / (powers()[self.decimals] * per)
+        values[~self.given] = np.nan
         return values
-
-
-class _Parts(NamedTuple):
-    """A number cut at its dot: digits before, their number, digits after, their number."""
-
-    whole: NDArray[np.int64]
-    before: NDArray[np.int64]
-    fraction: NDArray[np.int64]
-    after: NDArray[np.int64]
-    ok: NDArray[np.bool_]
 
 
 class Text:
@@ -70,13 +82,14 @@ class Text:
 
         self.octets = np.frombuffer(padded, np.uint8)
         self._words: NDArray[np.uint64] = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
+        self._halves: NDArray[np.uint32] = np.ndarray((len(padded) - 3,), "<u4", padded, strides=(1,))
 
     def words(self, start: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Eight octets from each place on, the first in the lowest bits."""
         return self._words[start]
 
-    def text(self, span: Spans, width: int = 8) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
-        """(up to `width` octets, a multiple of 8; whether that is all of the field)."""
+    def texts(self, span: Spans, width: int) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
+        """(up to `width` octets, a multiple of 8, of each; whether that is all of it); shape (n,)."""
         import numpy as np
 
         out = np.empty((span.start.size, width // 8), np.uint64)
@@ -85,83 +98,47 @@ class Text:
             out[:, k] = self.words(np.where(left > 0, span.start + 8 * k, 0)) & ~(_ALL << _bits(left))
         return out.view(f"S{width}")[:, 0], span.length <= width
 
-    def letter(self, span: Spans, allowed: bytes) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """(one octet, 0 where empty; whether it is one of `allowed` or empty)."""
+    def letters(self, span: Spans) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """(the octet, 0 where empty; whether it is only one)."""
+        return self.octets[span.start] * (span.length > 0), span.length <= 1
+
+    def wholes(self, span: Spans) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(whole numbers of up to 16 digits, EMPTY where empty; whether they are that)."""
+        if span.length.size and span.length.max() <= 4:
+            shift = (32 - (span.length << 3)).astype("<u4")
+            half = (self._halves[span.start] ^ (_ZEROS & 0xFFFFFFFF)) << shift
+            ok = ((half + (_OVER_NINE & 0xFFFFFFFF) | half) & (_HIGH & 0xFFFFFFFF)) == 0
+            pairs = half * 10 + (half >> 8)
+            value = ((pairs & 0xFF) * 100 + (pairs >> 16 & 0xFF)).astype("i8")
+        else:
+            value, ok = self._digits(span.start, span.length)
+        value -= span.length == 0
+        return value, ok
+
+    def parts(self, span: Spans) -> Parts:
+        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 16 after, cut at it; shape (k, n)."""
         import numpy as np
 
-        found = np.where(span.length == 0, 0, self.octets[span.start])
-        known = np.zeros(256, np.bool_)
-        known[[0, *allowed]] = True
-        return found, known[found] & (span.length <= 1)
-
-    def whole(self, span: Spans, most: int = 8) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(whole numbers of up to `most` <= 16 digits, EMPTY where empty; whether they are well written)."""
-        value, ok = self._digits(span.start, span.length)
-        value[span.length == 0] = EMPTY
-        return value, ok & (span.length <= most)
-
-    def decimal(self, span: Spans) -> Decimals:
-        """Decimal numbers with or without sign and dot, up to 8 digits before the dot and 18 in all."""
-        import numpy as np
-
-        first = self.octets[span.start]
-        signed = ((first == ord("-")) | (first == ord("+"))) & (span.length > 0)
-        parts = self._parts(Spans(span.start + signed, span.length - signed) if signed.any() else span)
-        units = parts.whole * powers()[np.minimum(parts.after, _MOST_DIGITS)] + parts.fraction
-        given = span.length > 0
-        digits = parts.before + parts.after
-        ok = ~given | (parts.ok & (digits > 0) & (digits <= _MOST_DIGITS))
-        good = given & ok
-        negative = (first == ord("-")) & signed
-        return Decimals(np.where(good, np.where(negative, -units, units), 0), np.where(good, parts.after, 0), good, ok)
-
-    def clock(self, span: Spans) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(hhmmss.sss as nanoseconds of the day, EMPTY where empty; whether it is a time). Only 23:59 has a second 60."""
-        import numpy as np
-
-        parts = self._parts(span)
-        hour, minutes = parts.whole // 10_000, parts.whole // 100
-        minute, second = minutes - hour * 100, parts.whole - minutes * 100
-        leap = (hour == 23) & (minute == 59) & (second == 60)
-        ok = parts.ok & (parts.before == 6) & (parts.after <= 9) & (hour < 24) & (minute < 60) & ((second < 60) | leap)
-        ns = ((hour * 60 + minute) * 60 + second) * NS + parts.fraction * powers()[9 - np.minimum(parts.after, 9)]
-        empty = span.length == 0
-        return np.where(ok & ~empty, ns, EMPTY), ok | empty
-
-    def angle(self, span: Spans, most: int) -> Decimals:
-        """dddmm.mmm as units of the last decimal of minutes; not ok with 60 minutes or more, or beyond `most` degrees."""
-        import numpy as np
-
-        parts = self._parts(span)
-        degrees = parts.whole // 100
-        minutes = parts.whole - degrees * 100
-        scale = powers()[np.minimum(parts.after, 12)]
-        units = (degrees * 60 + minutes) * scale + parts.fraction
-        ok = parts.ok & (parts.before >= 3) & (parts.before <= 5) & (parts.after <= 12)
-        ok &= (minutes < 60) & (units <= most * 60 * scale)
-        given = span.length > 0
-        good = given & ok
-        return Decimals(np.where(good, units, 0), np.where(good, parts.after, 0), good, ok | ~given)
-
-    def _parts(self, span: Spans) -> _Parts:
-        """Cut at the dot, which must be among the first 9 octets; empty: no digits."""
-        import numpy as np
-
-        word = self.words(span.start)
+        start, length = span.start.copy(), span.length.copy()
+        word = self.words(start)
+        sign = np.zeros(start.shape, np.int8)
+        for row in np.flatnonzero((word & 0xF9 == ord("+") & 0xF9).any(axis=-1)):
+            first = (word[row] & 0xFF) * (length[row] > 0)
+            sign[row] = (first == ord("+")).astype(np.int8) - (first == ord("-"))
+            start[row] += np.abs(sign[row])
+            length[row] -= np.abs(sign[row])
+            word[row] = self.words(start[row])
         off = word ^ _DOTS
         dots = (off - _ONES) & ~off & _HIGH
-        lowest = np.bitwise_count((dots & (~dots + np.uint64(1))) - np.uint64(1)) >> np.uint8(3)
-        before = np.minimum(lowest, span.length)
-        after = span.length - before
-        eighth = (before == 8) & (after > 0)
-        dotted = after > 0
-        after = np.where(dotted, after - 1, 0)
-        whole, ok = _digits((word ^ _ZEROS) << _bits(8 - before))
-        fraction, fine = self._digits(span.start + before + 1, after)
+        before = np.minimum(np.bitwise_count((dots & (~dots + 1)) - 1) >> 3, length)
+        rest = length - before
+        whole, ok = _digits(word ^ _ZEROS, 8 - before)
+        after = np.maximum(rest - 1, 0)
+        fraction, fine = self._digits(start + (length - after), after)
         ok &= fine
-        if eighth.any():
-            ok &= ~eighth | (self.octets[span.start + before] == ord("."))
-        return _Parts(whole, before, fraction, after, ok)
+        if (crowded := (before == 8) & (rest > 0)).any():
+            ok &= ~crowded | (self.octets[start + before] == ord("."))
+        return Parts(whole, before, fraction, after, sign, span.length, ok)
 
     def _digits(
         self, start: NDArray[np.int64], length: NDArray[np.int64]
@@ -170,27 +147,70 @@ class Text:
         import numpy as np
 
         if length.size == 0 or length.max() <= 8:
-            return _digits((self.words(start) ^ _ZEROS) << _bits(8 - length))
+            return _digits(self.words(start) ^ _ZEROS, 8 - length)
         long = np.maximum(length - 8, 0)
-        high, fine = _digits((self.words(start) ^ _ZEROS) << _bits(8 - np.minimum(long, 8)))
-        low, good = _digits((self.words(start + long) ^ _ZEROS) << _bits(8 - (length - long)))
+        high, fine = _digits(self.words(start) ^ _ZEROS, 8 - np.minimum(long, 8))
+        low, good = _digits(self.words(start + long) ^ _ZEROS, 8 - (length - long))
         return high * 10**8 + low, fine & good & (length <= 16)
 
 
-def _digits(word: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(value of eight digits of value 0 to 9 each, the first in the lowest octet; whether all are digits)."""
+def decimals(parts: Parts) -> Decimals:
+    """Numbers with up to 18 digits."""
     import numpy as np
 
-    ok = ((word + _OVER_NINE | word) & _HIGH) == 0
-    pairs = word * 10 + (word >> 8)
-    value = ((pairs & _PAIRS) * _UPPER + ((pairs >> 16) & _PAIRS) * _LOWER) >> 32
-    return value.view(np.int64), ok
+    units = parts.whole * powers()[parts.after] + parts.fraction
+    given = parts.length > 0
+    digits = parts.before + parts.after
+    ok = parts.ok & (digits > 0) & (digits <= _MOST_DIGITS)
+    good = given & ok
+    units *= np.where(parts.sign < 0, -1, 1) * good
+    return Decimals(units, parts.after * good, good, ok | ~given)
 
 
-def _bits(octets: NDArray[np.int64]) -> NDArray[np.uint64]:
+def clocks(parts: Parts) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(hhmmss.sss as nanoseconds of the day, EMPTY where empty; whether it is a time). Only 23:59 has a second 60."""
     import numpy as np
 
-    return (octets << 3).view(np.uint64)
+    hour, minutes = parts.whole // 10_000, parts.whole // 100
+    minute, second = minutes - hour * 100, parts.whole - minutes * 100
+    leap = parts.whole == 23_59_60
+    ok = parts.ok & (parts.before == 6) & (parts.after <= 9) & (parts.sign == 0)
+    ok &= (hour < 24) & (minute < 60) & ((second < 60) | leap)
+    ns = ((hour * 60 + minute) * 60 + second) * NS + parts.fraction * powers()[9 - np.minimum(parts.after, 9)]
+    return np.where(ok, ns, EMPTY), ok | (parts.length == 0)
+
+
+def angles(parts: Parts, most: int) -> Decimals:
+    """dddmm.mmm as units of the last decimal of minutes; not ok with 60 minutes or more, or beyond `most` degrees."""
+    import numpy as np
+
+    degrees = parts.whole // 100
+    minutes = parts.whole - degrees * 100
+    scale = powers()[np.minimum(parts.after, 12)]
+    units = (degrees * 60 + minutes) * scale + parts.fraction
+    good = parts.ok & (parts.before >= 3) & (parts.before <= 5) & (parts.after <= 12) & (parts.sign == 0)
+    good &= (minutes < 60) & (units <= most * 60 * scale)
+    return Decimals(units * good, parts.after * good, good, good | (parts.length == 0))
+
+
+def days(
+    year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(days since 1970-01-01, whether there is such a date in the years 1970 to 2261)."""
+    import numpy as np
+
+    ok = (year >= 1970) & (year <= 2261) & (month >= 1) & (month <= 12)
+    months = np.where(ok, (year - 1970) * 12 + month - 1, 0)
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    following = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return first + day - 1, ok & (day >= 1) & (day <= following - first)
+
+
+def hex_digits(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Their values as hexadecimal digits, 255 where they are none."""
+    import numpy as np
+
+    return np.frombuffer(_HEX, np.uint8)[octets]
 
 
 @cache
@@ -201,24 +221,18 @@ def powers() -> NDArray[np.int64]:
     return 10 ** np.arange(_MOST_DIGITS + 1, dtype=np.int64)
 
 
-_HEX = bytes(int(chr(c), 16) if chr(c) in "0123456789abcdefABCDEF" else 0xFF for c in range(256))
-
-
-def hex_digits(octets: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Their values as hexadecimal digits, 255 where they are none."""
+def _digits(values: NDArray[Any], out: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """(number of the eight digits `values`, the first in the lowest octet, without the last `out`; whether they are digits)."""
     import numpy as np
 
-    return np.frombuffer(_HEX, np.uint8)[octets]
+    word = values << _bits(out)
+    ok = ((word + _OVER_NINE | word) & _HIGH) == 0
+    pairs = word * 10 + (word >> 8)
+    value = ((pairs & _PAIRS) * _UPPER + ((pairs >> 16) & _PAIRS) * _LOWER) >> 32
+    return value.view(np.int64), ok
 
 
-def days(
-    year: NDArray[np.int64], month: NDArray[np.int64], day: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(days since 1970-01-01, whether there is such a date in the years 1970 to 2262)."""
+def _bits(octets: NDArray[np.int64]) -> NDArray[np.uint64]:
     import numpy as np
 
-    ok = (year >= 1970) & (year <= 2262) & (month >= 1) & (month <= 12)
-    months = np.where(ok, (year - 1970) * 12 + month - 1, 0)
-    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    following = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    return first + day - 1, ok & (day >= 1) & (day <= following - first)
+    return (octets << 3).view(np.uint64)

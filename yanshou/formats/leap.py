@@ -1,7 +1,7 @@
-"""Leap seconds: how far GPS time is ahead of UTC, by date. Needed wherever GPS time (RTKLIB .pos, Unicore, NovAtel) meets UTC (NMEA).
+"""Leap seconds: how far GPS time is ahead of UTC, by date; for wherever GPS time (RTKLIB .pos, Unicore, NovAtel) meets UTC (NMEA).
 
-It must never guess the future: the table is that of the IERS (Leap_Second.dat, TAI - UTC less 19 s), complete until 2026-06-28, and a
-test compares it with the one of the time zone database.
+It must never guess the future: the table is that of the IERS (Leap_Second.dat, TAI - UTC less 19 s), complete until 2026-06-28,
+and a test compares it with the one of the time zone database.
 """
 
 from __future__ import annotations

@@ -41,10 +41,10 @@ class Table:
     """Sentences of one kind, in order.
 
     `begin`, `end`: where each lies in the stream, checksum included; int64 (n,). `talker`: two letters, "" of proprietary ones.
-    `columns`: by name, shape (n, …). `time` is ns of the day, `day` days since 1970-01-01, `tow` ns of the GPS week, -1 where empty;
-    other numbers are float64, NaN where empty, or (quality, counts, ids) int64, -1 where empty; letters uint8, 0 where empty; texts
-    bytes. Coordinates and heights have two more columns: `_units` (int64, signed, of the last decimal; of minutes, in KSXT and BEST… of
-    degrees) and `_decimals`.
+    `columns`: by name, shape (n, …). `time` is ns of the day, `day` days since 1970-01-01, `tow` ns of the GPS week, -1 where
+    empty; other numbers are float64, NaN where empty, or (quality, counts, ids) int64, -1 where empty; letters uint8, 0 where
+    empty; texts bytes. Coordinates and heights have two more columns: `_units` (int64, signed, of the last decimal; of minutes, in
+    KSXT and BEST… of degrees) and `_decimals`.
     """
 
     begin: NDArray[np.int64]
@@ -64,8 +64,8 @@ class Block:
     """A stretch of the stream from octet `offset` on, and what is in it.
 
     `tables`: by kind. `unknown`: intact sentences of other kinds, by tag. `refused`: intact by checksum, impossible by content, by
-    "KIND.field". `damaged`: with a wrong checksum. `halves`: without beginning, or without a checksum. `frames`: binary ones, by kind.
-    `readable`: octets of intact sentences, their line ends, and frames.
+    "KIND.field". `damaged`: with a wrong checksum. `halves`: without beginning, or without a checksum. `frames`: binary ones, by
+    kind. `readable`: octets of intact sentences, their line ends, and frames.
     """
 
     offset: int
@@ -124,7 +124,7 @@ def _blanked(data: bytes, frames: list[Frame]) -> bytes:
 
 
 def _cut(text: bytes, limit: int) -> int:
-    """Where to end a block before `limit`: behind a line; 0: wait for more. Where a lot of text has no line ends, before a sentence."""
+    """Where to end a block before `limit`: behind a line; 0: wait for more. A lot of text without line ends: before a sentence."""
     if line := text.rfind(b"\n", 0, limit) + 1:
         return line
     if len(text) <= 2 * LONGEST:
@@ -165,7 +165,7 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     return block, torn
 
 
-def _of_kind(kind: str, lines: Lines, words: NDArray[np.uint64]) -> NDArray[np.intp]:
+def _of_kind(kind: str, lines: Lines, words: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Which lines are of `kind`; `words`: their first eight octets behind the beginning."""
     import numpy as np
 
@@ -180,7 +180,8 @@ def _of_kind(kind: str, lines: Lines, words: NDArray[np.uint64]) -> NDArray[np.i
         if len(text) > size:
             found &= lines.text.octets[lines.start + 9] == text[size]
     at = np.flatnonzero(found)
-    return at[lines.text.octets[lines.start[at]] == mark[0]]
+    ours: NDArray[np.int64] = at[lines.text.octets[lines.start[at]] == mark[0]]
+    return ours
 
 
 def _unknown(words: NDArray[np.uint64]) -> dict[str, int]:
@@ -194,8 +195,6 @@ def _unknown(words: NDArray[np.uint64]) -> dict[str, int]:
 
 
 def _readable(lines: Lines, size: int, frames: list[Frame]) -> int:
-    import numpy as np
-
     end = lines.star + lines.check
     octets = lines.text.octets
     returned = (octets[end] == _RETURN) & (end < size)
@@ -227,8 +226,8 @@ class _Marks:
 def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, bool]:
     """(intact sentences of the first `size` octets, number of damaged ones, of halves, whether the last line breaks off).
 
-    A sentence goes from a beginning to the next star with nothing but text between, and its checksum is followed by something that is
-    no text, or by the next beginning. `torn`: the line before broke off, so that a tail without beginning is its.
+    A sentence goes from a beginning to the next star with nothing but text between, and its checksum is followed by something that
+    is no text, or by the next beginning. `torn`: the line before broke off, so that a tail without beginning is its.
     """
     import numpy as np
 
@@ -256,13 +255,14 @@ def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
     import numpy as np
 
     octets = np.frombuffer(padded, np.uint8)
-    places = np.flatnonzero(np.frombuffer(padded[: size + 1].translate(_MARKS), np.bool_))
+    places = np.flatnonzero(np.frombuffer(padded[: size + 3].translate(_MARKS), np.bool_))
     what = octets[places]
-    what[-1] = _LINE
+    what[-3:] = _LINE, _COMMA, _COMMA
     comma = (what == _COMMA) | (what == _SEMICOLON)
-    edge = comma | (what == _STAR)
+    edges = places[comma | (what == _STAR)]
     keep = np.flatnonzero(~comma)
-    marks = _Marks(octets, places[keep], what[keep], (np.cumsum(edge) - edge)[keep])
+    star = what[keep] == _STAR
+    marks = _Marks(octets, places[keep], what[keep], keep - np.arange(keep.size) + np.cumsum(star) - star)
     named = np.flatnonzero(marks.begin)
     place = marks.place[named]
     letters = (octets[place + 1] | 0x20, octets[place + 2] | 0x20)
@@ -270,11 +270,11 @@ def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
     before = octets[place - 1]
     begins &= (marks.what[named] == _DOLLAR) | (place == 0) | (before < 0x20) | (before > 0x7E)
     if begins.all():
-        return marks, np.append(places[edge], [size, size])
+        return marks, edges
     stay = np.ones(keep.size, np.bool_)
     stay[named[~begins]] = False
     left = _Marks(octets, marks.place[stay], marks.what[stay], marks.edges[stay])
-    return left, np.append(places[edge], [size, size])
+    return left, edges
 
 
 def _xor(marks: _Marks, star: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -286,8 +286,8 @@ def _xor(marks: _Marks, star: NDArray[np.intp]) -> NDArray[np.bool_]:
     stop = marks.place[star]
     computed = np.bitwise_xor.reduceat(marks.octets, np.stack([marks.place[star - 1] + 1, stop], axis=1).ravel())[::2]
     high, low = (hex_digits(marks.octets[stop + k]).astype(np.int64) for k in (1, 2))
-    stated: NDArray[np.bool_] = (high << 4 | low) == computed
-    return stated & (low < 16)
+    right: NDArray[np.bool_] = (low < 16) & ((high << 4 | low) == computed)
+    return right
 
 
 def _crc_checked(padded: bytes, marks: _Marks, stars: list[int]) -> Iterator[tuple[int, int]]:
@@ -309,13 +309,11 @@ def _crc_checked(padded: bytes, marks: _Marks, stars: list[int]) -> Iterator[tup
                 break
 
 
-def _damage(
-    marks: _Marks, start: NDArray[np.int64], star: NDArray[np.intp], torn: bool
-) -> tuple[int, int, bool]:
+def _damage(marks: _Marks, start: NDArray[np.int64], star: NDArray[np.intp], torn: bool) -> tuple[int, int, bool]:
     """(sentences with a wrong checksum, halves, whether the last line breaks off); `start`, `star`: of the intact ones.
 
-    A stretch runs from a beginning, or a line end, to the next. One with a beginning that is not intact is damaged if it has a star, else
-    a half. One without, but with a checksum, is the tail of a sentence: a half too, unless the line before it was one.
+    A stretch runs from a beginning, or a line end, to the next. One with a beginning that is not intact is damaged if it has a
+    star, else a half. One without, but with a checksum, is the tail of a sentence: a half too, unless the line before it was one.
     """
     import numpy as np
 

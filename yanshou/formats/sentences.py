@@ -1,26 +1,39 @@
 """What the fields of each kind of sentence are, and what must not stand in them. Pure tables over `fields`.
 
-It is for one place where a layout is written down. It must never know how sentences are found (`nmea` does) or what they are for.
+It is for one place where layouts are written down. It must never know how sentences are found (`nmea` does) or what they are for.
 
-Sources: NMEA 0183 as gpsd's NMEA page documents it; KSXT, BESTNAVA: Unicore N4 reference manual; BESTPOSA: NovAtel OEM7 manual; PSTI: SkyTraq
-AN0028. Which of them were met in real logs: docs/nmea.md.
+Sources: NMEA 0183 as gpsd's NMEA page documents it; KSXT and BESTNAVA: Unicore N4 reference manual; BESTPOSA: NovAtel OEM7 manual;
+PSTI: SkyTraq AN0028. Which of them were met in real logs is in docs/nmea.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from yanshou.formats.fields import EMPTY, Decimals, Spans, Text, days, hex_digits, powers
+from yanshou.formats.fields import (
+    EMPTY,
+    Decimals,
+    Parts,
+    Spans,
+    Text,
+    angles,
+    clocks,
+    days,
+    decimals,
+    hex_digits,
+    powers,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Column: TypeAlias = NDArray[Any]
-    Read: TypeAlias = tuple[dict[str, Column], NDArray[np.bool_]]
+    Bools: TypeAlias = NDArray[np.bool_]
+    Read: TypeAlias = tuple[dict[str, Column], Bools]
 
 SLOTS = 12
 """Satellites that one GSA has room for."""
@@ -44,278 +57,342 @@ class Lines:
     def __len__(self) -> int:
         return int(self.start.size)
 
-    def where(self, keep: NDArray[np.intp] | NDArray[np.bool_]) -> Lines:
+    def where(self, keep: NDArray[np.intp]) -> Lines:
         """Some of them, in order."""
         return Lines(
             self.text, self.edges, self.start[keep], self.star[keep], self.check[keep], self.first[keep],
             self.commas[keep],
         )  # fmt: skip
 
-    def between(self, edge: NDArray[np.int64]) -> Spans:
-        """What lies between an edge and the next."""
-        start = self.edges[edge] + 1
-        return Spans(start, self.edges[edge + 1] - start)
-
-    def field(self, number: int) -> Spans:
-        """Field `number` of every line (0: the tag), empty in lines that end before it."""
+    def spans(self, most: int) -> Spans:
+        """Fields 1 to `most` of every line, shape (most, n); empty in lines that end before."""
         import numpy as np
 
-        short = self.commas < number
-        if not short.any():
-            return self.between(self.first + (number - 1))
-        span = self.between(np.where(short, 0, self.first + (number - 1)))
-        return Spans(span.start, np.where(short, 0, span.length))
+        edge = self.first + np.arange(most + 1)[:, None]
+        short = bool((self.commas < most).any())
+        if short:
+            edge = np.minimum(edge, self.first + self.commas)
+        at = self.edges[edge]
+        start = at[:-1] + 1
+        length = at[1:] - start
+        return Spans(start, np.maximum(length, 0) if short else length)
 
 
-Reader: TypeAlias = "Callable[[Lines, str, int], Read]"
-"""(lines, name, number of the first field) -> (columns by name, whether what stands there may stand there)."""
+@dataclass(frozen=True)
+class Field:
+    """Something that is read: a name, how, and the numbers of its fields that are numbers with a dot, whole numbers and letters."""
+
+    name: str
+    reader: Callable[[Cells, Field], Read]
+    parts: tuple[int, ...] = ()
+    wholes: tuple[int, ...] = ()
+    letters: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Fields that a kind has at least and at most, and which are read."""
+    """Fields that a kind has at least and at most, and what is read of them."""
 
     least: int
     most: int
-    fields: tuple[tuple[str, int, Reader], ...]
+    fields: tuple[Field, ...]
 
 
-def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, NDArray[np.bool_]]]:
+@dataclass(frozen=True)
+class Cells:
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
+
+    lines: Lines
+    spans: Spans
+    parts: Mapping[int, Parts]
+    wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
+    letters: Mapping[int, tuple[NDArray[np.uint8], Bools]]
+
+    def span(self, number: int) -> Spans:
+        """Where field `number` is."""
+        return Spans(self.spans.start[number - 1], self.spans.length[number - 1])
+
+
+def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
     """(columns by name, whether each line is acceptable, by field)."""
+    spans = lines.spans(layout.most)
+    parts = [number for field in layout.fields for number in field.parts]
+    wholes = [number for field in layout.fields for number in field.wholes]
+    letters = [number for field in layout.fields for number in field.letters]
+    cut = lines.text.parts(spans.rows([n - 1 for n in parts]))
+    value, whole = lines.text.wholes(spans.rows([n - 1 for n in wholes]))
+    letter, single = lines.text.letters(spans.rows([n - 1 for n in letters]))
+    cells = Cells(
+        lines,
+        spans,
+        {number: cut.row(row) for row, number in enumerate(parts)},
+        {number: (value[row], whole[row]) for row, number in enumerate(wholes)},
+        {number: (letter[row], single[row]) for row, number in enumerate(letters)},
+    )
     columns: dict[str, Column] = {}
     sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
-    for name, number, reader in layout.fields:
-        found, sound[name] = reader(lines, name, number)
+    for field in layout.fields:
+        found, sound[field.name] = field.reader(cells, field)
         columns |= found
     return columns, sound
 
 
-def _exactly(name: str, found: Decimals) -> dict[str, Column]:
-    return {name: found.value(), f"{name}_units": found.units, f"{name}_decimals": found.decimals}
+def _exactly(name: str, found: Decimals, per: int = 1) -> dict[str, Column]:
+    return {name: found.value(per), f"{name}_units": found.units, f"{name}_decimals": found.decimals}
 
 
-def _whole(lines: Lines, name: str, number: int) -> Read:
-    value, ok = lines.text.whole(lines.field(number))
-    return {name: value}, ok
-
-
-def _number(lines: Lines, name: str, number: int) -> Read:
-    found = lines.text.decimal(lines.field(number))
-    return {name: found.value()}, found.ok
-
-
-def _metres(lines: Lines, name: str, number: int) -> Read:
-    """A height, exactly, and its unit in the next field."""
-    found = lines.text.decimal(lines.field(number))
-    _, metre = lines.text.letter(lines.field(number + 1), b"M")
-    return _exactly(name, found), found.ok & metre
-
-
-def _exact(lines: Lines, name: str, number: int) -> Read:
-    found = lines.text.decimal(lines.field(number))
-    return _exactly(name, found), found.ok
-
-
-def _letter(allowed: bytes, lines: Lines, name: str, number: int) -> Read:
-    value, ok = lines.text.letter(lines.field(number), allowed)
-    return {name: value}, ok
-
-
-def _text(width: int, lines: Lines, name: str, number: int) -> Read:
-    value, ok = lines.text.text(lines.field(number), width)
-    return {name: value}, ok
-
-
-def _clock(lines: Lines, name: str, number: int) -> Read:
-    value, ok = lines.text.clock(lines.field(number))
-    return {name: value}, ok
-
-
-def _angle(most: int, hemispheres: bytes, lines: Lines, name: str, number: int) -> Read:
-    """dddmm.mmm and its hemisphere, positive for the first of `hemispheres`."""
+def _one_of(allowed: bytes, letter: tuple[NDArray[np.uint8], Bools]) -> Bools:
+    """Whether it is one of `allowed`, or empty."""
     import numpy as np
 
-    found = lines.text.angle(lines.field(number), most)
-    side, known = lines.text.letter(lines.field(number + 1), hemispheres)
+    known = np.zeros(256, np.bool_)
+    known[[0, *allowed]] = True
+    return known[letter[0]] & letter[1]
+
+
+def _read_number(cells: Cells, field: Field) -> Read:
+    found = decimals(cells.parts[field.parts[0]])
+    return {field.name: found.value()}, found.ok
+
+
+def _read_exact(cells: Cells, field: Field) -> Read:
+    found = decimals(cells.parts[field.parts[0]])
+    return _exactly(field.name, found), found.ok
+
+
+def _read_metres(cells: Cells, field: Field) -> Read:
+    columns, ok = _read_exact(cells, field)
+    return columns, ok & _one_of(b"M", cells.letters[field.letters[0]])
+
+
+def _read_degrees(most: int, cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    columns, ok = _read_exact(cells, field)
+    return columns, ok & ~(np.abs(columns[field.name]) > most)
+
+
+def _read_angle(most: int, hemispheres: bytes, cells: Cells, field: Field) -> Read:
+    import numpy as np
+
+    found = angles(cells.parts[field.parts[0]], most)
+    side, _ = letter = cells.letters[field.letters[0]]
     found = found._replace(units=np.where(side == hemispheres[1], -found.units, found.units))
-    columns = _exactly(name, found) | {name: found.value(60)}
-    return columns, found.ok & known & (~found.given | (side != 0))
+    sided = _one_of(hemispheres, letter) & (~found.given | (side != 0))
+    return _exactly(field.name, found, 60), found.ok & sided
 
 
-def _degrees(most: int, lines: Lines, name: str, number: int) -> Read:
-    """Signed decimal degrees."""
+def _read_clock(cells: Cells, field: Field) -> Read:
+    value, ok = clocks(cells.parts[field.parts[0]])
+    return {field.name: value}, ok
+
+
+def _read_whole(cells: Cells, field: Field) -> Read:
+    value, ok = cells.wholes[field.wholes[0]]
+    return {field.name: value}, ok
+
+
+def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
+    letter = cells.letters[field.letters[0]]
+    return {field.name: letter[0]}, _one_of(allowed, letter)
+
+
+def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
+    value, ok = cells.lines.text.texts(cells.span(number), width)
+    return {field.name: value}, ok
+
+
+def _read_date(cells: Cells, field: Field) -> Read:
+    """ddmmyy; 80 to 99 are of the last century (GPS begins in 1980)."""
     import numpy as np
 
-    found = lines.text.decimal(lines.field(number))
-    value = found.value()
-    return _exactly(name, found), found.ok & ~(np.abs(value) > most)
-
-
-def _date(lines: Lines, name: str, number: int) -> Read:
-    """ddmmyy as days since 1970-01-01; 80 to 99 are of the last century (GPS begins in 1980)."""
-    import numpy as np
-
-    span = lines.field(number)
-    value, ok = lines.text.whole(span)
-    empty = span.length == 0
+    value, ok = cells.wholes[field.wholes[0]]
     year = value % 100
     day, real = days(np.where(year < 80, 2000, 1900) + year, value // 100 % 100, value // 10_000)
-    return {name: np.where(empty, EMPTY, day)}, empty | (ok & real & (span.length == 6))
+    six = cells.span(field.wholes[0]).length == 6
+    return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
-def _day_month_year(lines: Lines, name: str, number: int) -> Read:
-    """Three fields, as days since 1970-01-01."""
+def _read_day_month_year(cells: Cells, field: Field) -> Read:
     import numpy as np
 
-    (day, ok), (month, fine), (year, good) = (lines.text.whole(lines.field(number + k)) for k in range(3))
+    (day, ok), (month, fine), (year, good) = (cells.wholes[number] for number in field.wholes)
     empty = (day == EMPTY) & (month == EMPTY) & (year == EMPTY)
     value, real = days(year, month, day)
-    return {name: np.where(empty, EMPTY, value)}, empty | (ok & fine & good & real)
+    return {field.name: np.where(empty, EMPTY, value)}, empty | (ok & fine & good & real)
 
 
-def _stamp(lines: Lines, name: str, number: int) -> Read:
-    """yyyymmddhhmmss.ss as days since 1970-01-01 and nanoseconds of the day (`time`)."""
+def _read_stamp(cells: Cells, field: Field) -> Read:
+    """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    span = lines.field(number)
-    empty = span.length == 0
-    date, ok = lines.text.whole(Spans(span.start, np.minimum(span.length, 8)))
+    text, (start, length) = cells.lines.text, cells.span(1)
+    date, ok = text.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
-    time, fine = lines.text.clock(Spans(span.start + 8, np.maximum(span.length - 8, 0)))
+    time, fine = clocks(text.parts(Spans((start + 8)[None], np.maximum(length - 8, 0)[None])).row(0))
     good = ok & real & fine & (time != EMPTY)
-    return {name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | empty
+    return {field.name: np.where(good, day, EMPTY), "time": np.where(good, time, EMPTY)}, good | (length == 0)
 
 
-def _milliseconds(lines: Lines, name: str, number: int) -> Read:
-    """As nanoseconds."""
+def _read_milliseconds(cells: Cells, field: Field) -> Read:
     import numpy as np
 
-    value, ok = lines.text.whole(lines.field(number), 10)
-    return {name: np.where(value == EMPTY, EMPTY, value * 10**6)}, ok
+    value, ok = cells.wholes[field.wholes[0]]
+    ok = ok & (value < 604_800_000)
+    return {field.name: np.where((value == EMPTY) | ~ok, EMPTY, value * 10**6)}, ok
 
 
-def _seconds(lines: Lines, name: str, number: int) -> Read:
-    """As nanoseconds."""
+def _read_seconds(cells: Cells, field: Field) -> Read:
     import numpy as np
 
-    found = lines.text.decimal(lines.field(number))
-    ok = found.ok & (found.decimals <= 9) & (found.units >= 0)
-    value = found.units * powers()[9 - np.minimum(found.decimals, 9)]
-    return {name: np.where(found.given, value, EMPTY)}, ok
+    found = decimals(cells.parts[field.parts[0]])
+    ok = found.ok & (found.decimals <= 9) & (found.units >= 0) & ~(found.value() >= 604_800)
+    ns = found.units * powers()[9 - np.minimum(found.decimals, 9)]
+    return {field.name: np.where(found.given & ok, ns, EMPTY)}, ok
 
 
-def _used(lines: Lines, name: str, number: int) -> Read:
-    """The satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
+def _read_used(cells: Cells, field: Field) -> Read:
+    """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
     import numpy as np
 
-    n = len(lines)
-    used = np.full((n, SLOTS), EMPTY, np.int64)
-    sound = lines.commas >= number + SLOTS - 1
-    edge = np.where(sound, lines.first + (number - 1), 0)[:, None] + np.arange(SLOTS + 1)
-    at = lines.edges[edge]
-    length = np.where(sound[:, None], np.diff(at, axis=1) - 1, 0)
-    row, slot = np.nonzero(length)
-    value, ok = lines.text.whole(Spans(at[row, slot] + 1, length[row, slot]), 4)
-    used[row, slot] = value
-    return {name: used}, np.bincount(row[~ok], minlength=n) == 0
+    values, oks = zip(*(cells.wholes[number] for number in field.wholes), strict=True)
+    return {field.name: np.stack(values, axis=1)}, np.all(oks, axis=0)
 
 
-def _system(lines: Lines, name: str, number: int) -> Read:
+def _read_system(cells: Cells, field: Field) -> Read:
     """GNSS system id of NMEA 4.10 and later, 0 where there is none; some older receivers put something else there."""
     import numpy as np
 
-    span = lines.field(number)
-    value = hex_digits(lines.text.octets[span.start])
-    return {name: np.where((span.length == 1) & (value <= 0xF), value, 0)}, np.ones(len(lines), np.bool_)
+    letter, single = cells.letters[field.letters[0]]
+    value = hex_digits(letter)
+    return {field.name: np.where(single & (value <= 0xF), value, 0)}, np.ones(letter.size, np.bool_)
 
 
-def _sky(lines: Lines, _name: str, number: int) -> Read:
-    """The satellites of a GSV, up to four: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
+def _read_sky(cells: Cells, field: Field) -> Read:
+    """Up to four satellites of a GSV: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
     import numpy as np
 
-    n = len(lines)
-    groups, over = np.divmod(np.maximum(lines.commas - (number - 1), 0), 4)
-    sound = (lines.commas >= number - 1) & (over <= 1) & (groups <= 4)
-    groups = np.where(sound, groups, 0)
-    row = np.repeat(np.arange(n), groups)
-    slot = np.arange(row.size) - np.repeat(np.cumsum(groups) - groups, groups)
-    edge = lines.first[row] + (number - 1) + 4 * slot
-    satellite, ok = lines.text.whole(lines.between(edge), 4)
-    columns: dict[str, Column] = {"number": np.full((n, 4), EMPTY, np.int64)}
-    columns["number"][row, slot] = satellite
-    for k, (name, lowest, highest) in enumerate((("elevation", -90, 90), ("azimuth", 0, 360), ("cn0", 0, 99)), 1):
-        value, fine = _plain(lines.text, lines.between(edge + k))
-        ok &= fine & ~((value < lowest) | (value > highest))
-        columns[name] = np.full((n, 4), np.nan)
-        columns[name][row, slot] = value
-    last = lines.between(lines.first + np.maximum(lines.commas, 1) - 1)
-    signal = hex_digits(lines.text.octets[last.start])
-    columns["signal"] = np.where((over == 1) & (last.length == 1) & (signal <= 0xF), signal, 0)
-    return columns, sound & (np.bincount(row[~ok], minlength=n) == 0)
+    lines = cells.lines
+    groups, over = (lines.commas - 3) >> 2, (lines.commas - 3) & 3
+    ok = (groups >= 0) & (over <= 1)
+    columns: dict[str, Column] = {}
+    there = np.arange(4)[:, None] < groups
+    rows = {"number": (0, 9999), "elevation": (-90, 90), "azimuth": (0, 360), "cn0": (0, 99)}
+    for k, (name, (lowest, highest)) in enumerate(rows.items()):
+        at = list(field.wholes[k::4])
+        value = np.stack([cells.wholes[number][0] for number in at])
+        good = np.stack([cells.wholes[number][1] for number in at])
+        if name != "number":
+            value = np.where(value == EMPTY, np.nan, value)
+            if (odd := ~good & there).any():
+                span = cells.spans.rows([number - 1 for number in at])
+                found = decimals(lines.text.parts(Spans(span.start[odd][None], span.length[odd][None])).row(0))
+                value[odd], good[odd] = found.value(), found.ok
+            value[~there] = np.nan
+        else:
+            value[~there] = EMPTY
+        good &= ~((value < lowest) | (value > highest)) | (value == EMPTY)
+        ok &= (good | ~there).all(axis=0)
+        columns[name] = np.ascontiguousarray(value.T)
+    last = lines.edges[lines.first + np.maximum(lines.commas, 1) - 1] + 1
+    signal = hex_digits(lines.text.octets[last])
+    columns["signal"] = np.where((over == 1) & (last + 1 == lines.star) & (signal <= 0xF), signal, 0)
+    return columns, ok
 
 
-def _plain(text: Text, span: Spans) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Numbers that are nearly always whole, NaN where empty."""
-    import numpy as np
-
-    whole, ok = text.whole(span)
-    value: NDArray[np.float64] = np.where(whole == EMPTY, np.nan, whole.astype(np.float64))
-    if not ok.all():
-        odd = np.flatnonzero(~ok)
-        found = text.decimal(Spans(span.start[odd], span.length[odd]))
-        value[odd], ok[odd] = found.value(), found.ok
-    return value, ok
+def _number(name: str, at: int) -> Field:
+    return Field(name, _read_number, parts=(at,))
 
 
-_LATITUDE, _LONGITUDE = partial(_angle, 90, b"NS"), partial(_angle, 180, b"EW")
-_STATUS = partial(_letter, b"AV")
-_MODE = partial(_letter, b"NADPRFEMSO")
-_STATION = partial(_text, 8)
+def _exact(name: str, at: int) -> Field:
+    return Field(name, _read_exact, parts=(at,))
+
+
+def _metres(name: str, at: int) -> Field:
+    return Field(name, _read_metres, parts=(at,), letters=(at + 1,))
+
+
+def _degrees(name: str, at: int) -> Field:
+    return Field(name, partial(_read_degrees, 90 if name == "latitude" else 180), parts=(at,))
+
+
+def _place(at: int) -> tuple[Field, Field]:
+    """Latitude and longitude with their hemispheres."""
+    return (
+        Field("latitude", partial(_read_angle, 90, b"NS"), parts=(at,), letters=(at + 1,)),
+        Field("longitude", partial(_read_angle, 180, b"EW"), parts=(at + 2,), letters=(at + 3,)),
+    )
+
+
+def _clock(at: int) -> Field:
+    return Field("time", _read_clock, parts=(at,))
+
+
+def _whole(name: str, at: int) -> Field:
+    return Field(name, _read_whole, wholes=(at,))
+
+
+def _status(at: int) -> Field:
+    return Field("status", partial(_read_letter, b"AV"), letters=(at,))
+
+
+def _mode(at: int) -> Field:
+    return Field("mode", partial(_read_letter, b"NADPRFEMSO"), letters=(at,))
+
+
+def _text(name: str, at: int, width: int = 8) -> Field:
+    return Field(name, partial(_read_text, width, at))
+
+
+def _date(at: int) -> Field:
+    return Field("day", _read_date, wholes=(at,))
+
+
+def _best(week: int, tow: Field) -> Layout:
+    """BESTNAV and BESTPOS, whose headers have as many fields but not in the same order."""
+    return Layout(21, 40, (
+        _whole("week", week), tow, _text("status", 10, 16), _text("type", 11, 16), _degrees("latitude", 12),
+        _degrees("longitude", 13), _exact("altitude", 14), _exact("separation", 15), _text("station", 20),
+        _number("age", 21),
+    ))  # fmt: skip
+
+
 LAYOUTS: dict[str, Layout] = {
     "GGA": Layout(9, 15, (
-        ("time", 1, _clock), ("latitude", 2, _LATITUDE), ("longitude", 4, _LONGITUDE), ("quality", 6, _whole),
-        ("satellites", 7, _whole), ("hdop", 8, _number), ("altitude", 9, _metres), ("separation", 11, _metres),
-        ("age", 13, _number), ("station", 14, _STATION),
+        _clock(1), *_place(2), _whole("quality", 6), _whole("satellites", 7), _number("hdop", 8), _metres("altitude", 9),
+        _metres("separation", 11), _number("age", 13), _text("station", 14),
     )),
     "GNS": Layout(9, 13, (
-        ("time", 1, _clock), ("latitude", 2, _LATITUDE), ("longitude", 4, _LONGITUDE), ("modes", 6, partial(_text, 8)),
-        ("satellites", 7, _whole), ("hdop", 8, _number), ("altitude", 9, _exact), ("separation", 10, _exact),
-        ("age", 11, _number), ("station", 12, _STATION),
+        _clock(1), *_place(2), _text("modes", 6), _whole("satellites", 7), _number("hdop", 8), _exact("altitude", 9),
+        _exact("separation", 10), _number("age", 11), _text("station", 12),
     )),
     "RMC": Layout(9, 13, (
-        ("time", 1, _clock), ("status", 2, _STATUS), ("latitude", 3, _LATITUDE), ("longitude", 5, _LONGITUDE),
-        ("speed", 7, _number), ("course", 8, _number), ("day", 9, _date), ("mode", 12, _MODE),
+        _clock(1), _status(2), *_place(3), _number("speed", 7), _number("course", 8), _date(9), _mode(12),
     )),
     "GST": Layout(8, 8, (
-        ("time", 1, _clock), ("rms", 2, _number), ("major", 3, _number), ("minor", 4, _number), ("orientation", 5, _number),
-        ("latitude_sd", 6, _number), ("longitude_sd", 7, _number), ("altitude_sd", 8, _number),
+        _clock(1), _number("rms", 2), _number("major", 3), _number("minor", 4), _number("orientation", 5),
+        _number("latitude_sd", 6), _number("longitude_sd", 7), _number("altitude_sd", 8),
     )),
     "GSA": Layout(17, 18, (
-        ("fix", 2, _whole), ("used", 3, _used), ("pdop", 15, _number), ("hdop", 16, _number), ("vdop", 17, _number),
-        ("system", 18, _system),
+        _whole("fix", 2), Field("used", _read_used, wholes=tuple(range(3, 3 + SLOTS))), _number("pdop", 15),
+        _number("hdop", 16), _number("vdop", 17), Field("system", _read_system, letters=(18,)),
     )),
-    "GSV": Layout(3, 20, (("messages", 1, _whole), ("message", 2, _whole), ("in_view", 3, _whole), ("sky", 4, _sky))),
-    "ZDA": Layout(4, 6, (("time", 1, _clock), ("day", 2, _day_month_year))),
-    "VTG": Layout(8, 9, (("course", 1, _number), ("knots", 5, _number), ("speed", 7, _number), ("mode", 9, _MODE))),
+    "GSV": Layout(3, 20, (
+        _whole("messages", 1), _whole("message", 2), _whole("in_view", 3),
+        Field("sky", _read_sky, wholes=tuple(range(4, 20))),
+    )),
+    "ZDA": Layout(4, 6, (_clock(1), Field("day", _read_day_month_year, wholes=(2, 3, 4)))),
+    "VTG": Layout(8, 9, (_number("course", 1), _number("knots", 5), _number("speed", 7), _mode(9))),
     "KSXT": Layout(11, 24, (
-        ("day", 1, _stamp), ("longitude", 2, partial(_degrees, 180)), ("latitude", 3, partial(_degrees, 90)),
-        ("altitude", 4, _exact), ("heading", 5, _number), ("pitch", 6, _number), ("track", 7, _number), ("speed", 8, _number),
-        ("roll", 9, _number), ("quality", 10, _whole), ("heading_quality", 11, _whole),
+        Field("day", _read_stamp), _degrees("longitude", 2), _degrees("latitude", 3), _exact("altitude", 4),
+        _number("heading", 5), _number("pitch", 6), _number("track", 7), _number("speed", 8), _number("roll", 9),
+        _whole("quality", 10), _whole("heading_quality", 11),
     )),
     "PSTI030": Layout(13, 15, (
-        ("time", 2, _clock), ("status", 3, _STATUS), ("latitude", 4, _LATITUDE), ("longitude", 6, _LONGITUDE),
-        ("altitude", 8, _exact), ("east", 9, _number), ("north", 10, _number), ("up", 11, _number), ("day", 12, _date),
-        ("mode", 13, _MODE), ("age", 14, _number), ("ratio", 15, _number),
+        _clock(2), _status(3), *_place(4), _exact("altitude", 8), _number("east", 9), _number("north", 10), _number("up", 11),
+        _date(12), _mode(13), _number("age", 14), _number("ratio", 15),
     )),
-    "BESTNAVA": Layout(21, 40, (
-        ("week", 4, _whole), ("tow", 5, _milliseconds), ("status", 10, partial(_text, 16)), ("type", 11, partial(_text, 16)),
-        ("latitude", 12, partial(_degrees, 90)), ("longitude", 13, partial(_degrees, 180)), ("altitude", 14, _exact),
-        ("separation", 15, _exact), ("station", 20, _STATION), ("age", 21, _number),
-    )),
-    "BESTPOSA": Layout(21, 40, (
-        ("week", 5, _whole), ("tow", 6, _seconds), ("status", 10, partial(_text, 16)), ("type", 11, partial(_text, 16)),
-        ("latitude", 12, partial(_degrees, 90)), ("longitude", 13, partial(_degrees, 180)), ("altitude", 14, _exact),
-        ("separation", 15, _exact), ("station", 20, _STATION), ("age", 21, _number),
-    )),
+    "BESTNAVA": _best(4, Field("tow", _read_milliseconds, wholes=(5,))),
+    "BESTPOSA": _best(5, Field("tow", _read_seconds, parts=(6,))),
 }  # fmt: skip
-"""Every kind that is read; see `nmea.Table` for what its columns are."""
+"""Every kind that is read; what its columns are: `nmea.Table`."""
