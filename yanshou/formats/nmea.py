@@ -216,11 +216,13 @@ class _Marks:
 
     @cached_property
     def star(self) -> NDArray[np.bool_]:
-        return self.what == _STAR
+        found: NDArray[np.bool_] = self.what == _STAR
+        return found
 
     @cached_property
     def begin(self) -> NDArray[np.bool_]:
-        return (self.what == _DOLLAR) | (self.what == _HASH) | (self.what == _BANG)
+        found: NDArray[np.bool_] = (self.what == _DOLLAR) | (self.what == _HASH) | (self.what == _BANG)
+        return found
 
 
 def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, bool]:

@@ -96,11 +96,8 @@ def _differs(kind: str, text: bytes, values: dict[str, Any]) -> str:
     data = message.data
     for name, first in NUMBERS[kind].items():
         ours = [float(value) for value in (values[name] if getattr(values[name], "ndim", 0) else [values[name]])]
-        stride = 4 if kind == "GSV" else 1
-        theirs = [data[at] if (at := first - 1 + stride * k) < len(data) else "" for k in range(len(ours))]
-        if kind == "GSV":
-            full = (len(data) - 3) // 4
-            theirs = [text if k < full else "" for k, text in enumerate(theirs)]
+        stride, end = (4, len(data) - (len(data) - 3) % 4) if kind == "GSV" else (1, len(data))
+        theirs = [data[at] if (at := first - 1 + stride * k) < end else "" for k in range(len(ours))]
         for mine, yours in zip(ours, theirs, strict=True):
             if not _same(mine, yours.strip(), empty=-1.0 if values[name].dtype.kind == "i" else math.nan):
                 return f"{line}：{name} {mine:g}，pynmea2 {yours!r}"
