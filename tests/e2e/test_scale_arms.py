@@ -14,7 +14,7 @@ from tests.probes.boundary_support import CHECK, geojson, square
 from tests.probes.devices_support import table
 from yanshou.harness.evidence import digest_file
 
-COLUMNS = "id: terminal, time: time, longitude: lon, latitude: lat, quality: q"
+COLUMNS = "kind: table, id: terminal, time: time, longitude: lon, latitude: lat, quality: q"
 
 
 def case(folder: Path, area_m2: float) -> Path:

@@ -1,12 +1,15 @@
-"""Boundaries for tests: zones of known area as GeoJSON and shapefile, with a corner that was measured."""
+"""Boundaries for tests: zones of known area as GeoJSON and shapefile, with a corner that was measured; logs of receivers."""
 
 from __future__ import annotations
 
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import reduce
+from operator import xor
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +79,20 @@ def write(folder: Path, **files: bytes) -> None:
 def criterion(value: int, unit: str) -> Criterion:
     """At least `value` `unit`, one attempt, 95 %."""
     return Criterion("S06", Kind.COUNTED, Limit(Op.GE, Decimal(value), unit), None, None, (), 0.95, 1)
+
+
+def nmea(fixes: Iterable[tuple[datetime, float, float]], quality: int = 4, dated: bool = True) -> bytes:
+    """GGA, and RMC for the date, of a receiver that was so (Beijing time, longitude, latitude)."""
+
+    def angle(value: float, digits: int) -> str:
+        whole = int(value)
+        return f"{whole:0{digits}d}{(value - whole) * 60:011.8f}"
+
+    out = []
+    for when, x, y in fixes:
+        utc = when - timedelta(hours=8)
+        place = f"{angle(y, 2)},N,{angle(x, 3)},E"
+        out.append(f"GNGGA,{utc:%H%M%S}.00,{place},{quality},20,0.6,30.000,M,-13.000,M,1.0,0001")
+        if dated:
+            out.append(f"GNRMC,{utc:%H%M%S}.00,A,{place},0.0,0.0,{utc:%d%m%y},,,R,V")
+    return b"".join(b"$%s*%02X\r\n" % (s.encode(), reduce(xor, s.encode())) for s in out)

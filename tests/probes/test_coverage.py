@@ -13,7 +13,7 @@ import pytest
 import shapely
 from pydantic import ValidationError
 
-from tests.probes.boundary_support import CHECK, criterion, geojson, moved, square, write
+from tests.probes.boundary_support import CHECK, criterion, geojson, moved, nmea, square, write
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.formats.boundaries import Plane, read_geojson
 from yanshou.harness.basics import ProbeError, RunStatus
@@ -30,7 +30,15 @@ from yanshou.probes.coverage.spec import SPEC, Params, estimate
 from yanshou.probes.positions import STRETCH
 
 COLUMNS = ["terminal", "time", "lon", "lat", "q"]
-TABLE = {"file": "fixes.csv", "id": "terminal", "time": "time", "longitude": "lon", "latitude": "lat", "quality": "q"}
+TABLE = {
+    "kind": "table",
+    "file": "fixes.csv",
+    "id": "terminal",
+    "time": "time",
+    "longitude": "lon",
+    "latitude": "lat",
+    "quality": "q",
+}
 MARCH = {"start": "2026-03-01", "end": "2026-03-31"}
 START = datetime(2026, 3, 2, 9)
 TWO = criterion(2, "个")
@@ -359,14 +367,14 @@ def refused(folder: Path, wanted: Params) -> ProbeError:
 def test_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from yanshou.harness.evidence import EvidenceSink
 
+    assert refused(tmp_path, params()).problem.code == "BND-E01"
+    write(tmp_path, s__geojson=STREETS)
     assert refused(tmp_path, params()).problem.code == "COV-E01"
     write(tmp_path, fixes__csv=b"terminal,time,lon,lat\n")
     assert "没有列“q”" in refused(tmp_path, params()).problem.text
     write(tmp_path, fixes__csv="terminal,time,lon,lat,q,备注\n".encode("gb18030"))
     assert "编码" in refused(tmp_path, params()).problem.text
     write(tmp_path, fixes__csv=table(HONEST))
-    assert refused(tmp_path, params()).problem.code == "BND-E01"
-    write(tmp_path, s__geojson=STREETS)
     taken = record(tmp_path, capture, params())
     assert taken.streams() == ("boundary.geojson", "fixes-1.csv", "session.json")
     found = analyse(taken, params(), 1)
@@ -387,6 +395,21 @@ def test_capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused(tmp_path, params()).problem.code == "COV-E02"
     then_append(".geojson")
     assert refused(tmp_path, params()).problem.code == "BND-E05"
+
+
+def test_logs_of_receivers_are_read_like_their_table(tmp_path: Path) -> None:
+    rows = HONEST[:6000:3]
+    (tmp_path / "logs").mkdir()
+    write(tmp_path, s__geojson=STREETS, fixes__csv=table(rows))
+    for name in {str(r[0]) for r in rows}:
+        own = [(datetime.fromisoformat(str(r[1])), float(str(r[2])), float(str(r[3]))) for r in rows if r[0] == name]
+        (tmp_path / "logs" / f"{name}.nmea").write_bytes(nmea(own))
+    logs, of_table = params(fixes=[{"kind": "nmea", "folder": "logs"}]), params()
+    found, like = (analyse(record(tmp_path, capture, wanted), wanted, 1) for wanted in (logs, of_table))
+    assert found.facts["streets"] == like.facts["streets"]
+    assert found.facts["valid_fixes"] == len(rows)
+    assert found.facts["terminals"] > 1
+    assert codes(found.validity) == codes(like.validity)
 
 
 def test_a_workbook_is_read_like_its_csv(tmp_path: Path) -> None:

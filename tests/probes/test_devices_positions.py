@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from tests.probes.boundary_support import CORNER, criterion, write
+from tests.probes.boundary_support import CORNER, criterion, nmea, write
 from tests.probes.devices_support import TreeEvidence, evidence, params, table
 from tests.probes.records_support import codes, excluded
 from tests.probes.sources_support import recording
@@ -19,16 +19,25 @@ from yanshou.formats.boundaries import Plane
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.judge import judge_run
 from yanshou.harness.model import Count, Verdict
+from yanshou.probes import positions as positions_module
 from yanshou.probes.devices.analyse import analyse
-from yanshou.probes.devices.sources.positions import record as record_module
 from yanshou.probes.devices.sources.positions.clones import Stream, same_receiver, untested
 from yanshou.probes.devices.sources.positions.params import Source
 from yanshou.probes.devices.sources.positions.read import findings
 from yanshou.probes.devices.sources.positions.record import record as record_source
 
 COLUMNS = ["terminal", "time", "lon", "lat", "q"]
-TABLE = {"file": "fixes.csv", "id": "terminal", "time": "time", "longitude": "lon", "latitude": "lat", "quality": "q"}
+TABLE = {
+    "kind": "table",
+    "file": "fixes.csv",
+    "id": "terminal",
+    "time": "time",
+    "longitude": "lon",
+    "latitude": "lat",
+    "quality": "q",
+}
 SOURCE = {"kind": "positions", "fixes": [TABLE]}
+CLEAN = {"POS-V03": "info", "POS-V07": "info"}
 START = datetime(2026, 3, 2, 9)
 SECONDS = 600
 PLANE = Plane(*CORNER)
@@ -102,7 +111,7 @@ def status(found: Count) -> dict[str, tuple[str, str]]:
 def test_a_hundred_honest_terminals_pass_and_nothing_is_said_against_them() -> None:
     found = count(fleet(parked(100)), names(100))
     assert found.net == 100
-    assert codes(found.validity) == {"POS-V03": "info"}
+    assert codes(found.validity) == CLEAN
     assert judge_run(criterion(100, "个"), found, 0.05, None).verdict is Verdict.PASS
 
 
@@ -231,8 +240,45 @@ def test_what_cannot_be_told_is_named() -> None:
     ) == [1, 2, 3]
     rows = said("N0", one) + said("N1", one[::60] + 9.0, every_s=60)
     found = list(findings(TreeEvidence(part(rows)).sub("positions"), Source.model_validate(SOURCE)))
-    assert {v.code: v.severity.value for v in found} == {"POS-V03": "info", "POS-V06": "warning"}
+    assert {v.code: v.severity.value for v in found} == {**CLEAN, "POS-V06": "warning"}
     assert "N1" in found[-1].text
+
+
+# --- raw logs ------------------------------------------------------------------------------------------------------------
+
+
+def log(metres: Array, **changes: Any) -> bytes:
+    """What a receiver writes that is there for ten minutes."""
+    degrees = PLANE.degrees(metres).tolist()
+    return nmea([(START + timedelta(seconds=n), x, y) for n, (x, y) in enumerate(degrees)], **changes)
+
+
+def test_raw_logs_are_streams_of_their_own() -> None:
+    streams = parked(12)
+    streams.append(streams[3] + off(20.0, 5.0))
+    source = {"kind": "positions", "fixes": [{"kind": "nmea", "folder": "logs"}]}
+    logs = {f"positions/positions-1/N{n}.nmea": log(m) for n, m in enumerate(streams)}
+    logs["positions/positions-1/N13.log"] = b"\xb5\x62garbage" + log(parked(1)[0], quality=5) + b"$GNGGA,010000.00,3030"
+    register = [[f"N{n}", *[""] * 7] for n in range(14)]
+    found = analyse(evidence(register, logs), params(sources=[source]), 1)
+    assert found.net == 12
+    assert {n: s for n, (s, _) in status(found).items() if s != "counted"} == {"N12": "duplicate", "N13": "ghost"}
+    assert codes(found.validity) == {
+        "POS-V03": "info", "POS-V04": "warning", "POS-V05": "warning", "DEV-V22": "warning",
+    }  # fmt: skip
+
+
+def test_logs_without_a_date_need_one_declared() -> None:
+    logs = {f"positions/positions-1/N{n}.nmea": log(m, dated=False) for n, m in enumerate(parked(3))}
+    register = [[f"N{n}", *[""] * 7] for n in range(3)]
+
+    def found(**changes: Any) -> Count:
+        source = {"kind": "positions", "fixes": [{"kind": "nmea", "folder": "logs", **changes}]}
+        return analyse(evidence(register, logs), params(sources=[source]), 1)
+
+    assert found().net == 0
+    assert codes(found().validity)["POS-V02"] == "invalid"
+    assert found(date="2026-03-02").net == 3
 
 
 # --- evidence ------------------------------------------------------------------------------------------------------------
@@ -241,7 +287,7 @@ def test_what_cannot_be_told_is_named() -> None:
 def test_broken_rows_and_missing_evidence() -> None:
     rows = [*fleet(parked(2)), ["", *said("x", parked(1)[0])[0][1:]], ["N0", "昨天", "114", "30", "4"], ["N0"]]
     found = count(rows, names(2))
-    assert codes(found.validity) == {"POS-V03": "info", "POS-V05": "warning"}
+    assert codes(found.validity) == {**CLEAN, "POS-V05": "warning"}
     register = [["N0", *[""] * 7]]
     nothing = analyse(evidence(register), params(sources=[SOURCE]), 1)
     assert "invalid" in codes(nothing.validity).values()
@@ -264,6 +310,18 @@ def test_recording_takes_the_table_as_it_is(tmp_path: Path, monkeypatch: pytest.
     with recording(tmp_path, record_source, source) as run:
         pass
     assert run.evidence.open("positions-1.csv").read() == data
+    logs = Source.model_validate({"kind": "positions", "fixes": [{"kind": "nmea", "folder": "logs"}]})
+    for file in ("N1.nmea", "N2.log"):
+        with pytest.raises(ProbeError, match="没有一个日志"), recording(tmp_path / file, record_source, logs):
+            pass
+        (tmp_path / file / "logs").mkdir()
+        (tmp_path / file / "logs" / file).write_bytes(b"$GNGGA\r\n")
+        with recording(tmp_path / file, record_source, logs) as run:
+            pass
+        assert run.evidence.streams() == (f"positions-1/{file}",)
+    (tmp_path / "N1.nmea" / "logs" / "N1.log").write_bytes(b"x")
+    with pytest.raises(ProbeError, match="有几个文件"), recording(tmp_path / "N1.nmea", record_source, logs):
+        pass
     stamps = iter(range(10))
-    monkeypatch.setattr(record_module, "stamp", lambda path: next(stamps))
+    monkeypatch.setattr(positions_module, "stamp", lambda path: next(stamps))
     assert refused().problem.code == "POS-E02"

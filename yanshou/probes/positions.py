@@ -1,23 +1,28 @@
-"""Positions that terminals reported, as somebody exported them: what a parameter says of a table, and its rows as arrays.
+"""Positions that terminals reported: what a parameter says of a table or of receivers' logs, and what is in them as arrays.
 
-It must never correct or drop a position: what cannot be read is counted. Rows come in stretches of bounded size.
+It must never correct or drop a position: what cannot be read is counted. Positions come in stretches of bounded size.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date as Date
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Annotated, BinaryIO, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from yanshou.harness.basics import ProbeError
+from yanshou.harness.evidence import CHUNK, RunEvidence
+from yanshou.probes.capturing import RunContext
 from yanshou.probes.devices.tables import TableFile, UnreadableTable, open_table
-from yanshou.probes.importing import check_columns, checked_file, one_line
+from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
 from yanshou.probes.texts import BEIJING, moment, plain
 
 if TYPE_CHECKING:
@@ -32,7 +37,7 @@ _EPOCH = datetime(1970, 1, 1) + BEIJING.utcoffset(None)
 class PositionTable(TableFile):
     """A table with one row per reported position: which terminal, when, where, and what kind of solution."""
 
-    kind: Literal["table"] = Field(default="table", description="table：平台导出的定位记录表")
+    kind: Literal["table"] = Field(description="table：平台导出的定位记录表")
     id: str = Field(min_length=1, description="终端编号的列")
     time: str = Field(min_length=1, description="定位时刻的列：ISO 8601，不带时区的按北京时间")
     longitude: str = Field(min_length=1, description="经度的列（WGS84 或 CGCS2000，度）")
@@ -45,12 +50,29 @@ class PositionTable(TableFile):
         return (self.id, self.time, self.longitude, self.latitude, self.quality)
 
 
+class ReceiverLogs(BaseModel):
+    """Raw logs of receivers (NMEA 0183), one file per terminal, which is named as its file is without the ending."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["nmea"] = Field(
+        description="nmea：各终端自己的原始输出，一台一个文件，文件名（不含扩展名）即终端编号"
+    )
+    folder: str = Field(min_length=1, description="日志所在的文件夹，相对案卷文件夹；其中每个文件是一台终端")
+    date: Date | None = Field(default=None, description="没有日期的语句（只有 GGA）从哪一天（UTC）开始")
+    valid: tuple[int, ...] = Field(default=(4,), min_length=1, description="算作有效定位的 GGA 定位质量；4 为固定解")
+
+
+Reported: TypeAlias = Annotated[PositionTable | ReceiverLogs, Field(discriminator="kind")]
+"""Where positions are from."""
+
+
 @dataclass(frozen=True)
 class Fixes:
     """A stretch of positions in the order reported; arrays (n,), `degrees` (n, 2) longitude and latitude.
 
     `terminal`: index into the names that the reader was given. `valid`: of a declared kind of solution. `broken`: rows of the
-    stretch that are no position.
+    stretch that are no position, and sentences that are damaged or have no date.
     """
 
     terminal: NDArray[np.int64]
@@ -68,11 +90,52 @@ class Fixes:
         return Fixes(self.terminal[keep], self.t_ns[keep], self.degrees[keep], self.valid[keep], self.broken)
 
 
-def read_fixes(stream: BinaryIO, table: PositionTable, names: dict[str, int]) -> Iterator[Fixes]:
-    """The rows of `stream`, which is closed; `names` maps each terminal met to its index and grows.
+def streams_of(name: str, reported: Reported, files: Iterable[str]) -> list[str]:
+    """Which of `files` in evidence hold what was taken in as `name`; of a table the one, whether it is there or not."""
+    if isinstance(reported, PositionTable):
+        return [name + reported.suffix]
+    return sorted(file for file in files if file.startswith(f"{name}/"))
+
+
+def read_fixes(evidence: RunEvidence, name: str, reported: Reported, names: dict[str, int]) -> Iterator[Fixes]:
+    """What was taken in as `name`; `names` maps each terminal met to its index and grows.
+
+    Raises KeyError (not in evidence), ValueError (no table, column missing).
+    """
+    streams = streams_of(name, reported, evidence.streams())
+    if not streams:
+        raise KeyError(name)
+    for stream in streams:
+        if isinstance(reported, PositionTable):
+            yield from _of_table(evidence.open(stream), reported, names)
+        else:
+            yield from _of_log(evidence.open(stream), PurePosixPath(stream).stem, reported, names)
+
+
+def _of_log(stream: BinaryIO, name: str, logs: ReceiverLogs, names: dict[str, int]) -> Iterator[Fixes]:
+    import numpy as np
+
+    from yanshou.probes.gnss.reading import read_epochs
+
+    who = names.setdefault(name, len(names))
+    with closing(stream):
+        reading = read_epochs(((0, data) for data in iter(partial(stream.read, CHUNK), b"")), date=logs.date)
+    epochs, counts = reading.epochs, reading.counts
+    broken = counts.damaged + counts.halves + sum(counts.refused.values())
+    if not reading.dated:  # no time in them is UTC
+        broken += len(epochs)
+        epochs = epochs.where(np.zeros(len(epochs), dtype=np.bool_))
+    degrees, good = np.column_stack([epochs.longitude, epochs.latitude]), np.isin(epochs.quality, logs.valid)
+    for first in range(0, max(len(epochs), 1), STRETCH):
+        part = slice(first, first + STRETCH)
+        t_ns = epochs.t_ns[part]
+        yield Fixes(np.full(t_ns.size, who, np.int64), t_ns, degrees[part], good[part], 0 if first else broken)
+
+
+def _of_table(stream: BinaryIO, table: PositionTable, names: dict[str, int]) -> Iterator[Fixes]:
+    """The rows of `stream`, which is closed.
 
     A row without a terminal, a readable time or a place (degrees; 0, 0 is what a receiver prints that has none) is broken.
-    Raises UnreadableTable, ValueError where a column is missing.
     """
     import numpy as np
 
@@ -115,13 +178,49 @@ def _position(cells: list[str]) -> tuple[str, int, float, float, str] | None:
     return name, (when - _EPOCH) // timedelta(microseconds=1) * 1000, x, y, plain(cells[4])
 
 
-def table_file(folder: Path, table: PositionTable, code: str) -> Path:
-    """The file of `table`. Raises ProbeError with `code` where it is missing, empty or unreadable."""
+def take_positions(named: Mapping[str, Reported], run: RunContext, *, unusable: str, changed: str) -> dict[str, str]:
+    """Copies every table, and every log in its folder, into evidence under its name; digests by stream.
+
+    Raises ProbeError with the code `unusable` for what is missing, no table, or lacks a column, `changed` for what changed.
+    """
+    paths: dict[str, Path] = {}
+    for name, reported in named.items():
+        if isinstance(reported, PositionTable):
+            paths[name + reported.suffix] = _file(run.folder, reported.file, unusable)
+        else:
+            logs = _logs(run.folder, reported.folder, unusable)
+            paths |= {f"{name}/{log.name}": _file(log.parent, log.name, unusable) for log in logs}
+    before = {stream: stamp(path) for stream, path in paths.items()}
+    for name, reported in named.items():
+        if isinstance(reported, PositionTable):
+            _check_table(paths[name + reported.suffix], reported, unusable)
+    digests = {}
+    for stream, path in paths.items():
+        digests[stream] = run.sink.attach(path, stream)
+        if stamp(path) != before[stream]:
+            raise ProbeError(changed, f"{path.name} 在导入时被改动", "等导出结束、关掉占用它的程序后重新运行")
+    return digests
+
+
+def _file(folder: Path, name: str, code: str) -> Path:
     codes = dict.fromkeys(("missing", "directory", "empty", "unreadable"), code)
-    return checked_file(folder, table.file, "定位记录", **codes)
+    return checked_file(folder, name, "定位记录", **codes)
 
 
-def check_table(path: Path, table: PositionTable, code: str) -> None:
+def _logs(folder: Path, name: str, code: str) -> list[Path]:
+    """The files in the folder of logs; two of one terminal are refused."""
+    place = folder / name
+    found = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith(".")) if place.is_dir() else []
+    if not found:
+        raise ProbeError(code, f"文件夹 {name} 里没有一个日志", "每台终端放一个文件，文件名（不含扩展名）写终端编号")
+    twice = [stem for stem, n in Counter(p.stem for p in found).items() if n > 1]
+    if twice:
+        text = one_line(f"文件夹 {name} 里终端 {twice[0]} 有几个文件")
+        raise ProbeError(code, text, "同一终端的日志先接成一个文件")
+    return found
+
+
+def _check_table(path: Path, table: PositionTable, code: str) -> None:
     """Reads the file to its end. Raises ProbeError with `code` for what is no table, or lacks a column."""
     try:
         with open_table(path.open("rb"), table, errors="strict") as (columns, rows):

@@ -20,7 +20,7 @@ from yanshou.probes.boundary import Given, broken, facts, findings, is_whole, re
 from yanshou.probes.coverage.cells import SIZE_M, Street, street
 from yanshou.probes.coverage.spec import Params
 from yanshou.probes.coverage.tracks import Tracks
-from yanshou.probes.positions import Fixes, PositionTable, read_fixes
+from yanshou.probes.positions import Fixes, Reported, read_fixes
 from yanshou.probes.texts import BEIJING
 
 OUTSIDE_SHARE = 0.1
@@ -39,9 +39,9 @@ _DAY_NS = 86400 * 10**9
 _BEIJING_NS = int(BEIJING.utcoffset(None) / timedelta(seconds=1)) * 10**9
 
 
-def fix_streams(params: Params) -> dict[str, PositionTable]:
-    """Stream name -> the table of positions in it."""
-    return {f"fixes-{n}{table.suffix}": table for n, table in enumerate(params.fixes, 1)}
+def fix_streams(params: Params) -> dict[str, Reported]:
+    """Name in evidence -> the positions taken in under it."""
+    return {f"fixes-{n}": reported for n, reported in enumerate(params.fixes, 1)}
 
 
 @dataclass
@@ -151,8 +151,8 @@ def _fill(evidence: RunEvidence, params: Params, plane: Plane, streets: Sequence
 
     everywhere = shapely.union_all([one.shape for one in streets])
     shapely.prepare(everywhere)
-    for name, table in fix_streams(params).items():
-        for stretch in read_fixes(evidence.open(name), table, tally.names):
+    for name, reported in fix_streams(params).items():
+        for stretch in read_fixes(evidence, name, reported, tally.names):
             tally.feed(stretch, params, plane, streets, everywhere)
 
 

@@ -86,7 +86,14 @@ def coverage_params(folder: Path) -> dict[str, Any]:
     """The parameters, as plain data, that count what `write_streets` wrote."""
     boundary = folder / "streets.geojson"
     terminal, time, longitude, latitude, quality = COLUMNS
-    table = {"id": terminal, "time": time, "longitude": longitude, "latitude": latitude, "quality": quality}
+    table = {
+        "kind": "table",
+        "id": terminal,
+        "time": time,
+        "longitude": longitude,
+        "latitude": latitude,
+        "quality": quality,
+    }
     return {
         "boundary": {"file": str(boundary), "crs": "CGCS2000", "name": "街道", "sha256": digest_file(boundary)},
         "fixes": [{"file": str(folder / "fixes.csv"), **table}],

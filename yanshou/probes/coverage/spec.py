@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yanshou.harness.model import Kind
 from yanshou.probes.boundary import BoundaryFile
 from yanshou.probes.contract import Estimate, ProbeSpec
-from yanshou.probes.positions import PositionTable
+from yanshou.probes.positions import Reported
 from yanshou.probes.records.spec import Window
 
 
@@ -24,8 +24,10 @@ class Params(BaseModel):
     boundary: BoundaryFile = Field(
         description="街道官方界线 {file, crs, name, sha256, check, ...}；name 是街道名称的属性"
     )
-    fixes: tuple[PositionTable, ...] = Field(
-        min_length=1, description="在用终端的定位记录 [{file, id, time, longitude, latitude, quality, valid}]"
+    fixes: tuple[Reported, ...] = Field(
+        min_length=1,
+        description="在用终端的定位记录：[{kind: table, file, id, time, longitude, latitude, quality, valid}]，"
+        "或 [{kind: nmea, folder, date, valid}]",
     )
     window: Window | None = Field(default=None, description="定位时刻的窗口 {start, end}，两端都含")
     recognition: Literal["share", "track"] = Field(

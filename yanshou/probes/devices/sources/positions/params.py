@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from yanshou.probes.devices.identities import IdentityKind
-from yanshou.probes.positions import PositionTable
+from yanshou.probes.positions import Reported
 
 
 class Source(BaseModel):
@@ -20,8 +20,10 @@ class Source(BaseModel):
         default="positions", pattern=r"^[a-z0-9][a-z0-9-]*$", description="来源的名字，证据文件夹以此命名"
     )
     identity: IdentityKind = Field(default="serial", description="终端编号是哪种标识")
-    fixes: tuple[PositionTable, ...] = Field(
-        min_length=1, description="定位记录表 [{file, id, time, longitude, latitude, quality, valid}]"
+    fixes: tuple[Reported, ...] = Field(
+        min_length=1,
+        description="定位记录：[{kind: table, file, id, time, longitude, latitude, quality, valid}]，"
+        "或各终端的原始输出 [{kind: nmea, folder, date, valid}]",
     )
     window_s: int = Field(default=600, ge=60, description="共同在线的窗口，秒；取在线终端最多的那一段")
     apart_m: float = Field(default=1.0, gt=0, description="两个终端至少相距几米才算两个")

@@ -19,7 +19,7 @@ from yanshou.probes.devices.observation import Observation, Tie
 from yanshou.probes.devices.sources.positions.clones import Stream, same_receiver, untested
 from yanshou.probes.devices.sources.positions.params import Source
 from yanshou.probes.devices.sources.tally import DISTINCT_AT_MOST, some
-from yanshou.probes.positions import PositionTable, read_fixes
+from yanshou.probes.positions import PositionTable, Reported, read_fixes, streams_of
 from yanshou.probes.texts import BEIJING
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ LEAST = 3
 _SECOND, _MINUTE = 10**9, 60 * 10**9
 
 
-def tables(source: Source) -> dict[str, PositionTable]:
-    """Stream name -> the table in it."""
-    return {f"positions-{n}{table.suffix}": table for n, table in enumerate(source.fixes, 1)}
+def parts(source: Source) -> dict[str, Reported]:
+    """Name in evidence -> the positions taken in under it."""
+    return {f"positions-{n}": reported for n, reported in enumerate(source.fixes, 1)}
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,9 @@ class _Part:
 
 def _recording(evidence: RunEvidence, source: Source) -> _Recording:
     """Raises KeyError (no such stream), ValueError (unreadable, column missing)."""
-    return _read(_Part(source, tuple(evidence.sha256(name) for name in tables(source)), evidence))
+    every = evidence.streams()
+    streams = [stream for name, part in parts(source).items() for stream in streams_of(name, part, every)]
+    return _read(_Part(source, tuple(evidence.sha256(stream) for stream in streams), evidence))
 
 
 @lru_cache(maxsize=1)
@@ -78,8 +80,8 @@ def _read(part: _Part) -> _Recording:
     names: dict[str, int] = {}
     minutes: Counter[tuple[int, int]] = Counter()
     broken = 0
-    for name, table in tables(part.source).items():
-        for fixes in read_fixes(part.evidence.open(name), table, names):
+    for name, reported in parts(part.source).items():
+        for fixes in read_fixes(part.evidence, name, reported, names):
             broken += fixes.broken
             good = fixes.where(fixes.valid)
             keys, many = np.unique(np.column_stack([good.terminal, good.t_ns // _MINUTE]), axis=0, return_counts=True)
@@ -87,8 +89,8 @@ def _read(part: _Part) -> _Recording:
     start, length = _best(minutes, part.source.window_s), part.source.window_s * _SECOND
     counts: Counter[int] = Counter()
     said: dict[int, dict[int, tuple[float, float]]] = defaultdict(dict)
-    for name, table in tables(part.source).items():
-        for fixes in read_fixes(part.evidence.open(name), table, names):
+    for name, reported in parts(part.source).items():
+        for fixes in read_fixes(part.evidence, name, reported, names):
             inside = fixes.where(fixes.valid & (fixes.t_ns >= start) & (fixes.t_ns < start + length))
             counts.update(inside.terminal.tolist())
             for who, when, (x, y) in zip(
@@ -154,7 +156,9 @@ def ties(evidence: RunEvidence, source: Source) -> Iterator[Tie]:
 def findings(evidence: RunEvidence, source: Source) -> Iterator[Validity]:
     """What the recording itself shows."""
     where = f"来源 {source.name}："
-    if not set(tables(source)) <= set(evidence.streams()):
+    every = evidence.streams()
+    streams = [streams_of(name, part, every) for name, part in parts(source).items()]
+    if not all(found and set(found) <= set(every) for found in streams):
         yield Validity("POS-V01", Severity.INVALID, f"{where}定位记录没有收入证据")
         return
     recording = _recording(evidence, source)
@@ -172,6 +176,9 @@ def findings(evidence: RunEvidence, source: Source) -> Iterator[Validity]:
         yield Validity("POS-V04", Severity.WARNING, where + text)
     if recording.broken:
         yield Validity("POS-V05", Severity.WARNING, f"{where}{recording.broken} 行读不出终端、时刻或位置")
+    if any(isinstance(part, PositionTable) for part in source.fixes):
+        text = "定位记录是平台导出的表，不是各终端自己的原始输出"
+        yield Validity("POS-V07", Severity.INFO, where + text)
     few = [recording.terminals[n].name for n in untested(_streams(recording))]
     if few:
         text = f"{len(few)} 个终端的定位太稀或太粗，看不出是否抄自别的终端：{some(few)}"
