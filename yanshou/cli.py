@@ -247,6 +247,26 @@ def plan(
 
 
 @app.command()
+def sample(folder: Folder = None, as_json: AsJson = False) -> None:
+    """抽样核验的名单：按冻结的种子抽取，写进还没有填过的核验表。"""
+    from yanshou.harness.engine import lay_out_samples
+    from yanshou.show import problems
+
+    sheets, open_ = lay_out_samples(_case_folder(folder))
+    if as_json:
+        files = [{"file": str(s.path), "rows": s.rows, "written": s.written} for s in sheets]
+        _print_json({"sheets": files, "problems": [p.to_json() for p in open_]})
+    else:
+        for s in sheets:
+            typer.echo(f"{s.path}：{s.rows} 条待核验" if s.written else f"{s.path}：已有内容，没有改动")
+        problems(open_, _out())
+        if not sheets and not open_:
+            typer.echo("计划里没有要抽样核验的指标")
+    if open_:
+        _leave(ExitCode.USAGE)
+
+
+@app.command()
 def run(
     folder: Folder = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="只测这些指标，可多次给出")] = None,

@@ -42,7 +42,7 @@ from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.contract import Probe
 from yanshou.probes.devices import capture as capture_module
-from yanshou.probes.devices.analyse import TABLE_ROWS, analyse, as_csv, device_table
+from yanshou.probes.devices.analyse import TABLE_ROWS, analyse, as_csv, device_table, sheets
 from yanshou.probes.devices.capture import capture
 from yanshou.probes.devices.identities import KINDS, OWN, normal, word
 from yanshou.probes.devices.reference import POINTS, standard
@@ -509,6 +509,13 @@ def test_the_draw_depends_on_seed_register_and_baseline_and_keeps_to_the_scope(t
     assert all(int(i[1:]) % 2 for i in direct)
     (tmp_path / "r.csv").write_bytes(table(HEADER, rows(*range(1, 21))))
     assert sample_ids(tmp_path, params(audit=AUDIT), 7) == drawn()
+
+
+def test_the_sheet_to_take_along_names_what_was_drawn(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_bytes(table(HEADER, rows(*range(1, 21))))
+    sheet = sheets(tmp_path, params(audit=AUDIT), 7)
+    assert sheet == {"a.csv": "sn,result,serial,unplug,note\n" + "".join(f"{i},,,,\n" for i in drawn())}
+    assert sheets(tmp_path, params(), 7) == {}
 
 
 # --- table ---------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from yanshou.probes.capturing import RunContext
 from yanshou.probes.contract import Probe
 from yanshou.probes.reading import read_table
 from yanshou.probes.records import capture as capture_module
-from yanshou.probes.records.analyse import analyse, sample_keys
+from yanshou.probes.records.analyse import analyse, sample_keys, sheets
 from yanshou.probes.records.capture import capture
 from yanshou.probes.records.reference import POINTS, export_params, standard, write_export
 from yanshou.probes.records.spec import SPEC, Params, estimate
@@ -467,6 +467,16 @@ def test_incomplete_audit_is_invalid_and_what_is_missing_is_not_good(missing: st
     found = audited(export, audit)
     assert codes(found.validity) == {"REC-V05": "invalid"}
     assert found.audit == Audit(200, 30, 29 if missing in ("row", "word") else 0)
+
+
+def test_the_sheet_to_take_along_names_what_was_drawn(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(table(spread(40)))
+    wanted = params(audit=AUDITED)
+    (name, text), *_ = sheets(tmp_path, wanted, 7).items()
+    header, *rows = csv.reader(io.StringIO(text))
+    assert (name, header) == (AUDITED["file"], ["id", "result", "note"])
+    assert [tuple(r[:1]) for r in rows] == sample_keys(tmp_path / "export.csv", wanted, 7)
+    assert sheets(tmp_path, params(), 7) == {}
 
 
 # --- properties ----------------------------------------------------------------------------------------------------------

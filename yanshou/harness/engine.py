@@ -5,6 +5,7 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 
 from __future__ import annotations
 
+import csv
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -195,6 +196,43 @@ def freeze_case(folder: Path, author: str | None = None, reason: str | None = No
                 if not (folder / name).exists():
                     write_atomic(folder / name, text.encode())
     return frozen
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A form with what was drawn, for `rows` visits; not `written` where somebody has begun to fill it in."""
+
+    path: Path
+    rows: int
+    written: bool
+
+
+def lay_out_samples(folder: Path) -> tuple[list[Sheet], list[Problem]]:
+    """Draw what is to be re-verified on site under the frozen plan, into the forms that hold nothing yet. Raises UserError."""
+    plan = load_state(folder).plan
+    require_writable(folder)
+    sheets, problems = list[Sheet](), list[Problem]()
+    for indicator in plan.indicators:
+        for setup in indicator.setups:
+            probe = Probe(setup.instrument.probe)
+            params = probe.params(dict(setup.instrument.params))
+            blank = probe.forms(params)
+            try:
+                drawn = probe.sheets(params, folder, indicator.seed)
+            except (OSError, ValueError) as error:
+                why = " ".join(str(error).split())
+                remedy = "把要抽样的清册、导出或边界放进案卷文件夹，再运行 yanshou sample"
+                problems.append(Problem("P-SAMPLE", f"{indicator.id} 还不能抽样：{why}", remedy, folder))
+                continue
+            for name, text in drawn.items():
+                path = folder / name
+                untouched = (blank.get(name, ""), text)
+                begun = path.exists() and path.read_text(encoding="utf-8", errors="replace") not in untouched
+                if not begun:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_atomic(path, text.encode())
+                sheets.append(Sheet(path, sum(1 for _ in csv.reader(text.splitlines(keepends=True))) - 1, not begun))
+    return sheets, problems
 
 
 def require_unchanged(folder: Path, ledger: Ledger) -> FrozenPlan:

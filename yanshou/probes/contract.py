@@ -9,7 +9,8 @@ A probe is a folder `probes/<name>/` (a dot in the name is an underscore in the 
   reference.py  `POINTS` (true values) and `standard(true_value, run) -> ContextManager[dict]`, a standard that yields the
                 parameters which make `capture` look at it, and writes what it truly did to the stream `truth.json`:
                 {"true": float, "unit": str, "n": int, "basis": str}
-A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run.
+A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run, and an analyse
+`sheets(folder, params, seed) -> {relative path: text}`, those forms with what was drawn to be re-verified on site.
 And a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
 Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
 """
@@ -27,6 +28,8 @@ from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.model import Answer, Checklist, Count, Kind, Measurement
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
     from pydantic import BaseModel
@@ -95,6 +98,11 @@ class Probe:
         """Forms that people fill in before a run: relative path -> blank text. Most probes have none."""
         forms = getattr(self._module("spec"), "forms", None)
         return dict(forms(params)) if forms else {}
+
+    def sheets(self, params: BaseModel, folder: Path, seed: int) -> dict[str, str]:
+        """Forms with what is drawn from the files in `folder`: relative path -> text. Raises OSError, ValueError for the files."""
+        sheets = getattr(self._module("analyse"), "sheets", None)
+        return dict(sheets(folder, params, seed)) if sheets else {}
 
     def capture(self, params: BaseModel, run: RunContext) -> None:
         """Record one run. Raises ProbeError when it cannot measure."""

@@ -16,19 +16,22 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Validity
 from yanshou.probes.devices.identities import KINDS, OWN, normal, word
-from yanshou.probes.devices.observation import Observation
+from yanshou.probes.devices.observation import Observation, Tie
 from yanshou.probes.devices.register import (
     ACCESS_WORDS,
     AUDIT,
     DIRECT,
     GATEWAY,
+    SERIAL,
     SESSION,
+    UNPLUG,
     UNPLUGGED,
     Row,
     Visit,
@@ -40,7 +43,7 @@ from yanshou.probes.devices.register import (
 from yanshou.probes.devices.spec import Params, Source
 from yanshou.probes.load.analyse import accompaniment
 from yanshou.probes.reading import MANGLED
-from yanshou.probes.sampling import RESULTS
+from yanshou.probes.sampling import RESULT, RESULTS
 
 TABLE_ROWS = 3000
 """Devices listed in the facts; all of them are in `device_table`."""
@@ -256,12 +259,17 @@ def reasons(params: Params) -> dict[str, str]:
     texts["DEV-X-GHOST"] = "没有来源见到" if params.paths == 1 else f"见到它的来源不足 {params.paths} 个"
     if params.live:
         texts["DEV-X-STALE"] = f"不在线：窗口内不足 {params.live.messages} 条消息或 {params.live.distinct} 个不同的值"
-    return texts | {"DEV-X-COPY": "数据流与前面的一台逐条相同"}
+    texts["DEV-X-COPY"] = "数据流与前面的一台逐条相同"
+    if any(hasattr(_reader(source), "ties") for source in params.sources):
+        texts["DEV-X-NEAR"] = "与前面的一台始终在同一处"
+        texts["DEV-X-CLONE"] = "定位的起伏或轨迹与前面的一台相同"
+    return texts
 
 
 _STATUS = {
     "DEV-X-KEY": "excluded", "DEV-X-DUP": "duplicate", "DEV-X-BASELINE": "excluded", "DEV-X-ACCESS": "excluded",
     "DEV-X-GHOST": "ghost", "DEV-X-STALE": "stale", "DEV-X-COPY": "duplicate",
+    "DEV-X-NEAR": "duplicate", "DEV-X-CLONE": "duplicate",
 }  # fmt: skip
 
 
@@ -273,8 +281,12 @@ class _Register:
     rows: Sequence[Row]
     before: frozenset[str]
     of_row: Mapping[int, _Seen]
+    ties: Mapping[Node, Sequence[tuple[Node, Tie]]] = field(default_factory=dict)
+    """Identity -> identities that a source shows to be the same device."""
     streams: dict[str, str] = field(default_factory=dict)
     """Digest of a stream -> the counted device it belongs to."""
+    counted: dict[Node, str] = field(default_factory=dict)
+    """Identity -> the counted device it belongs to."""
 
     def access(self, number: int) -> str:
         """How the row's device is connected: what was seen outweighs what was written."""
@@ -302,7 +314,11 @@ class _Register:
         contents = [part for content, distinct in seen.streams() if distinct >= SAME_STREAM for part in content.split()]
         if model := next((self.streams[c] for c in contents if c in self.streams), None):
             return "DEV-X-COPY", f"与 {model} 相同"
+        for other, tie in (found for node in seen.nodes for found in self.ties.get(node, ())):
+            if other in self.counted:
+                return tie.code, f"与 {self.counted[other]} {tie.detail}"
         self.streams.update(dict.fromkeys(contents, row.id))
+        self.counted.update(dict.fromkeys(seen.nodes, row.id))
         return "", ""
 
     def device(self, number: int, code: str, detail: str) -> Device:
@@ -408,6 +424,11 @@ def _suspicions(
         text = f"{len(copies)} 台的数据流与别的设备逐条相同，不计：{_some(copies)}" if copies else ""
         more = f"另有 {short} 台的数据流也相同，但不足 {SAME_STREAM} 个不同的值，不能排除巧合，仍计数" if short else ""
         yield _warning("DEV-V05", "；".join(filter(None, (text, more))))
+    one = [d.device_id for d in table if d.code in ("DEV-X-NEAR", "DEV-X-CLONE")]
+    if one:
+        yield _warning(
+            "DEV-V22", f"{len(one)} 台与别的终端是同一台接收机（同处，或同一定位流改写），不计：{_some(one)}"
+        )
     moved = [row.id for n, row in enumerate(register.rows) if row.access == DIRECT and register.access(n) == GATEWAY]
     if moved:
         yield _warning("DEV-V10", f"{len(moved)} 台登记为 5G 直连，实见经网关，已归入网关后：{_some(moved)}")
@@ -478,6 +499,17 @@ def _audited(
     return (Audit(len(counted), len(drawn), good) if drawn else None), findings
 
 
+def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
+    """The audit file with the devices to visit. Raises OSError, ValueError."""
+    if params.audit is None:
+        return {}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([params.register_.id, RESULT, SERIAL, UNPLUG, "note"])
+    writer.writerows([device, "", "", "", ""] for device in sample_ids(folder, params, seed))
+    return {params.audit.file: out.getvalue()}
+
+
 # --- all together ------------------------------------------------------------------------------------------------------
 
 
@@ -488,13 +520,14 @@ class _Run:
     rows: list[Row]
     before: frozenset[str]
     observations: list[Observation]
+    ties: list[Tie]
     start_ns: int
     validity: list[Validity]
 
 
 def _read(evidence: RunEvidence, params: Params) -> _Run:
     rows, before, observations, validity = list[Row](), frozenset[str](), list[Observation](), list[Validity]()
-    start_ns = 0
+    ties, start_ns = list[Tie](), 0
     try:
         rows, before = register_rows(evidence, params), baseline_ids(evidence, params)
     except (KeyError, ValueError, OSError):
@@ -513,9 +546,10 @@ def _read(evidence: RunEvidence, params: Params) -> _Run:
         try:
             observations.extend(reader.observations(part, source))
             validity.extend(reader.findings(part, source))
+            ties.extend(reader.ties(part, source) if hasattr(reader, "ties") else ())
         except (KeyError, ValueError, TypeError, OSError):
             validity.append(Validity("DEV-V18", Severity.INVALID, f"来源 {source.name} 的证据读不出来"))
-    return _Run(rows, before, observations, start_ns, validity)
+    return _Run(rows, before, observations, ties, start_ns, validity)
 
 
 def device_table(evidence: RunEvidence, params: Params) -> list[Device]:
@@ -523,9 +557,19 @@ def device_table(evidence: RunEvidence, params: Params) -> list[Device]:
     return _table(params, _read(evidence, params))[1]
 
 
+def _by_node(ties: Sequence[Tie]) -> dict[Node, list[tuple[Node, Tie]]]:
+    """Each identity with those that it is tied to, in normal form."""
+    found: dict[Node, list[tuple[Node, Tie]]] = defaultdict(list)
+    for tie in ties:
+        a, b = ((kind, normal(kind, value)) for kind, value in (tie.first, tie.second))
+        found[a].append((b, tie))
+        found[b].append((a, tie))
+    return found
+
+
 def _table(params: Params, run: _Run) -> tuple[_Register, list[Device], list[_Seen]]:
     devices, of_row = resolve(run.rows, run.observations)
-    register = _Register(params, run.rows, run.before, of_row)
+    register = _Register(params, run.rows, run.before, of_row, _by_node(run.ties))
     table = [register.device(number, *register.decide(number)) for number in range(len(run.rows))]
     table += [_unregistered(seen) for seen in devices if not seen.rows and seen.observations]
     return register, table, devices

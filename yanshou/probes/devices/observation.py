@@ -32,3 +32,13 @@ class Observation:
     content: str = ""
     gateway: str = ""
     same: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tie:
+    """Two identities (kind, value) that a source shows to be one device though they never say so; `code`: as which exclusion."""
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+    code: str
+    detail: str

@@ -20,13 +20,14 @@ from yanshou.probes.devices.sources.modbus.params import Source as Modbus
 from yanshou.probes.devices.sources.mqtt.params import Source as Mqtt
 from yanshou.probes.devices.sources.opcua.params import Source as OpcUa
 from yanshou.probes.devices.sources.packets.params import Source as Packets
+from yanshou.probes.devices.sources.positions.params import Source as Positions
 from yanshou.probes.devices.sources.snmp.params import Source as Snmp
 from yanshou.probes.devices.tables import TableFile
 from yanshou.probes.load.spec import Load
 from yanshou.probes.load.streams import PREFIX
 
 Source: TypeAlias = Annotated[
-    Mqtt | Emqx | Export | OpcUa | Modbus | Snmp | Packets | Metrics, Field(discriminator="kind")
+    Mqtt | Emqx | Export | OpcUa | Modbus | Snmp | Packets | Positions | Metrics, Field(discriminator="kind")
 ]
 """Where devices are seen; each kind is a folder below sources/."""
 

@@ -7,6 +7,7 @@ eight million keys a GiB).
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -167,6 +168,17 @@ def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[K
     wanted = set(indices)
     found = {index: key for index, key in enumerate(net()) if index in wanted}
     return [found[index] for index in indices]
+
+
+def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
+    """The audit file with the keys to re-verify. Raises OSError, ValueError."""
+    if params.audit is None:
+        return {}
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*params.key, RESULT, "note"])
+    writer.writerows([*key, "", ""] for key in sample_keys(folder / params.file, params, seed))
+    return {params.audit.file: out.getvalue()}
 
 
 def read_audit(data: bytes, params: Params) -> tuple[Key, list[tuple[Key, str]]]:

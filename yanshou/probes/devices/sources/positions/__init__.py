@@ -1,0 +1,1 @@
+"""Positions that terminals reported, as a platform recorded them."""
