@@ -126,7 +126,7 @@ def test_what_may_be_judged_how(indicators: dict[str, Indicator]) -> None:
     assert {i.id for i in indicators.values() if not i.judge_undefined} == {"S10-I03", "S04-I03", *accuracy}
     assert {i.id for i in indicators.values() if not i.fatal_alone} == {"S01-I04"}
     statistics = {i.id: i.statistic for i in indicators.values() if i.statistic}
-    assert statistics == {"S01-I02": "p99", "S01-I01": "count", "S04-I01": "count"}
+    assert statistics == {"S01-I02": "p99", **dict.fromkeys(("S01-I01", "S04-I01", "S06-I07"), "count")}
     may_mean = {(i.id, q.key): q.readings for i in indicators.values() for q in i.must_define if q.readings}
     assert may_mean == {
         **{(i, "statistic"): ("rms", "p95", "p50") for i in accuracy},
@@ -142,7 +142,7 @@ def test_default_probes_exist(indicators: dict[str, Indicator]) -> None:
     assert {i.probe for i in indicators.values()} <= known
     counted = {name: i.probe for name, i in indicators.items() if i.kind is Kind.COUNTED}
     assert {name for name, probe in counted.items() if probe == "devices"} == {"S06-I05", "S09-I02", "S10-I02"}
-    assert set(counted.values()) == {"devices", "records"}
+    assert set(counted.values()) == {"coverage", "devices", "records"}
     assert indicators["S10-I03"].probe == "rtt"
 
 
