@@ -34,9 +34,10 @@ $(VENV)/.tested: requirements-test.lock $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
 	touch $@
 
-# What the tests drive for real and pip cannot bring: network namespaces, a PDF reader, a browser, an independent signer.
-system:
+# What the tests drive for real and pip cannot bring: network namespaces, a PDF reader, a browser, an independent signer, a chain.
+system: $(VENV)/bin/python
 	sh tests/install_system.sh
+	sh tests/install_node.sh $(VENV)/node
 
 # Hashed requirements without addresses; needs uv.
 lock:

@@ -197,7 +197,8 @@ def _silent() -> Iterator[None]:
             os.close(saved)
 
 
-def _pair(algorithm: Algorithm, name: str) -> PrivateKey:
+def fresh_key(algorithm: Algorithm, name: str) -> PrivateKey:
+    """A new key pair that is in no file. Raises UserError when SM2 is needed and not installed."""
     if algorithm is Algorithm.SM2:
         raw, secret = _guomi("gmssl_pyx").sm2_key_generate()
         return PrivateKey(PublicKey(name, algorithm, raw), secret)
@@ -307,7 +308,7 @@ def _create(path: Path, text: str, mode: int) -> None:
 def new_key(path: Path, *, algorithm: str, name: str, passphrase: str | None = None) -> PublicKey:
     """Make a key pair: `path` (PKCS#8 PEM, mode 0600) and `path`.pub (JSON). Raises UserError and changes nothing."""
     try:
-        key = _pair(Algorithm(algorithm), valid_name(name))
+        key = fresh_key(Algorithm(algorithm), valid_name(name))
     except ValueError:
         _refuse("K-E07", f"算法 {algorithm} 或姓名 {name!r} 不能用", "算法用 ed25519 或 sm2；姓名为一行文字")
     if passphrase == "":

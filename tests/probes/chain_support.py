@@ -1,0 +1,120 @@
+"""Chains for tests: anvil, a real execution client, driven over its own interface; and runs of the chain probes."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.probes.records_support import record
+from tests.probes.sources_support import free_port
+from yanshou.harness.model import Count
+from yanshou.probes.contract import Probe
+
+REFUSES = "60003560f81c60ff14600d57005b600080fd"
+"""A contract that takes every call but those whose first byte is ff, which it reverts."""
+CONTRACT = "0x" + "c0" * 20
+START_S = 1_735_689_600
+GAS = 200_000
+
+
+def anvil_program() -> str | None:
+    """Where `tests/install_node.sh` put anvil."""
+    found = sorted(Path(sys.prefix).glob("node/node_modules/@foundry-rs/anvil-*/bin/anvil"))
+    return str(found[0]) if found else None
+
+
+@dataclass
+class Anvil:
+    """A running anvil that seals only when told."""
+
+    url: str
+    port: int
+    accounts: list[str] = field(default_factory=list)
+    nonces: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def post(self, body: Any) -> Any:
+        self._connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
+        return json.loads(self._connection.getresponse().read())
+
+    def ask(self, method: str, *params: Any) -> Any:
+        answer = self.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
+        assert "result" in answer, answer
+        return answer["result"]
+
+    def send(self, calls: Sequence[tuple[int, str | None, bytes]]) -> None:
+        """(account's index, to, input): explicit nonces, as the items of a batch race."""
+        batch = []
+        for number, (account, to, data) in enumerate(calls):
+            sender = self.accounts[account]
+            call = {
+                "from": sender,
+                "gas": hex(GAS),
+                "gasPrice": "0x1",
+                "nonce": hex(self.nonces[sender]),
+                "data": "0x" + data.hex(),
+            }
+            self.nonces[sender] += 1
+            params = [call | ({"to": to} if to else {})]
+            batch.append({"jsonrpc": "2.0", "id": number, "method": "eth_sendTransaction", "params": params})
+        for answer in self.post(batch):
+            assert "result" in answer, answer
+
+    def mine(self, at_s: int) -> None:
+        """Seal what was sent, with that time."""
+        self.ask("evm_setNextBlockTimestamp", hex(at_s))
+        self.ask("anvil_mine", "0x1")
+
+
+@contextmanager
+def anvil(accounts: int = 10) -> Iterator[Anvil]:
+    program = anvil_program()
+    if program is None:
+        pytest.skip("anvil is not installed")
+    port = free_port()
+    command = [
+        program, "--port", str(port), "--silent", "--no-mining", "--order", "fifo", "--accounts", str(accounts),
+        "--gas-limit", "30000000000", "--block-base-fee-per-gas", "0", "--disable-min-priority-fee", "--timestamp", str(START_S),
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        node = Anvil(f"http://127.0.0.1:{port}", port)
+        try:
+            deadline = time.monotonic() + 30
+            while not node.accounts:
+                try:
+                    node.accounts = node.ask("eth_accounts")
+                except OSError:
+                    node.close()
+                    assert time.monotonic() < deadline, "anvil does not answer"
+                    time.sleep(0.05)
+            node.nonces = dict.fromkeys(node.accounts, 0)
+            node.ask("anvil_setCode", CONTRACT, "0x" + REFUSES)
+            yield node
+        finally:
+            node.close()
+            process.terminate()
+
+
+def counted(folder: Path, values: dict[str, Any], seed: int = 1) -> Count:
+    """What `chain.records` says of a chain, through the real ledger."""
+    folder.mkdir(exist_ok=True)
+    probe = Probe("chain.records")
+    params = probe.params(values)
+    measurement = probe.analyse(record(folder, probe.capture, params, seed), params, seed)
+    assert isinstance(measurement, Count)
+    return measurement

@@ -1,0 +1,20 @@
+"""The impure half of a kind of chain, by the kind's name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from yanshou.chains.rpc import Asks, Rpc
+from yanshou.chains.spec import Chain, Endpoint
+
+
+@contextmanager
+def connect(chain: Chain, endpoint: Endpoint, folder: Path) -> Iterator[Asks]:
+    """A way to ask `endpoint`, as long as the block runs; paths are relative to `folder`. Raises ProbeError CHN-E04."""
+    wire = importlib.import_module(f"yanshou.chains.{chain.kind}.wire").Wire
+    with Rpc(endpoint.url, chain.batch, str(folder / endpoint.ca) if endpoint.ca else None) as rpc:
+        yield cast(Asks, wire(rpc, chain.group))

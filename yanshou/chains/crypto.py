@@ -1,0 +1,78 @@
+"""Hashes and signatures that chains use, by the libraries that do them well: keccak-256 with secp256k1, and SM3 with SM2.
+
+It is for recomputing what a chain states. It must never sign: standards that sign bring their own keys. Keccak comes from
+pycryptodome, secp256k1 from coincurve, SM3 from OpenSSL, SM2 from gmssl-pyx (extra `guomi`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+
+from yanshou.harness.keys import Algorithm, PublicKey
+
+
+class Suite(StrEnum):
+    """What a chain's hashes and signatures are made with."""
+
+    KECCAK = "keccak256-secp256k1"
+    SM = "sm3-sm2"
+
+    @property
+    def word(self) -> str:
+        """The name printed for people."""
+        return {"keccak256-secp256k1": "Keccak-256 与 secp256k1", "sm3-sm2": "SM3 与 SM2"}[self.value]
+
+    def hash(self, data: bytes) -> bytes:
+        """The 32-byte digest of `data`."""
+        if self is Suite.SM:
+            return hashlib.new("sm3", data).digest()
+        from Crypto.Hash import keccak
+
+        return keccak.new(digest_bits=256, data=data).digest()
+
+    def verifies(self, key: bytes, digest: bytes, signature: bytes) -> bool:
+        """Whether r and s (64 bytes, anything may follow) are `key`'s (x and y, 64 bytes) over `digest`.
+
+        SM2 signs the digest as its message, with the standard identity (GM/T 0009). Raises UserError without gmssl-pyx.
+        """
+        if len(key) != 64 or len(signature) < 64:
+            return False
+        if self is Suite.SM:
+            return PublicKey("", Algorithm.SM2, key).verifies(digest, der(signature[:64]))
+        from coincurve import PublicKey as Point
+
+        try:
+            return Point(b"\x04" + key).verify(der(signature[:64]), digest, hasher=None)
+        except ValueError:
+            return False
+
+    def address(self, key: bytes) -> str:
+        """The account of a public key (x and y): the last 20 bytes of its digest."""
+        return "0x" + self.hash(key)[-20:].hex()
+
+
+def recovered(digest: bytes, signature: bytes) -> bytes | None:
+    """The secp256k1 key (x and y) that made `signature` (r, s and recovery id 0 or 1: 65 bytes); None when none did."""
+    from coincurve import PublicKey as Point
+
+    try:
+        return Point.from_signature_and_message(signature, digest, hasher=None).format(compressed=False)[1:]
+    except (ValueError, OverflowError):  # bytes that are no signature
+        return None
+    except Exception as error:  # coincurve raises a bare Exception where no key could have made it
+        if type(error) is Exception:
+            return None
+        raise
+
+
+def der(signature: bytes) -> bytes:
+    """r and s (32 bytes each) as the ASN.1 SEQUENCE of two INTEGERs that libraries read."""
+
+    def integer(value: bytes) -> bytes:
+        body = value.lstrip(b"\0") or b"\0"
+        body = b"\0" + body if body[0] & 0x80 else body
+        return b"\x02" + bytes([len(body)]) + body
+
+    both = integer(signature[:32]) + integer(signature[32:])
+    return b"\x30" + bytes([len(both)]) + both

@@ -1,0 +1,179 @@
+"""An Ethereum-type node's answers -> blocks, and what of them holds by keccak-256 and secp256k1. Pure.
+
+Sources: Ethereum Yellow Paper 4.3 (header, transactions root); EIP-155, 2718, 2930, 1559, 4844, 7702 (transactions); EIP-1559,
+4895, 4844, 4788, 7685 (header fields, in that order). Executed blocks carry no signatures of validators here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import partial
+
+from yanshou.chains.crypto import Suite, recovered
+from yanshou.chains.model import Block, Counter, Log, Proof, Seals, Transaction
+from yanshou.chains.trees import Item, big_endian, rlp, trie_root
+from yanshou.harness.basics import Json
+
+HASH = Suite.KECCAK.hash
+PRECOMPILED = 0x1FF
+"""Highest address that is no contract of anybody but part of the machine (EIP-7910 and the like stay far below)."""
+HEADER = (
+    ("parentHash", True), ("sha3Uncles", True), ("miner", True), ("stateRoot", True), ("transactionsRoot", True),
+    ("receiptsRoot", True), ("logsBloom", True), ("difficulty", False), ("number", False), ("gasLimit", False),
+    ("gasUsed", False), ("timestamp", False), ("extraData", True), ("mixHash", True), ("nonce", True),
+)  # fmt: skip
+"""Header fields that every block has, in order; True for bytes, False for numbers."""
+LATER = (
+    ("baseFeePerGas", False), ("withdrawalsRoot", True), ("blobGasUsed", False), ("excessBlobGas", False),
+    ("parentBeaconBlockRoot", True), ("requestsHash", True),
+)  # fmt: skip
+"""Header fields that came later: each where it is there."""
+
+
+def data(text: str) -> bytes:
+    """DATA: hex with 0x, two digits a byte."""
+    if not text.startswith("0x"):
+        raise ValueError("no 0x")
+    return bytes.fromhex(text[2:])
+
+
+def number(text: str) -> int:
+    """QUANTITY: hex with 0x."""
+    if not text.startswith("0x"):
+        raise ValueError("no 0x")
+    return int(text, 16)
+
+
+def block(row: Json) -> Block:
+    """See `Reads`."""
+    b, receipts = row["block"], row["receipts"]
+    if len(receipts) != len(b["transactions"]):
+        raise ValueError("receipts do not match the transactions")
+    return Block(
+        number(b["number"]),
+        b["hash"].lower(),
+        b["parentHash"].lower() if number(b["number"]) else "",
+        number(b["timestamp"]),
+        tuple(map(_transaction, b["transactions"], receipts)),
+    )
+
+
+def _transaction(t: Json, receipt: Json) -> Transaction:
+    if t["hash"] != receipt["transactionHash"]:
+        raise ValueError("receipt of another transaction")
+    logs = tuple(
+        Log(log["address"].lower(), tuple(x.lower() for x in log["topics"]), data(log["data"]))
+        for log in receipt["logs"]
+    )
+    return Transaction(
+        t["hash"].lower(),
+        t["from"].lower(),
+        (t.get("to") or "").lower(),
+        data(t["input"]),
+        number(receipt["status"]) == 1,
+        logs,
+    )
+
+
+def suite(row: Json) -> Suite | None:
+    """See `Reads`."""
+    return Suite.KECCAK if _header_holds(row["block"]) else None
+
+
+def counter(_answer: Json) -> Counter | None:
+    """See `Reads`: execution clients keep none."""
+    return None
+
+
+def is_system(address: str) -> bool:
+    """See `Reads`."""
+    return address.startswith("0x") and int(address, 16) <= PRECOMPILED
+
+
+def prove(row: Json, indices: Collection[int]) -> Proof:
+    """See `Reads`."""
+    b = row["block"]
+    encoded = [_encoded(t) for t in b["transactions"]]
+    root = trie_root(encoded, HASH) == data(b["transactionsRoot"])
+    receipts = trie_root([_encoded_receipt(r) for r in row["receipts"]], HASH) == data(b["receiptsRoot"])
+    genuine = {i: _genuine(b["transactions"][i], encoded[i]) for i in indices}
+    return Proof(_header_holds(b), root, receipts, genuine, Seals())
+
+
+def _header_holds(b: Json) -> bool:
+    fields = [*HEADER, *(field for field in LATER if b.get(field[0]) is not None)]
+    encoded: list[Item] = [data(b[name]) if raw else big_endian(number(b[name])) for name, raw in fields]
+    return HASH(rlp(encoded)) == data(b["hash"])
+
+
+def _access_list(t: Json) -> list[Item]:
+    return [[data(e["address"]), [data(k) for k in e["storageKeys"]]] for e in t.get("accessList") or []]
+
+
+def _authorizations(t: Json) -> list[Item]:
+    return [
+        [
+            big_endian(number(a["chainId"])), data(a["address"]), big_endian(number(a["nonce"])),
+            big_endian(number(a["yParity"])), big_endian(number(a["r"])), big_endian(number(a["s"])),
+        ]
+        for a in t["authorizationList"]
+    ]  # fmt: skip
+
+
+def _fields(t: Json) -> tuple[int, list[Item]]:
+    """Type, and the fields that its sender signed, in order. Raises ValueError for a type that is not known."""
+    kind = number(t.get("type") or "0x0")
+    quantity = partial(_quantity, t)
+    common: list[Item] = [data(t["to"]) if t.get("to") else b"", quantity("value"), data(t["input"])]
+    if kind == 0:
+        signed = [quantity("nonce"), quantity("gasPrice"), quantity("gas"), *common]
+        if number(t["v"]) >= 35:  # EIP-155: the chain id is signed too, and v tells it
+            signed += [big_endian((number(t["v"]) - 35) // 2), b"", b""]
+        return kind, signed
+    head: list[Item] = [quantity("chainId"), quantity("nonce")]
+    fees: list[Item] = (
+        [quantity("maxPriorityFeePerGas"), quantity("maxFeePerGas")] if kind > 1 else [quantity("gasPrice")]
+    )
+    signed = [*head, *fees, quantity("gas"), *common, _access_list(t)]
+    if kind == 3:
+        signed += [quantity("maxFeePerBlobGas"), [data(h) for h in t["blobVersionedHashes"]]]
+    elif kind == 4:
+        signed.append(_authorizations(t))
+    elif kind > 4:
+        raise ValueError(f"transaction of type {kind}")
+    return kind, signed
+
+
+def _quantity(t: Json, name: str) -> bytes:
+    return big_endian(number(t[name]))
+
+
+def _parity(t: Json, kind: int) -> int:
+    """Recovery id 0 or 1."""
+    v = number(t["v"]) if kind == 0 else number(t.get("yParity") or t["v"])
+    return (v - 35) % 2 if v >= 35 else v - 27 if v >= 27 else v
+
+
+def _encoded(t: Json) -> bytes:
+    """The signed transaction as it is hashed and put into the tree."""
+    kind, signed = _fields(t)
+    v = _quantity(t, "v") if kind == 0 else big_endian(_parity(t, kind))
+    body = signed[:6] if kind == 0 else signed
+    encoded = rlp([*body, v, _quantity(t, "r"), _quantity(t, "s")])
+    return encoded if kind == 0 else bytes([kind]) + encoded
+
+
+def _encoded_receipt(r: Json) -> bytes:
+    """A receipt as it is put into the tree (EIP-658, 2718)."""
+    kind = number(r.get("type") or "0x0")
+    logs: Item = [[data(log["address"]), [data(x) for x in log["topics"]], data(log["data"])] for log in r["logs"]]
+    encoded = rlp([_quantity(r, "status"), _quantity(r, "cumulativeGasUsed"), data(r["logsBloom"]), logs])
+    return encoded if kind == 0 else bytes([kind]) + encoded
+
+
+def _genuine(t: Json, encoded: bytes) -> bool:
+    kind, signed = _fields(t)
+    message = rlp(signed) if kind == 0 else bytes([kind]) + rlp(signed)
+    signature = number(t["r"]).to_bytes(32, "big") + number(t["s"]).to_bytes(32, "big") + bytes([_parity(t, kind)])
+    key = recovered(HASH(message), signature)
+    return HASH(encoded) == data(t["hash"]) and key is not None and Suite.KECCAK.address(key) == t["from"].lower()

@@ -1,0 +1,111 @@
+"""What every kind of chain is turned into: blocks, transactions, logs, and what of a block holds by itself.
+
+Addresses and hashes are lower-case hex with 0x. It must never do I/O.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from yanshou.chains.crypto import Suite
+from yanshou.harness.basics import Json
+
+MALFORMED = (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, struct.error)
+"""What reading answers raises that are not what they should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """One event that a contract raised."""
+
+    address: str
+    topics: tuple[str, ...]
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One transaction with what came of it. `to` is "" for a deployment."""
+
+    hash: str
+    sender: str
+    to: str
+    input: bytes
+    succeeded: bool
+    logs: tuple[Log, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block. `time_s`: UTC seconds that its sealer wrote; `parent` is "" for the first."""
+
+    number: int
+    hash: str
+    parent: str
+    time_s: int
+    transactions: tuple[Transaction, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Seals:
+    """Who may seal a block (consensus key in hex -> weight), and whose signatures over it were verified.
+
+    `wrong`: signatures that stand there and do not verify. `quorum`: the weight that must have signed. With no `sealers`
+    this kind of chain puts no signatures into its blocks, or none that can be verified.
+    """
+
+    sealers: Mapping[str, int] = field(default_factory=dict)
+    signed: tuple[str, ...] = ()
+    wrong: int = 0
+    quorum: int = 0
+
+    @property
+    def enough(self) -> bool:
+        """True when the verified signatures are a quorum. False where there are no sealers at all."""
+        return bool(self.sealers) and sum(self.sealers[key] for key in set(self.signed)) >= self.quorum
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What of one block holds: `header` its hash from its fields, `root` its transactions' root from all of them, `receipts`
+    the root of what came of them (None where that is not recomputed).
+
+    `genuine`: of each transaction asked for, by index, whether its hash follows from its fields and its sender from its signature.
+    """
+
+    header: bool
+    root: bool
+    receipts: bool | None
+    genuine: dict[int, bool]
+    seals: Seals
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a chain itself says that it holds, up to `height`: transactions, and those of them that failed (None: not said)."""
+
+    height: int
+    transactions: int
+    failed: int | None
+
+
+class Reads(Protocol):
+    """The pure half of a kind of chain. A row is {"block": answer, "receipts": [answer, …]} as `rpc.Asks.rows` gave it."""
+
+    def block(self, row: Json) -> Block:
+        """The block of a row. Raises one of MALFORMED for what is no block with all its receipts."""
+
+    def suite(self, row: Json) -> Suite | None:
+        """The hash under which the block's hash follows from its header fields; None for none. Raises as `block` does."""
+
+    def prove(self, row: Json, indices: Collection[int]) -> Proof:
+        """What of the block holds; single transactions only at `indices`. Raises as `block` does."""
+
+    def counter(self, answer: Json) -> Counter | None:
+        """What `rpc.Asks.counter` answered; None for None. Raises as `block` does."""
+
+    def is_system(self, address: str) -> bool:
+        """True for addresses of the chain's own administration."""

@@ -1,0 +1,185 @@
+"""JSON-RPC 2.0 over HTTP to one endpoint: kept alive, in batches where the endpoint takes them, from several threads.
+
+It must never interpret a result. Refusals are `Refused`, never an empty result; what cannot be reached is a ProbeError.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
+from urllib.parse import urlsplit
+
+from yanshou.harness.basics import Json, ProbeError
+
+ANSWER_S = 30.0
+LONGEST_ANSWER = 256 << 20
+TRIES = 4
+"""How often a question is put before the endpoint counts as gone; waits of 0, 0.5, 1 and 2 s between."""
+UNSUPPORTED = -32601
+
+
+class Asks(Protocol):
+    """The impure half of a kind of chain, towards one endpoint. All raise ProbeError where it cannot be asked."""
+
+    def about(self) -> Json:
+        """What the node says of itself and its chain, as it came."""
+
+    def head(self) -> int:
+        """The height of its newest block."""
+
+    def hash_at(self, number: int) -> str | None:
+        """The hash of its block at that height, lower-case hex with 0x; None where it has none."""
+
+    def rows(self, numbers: range) -> list[Json]:
+        """{"block": answer, "receipts": [answer, …]} of each height in order, answers as they came."""
+
+    def counter(self) -> Json:
+        """The chain's own count of transactions, as it came; None where it keeps none."""
+
+
+@dataclass(frozen=True)
+class Refused(Exception):
+    """The endpoint answered a question with an error."""
+
+    method: str
+    code: int
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.code} {self.message}"
+
+
+class _Garbage(Exception):
+    """An answer that is no JSON-RPC."""
+
+
+Question = tuple[str, list[Json]]
+"""(method, params)."""
+
+
+class Rpc:
+    """One endpoint. Thread-safe: each thread has a connection of its own. A context manager that closes them all."""
+
+    def __init__(self, url: str, batch: int, ca: str | None = None) -> None:
+        """`batch`: most questions in one request. Raises ProbeError CHN-E04 for a CA file that cannot be read."""
+        parts = urlsplit(url)
+        self._url, self._batch = url, batch
+        self._path = parts.path or "/"
+        self._host, self._port = parts.hostname or "", parts.port
+        self._tls: ssl.SSLContext | None = None
+        if parts.scheme == "https":
+            try:
+                self._tls = ssl.create_default_context(cafile=ca)
+            except (OSError, ssl.SSLError):
+                raise ProbeError("CHN-E04", f"CA 文件 {ca} 读不出来", "放进案卷文件夹，PEM 格式") from None
+        self._local = threading.local()
+        self._connections: list[http.client.HTTPConnection] = []
+        self._batches: bool | None = None if batch > 1 else False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for connection in self._connections:
+            connection.close()
+
+    def ask(self, method: str, *params: Json) -> Json:
+        """The result of one question. Raises Refused, ProbeError."""
+        answer = self._exchange(self._request((method, list(params)), 1))
+        return self._result(answer, method)
+
+    def supported(self, method: str, *params: Json) -> Json:
+        """The result of one question, None where the endpoint does not know the method. Raises Refused, ProbeError."""
+        try:
+            return self.ask(method, *params)
+        except Refused as error:
+            if error.code == UNSUPPORTED:
+                return None
+            raise
+
+    def ask_all(self, questions: Sequence[Question]) -> list[Json]:
+        """The results in order, in batches where the endpoint takes them. Raises Refused, ProbeError."""
+        results: list[Json] = []
+        for start in range(0, len(questions), self._batch):
+            results += self._some(questions[start : start + self._batch])
+        return results
+
+    def _some(self, questions: Sequence[Question]) -> list[Json]:
+        """One batch; halved as long as the endpoint refuses it whole (too large for it), at last one by one."""
+        if self._batches is False or len(questions) == 1:
+            return [self.ask(method, *params) for method, params in questions]
+        answers = self._exchange([self._request(q, n) for n, q in enumerate(questions)])
+        if isinstance(answers, list):
+            by_number = {a.get("id"): a for a in answers if isinstance(a, dict)}
+            if set(range(len(questions))) <= by_number.keys():
+                self._batches = True
+                return [self._result(by_number[n], method) for n, (method, _) in enumerate(questions)]
+        if self._batches is None:
+            self._batches = False  # it has never taken one
+        half = len(questions) // 2
+        return self._some(questions[:half]) + self._some(questions[half:])
+
+    @staticmethod
+    def _request(question: Question, number: int) -> Json:
+        method, params = question
+        return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+
+    def _result(self, answer: Json, method: str) -> Json:
+        if isinstance(answer, dict) and isinstance(error := answer.get("error"), dict):
+            code = error.get("code")
+            raise Refused(method, code if isinstance(code, int) else 0, " ".join(str(error.get("message")).split()))
+        if not isinstance(answer, dict) or "result" not in answer:
+            raise ProbeError(
+                "CHN-E02", f"{self._url} 对 {method} 的应答不是 JSON-RPC", "检查地址与端口，是不是链的 RPC 接口"
+            )
+        return answer["result"]
+
+    def _exchange(self, request: Json) -> Json:
+        """The answer to a request, put again when the connection breaks. Raises ProbeError CHN-E01, CHN-E02."""
+        body = json.dumps(request, separators=(",", ":")).encode()
+        reason: BaseException | str = ""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(0.25 * 2**attempt)
+            try:
+                return json.loads(self._post(body))
+            except (OSError, http.client.HTTPException) as error:
+                reason = error
+                self._drop()
+            except (ValueError, RecursionError, _Garbage) as error:
+                self._drop()
+                text = f"{self._url} 的应答不是 JSON：{' '.join(str(error).split())[:200]}"
+                raise ProbeError("CHN-E02", text, "检查地址与端口，是不是链的 RPC 接口，是否要求证书") from None
+        text = f"连不上 {self._url}：{' '.join(str(reason).split()) or type(reason).__name__}"
+        raise ProbeError("CHN-E01", text, "检查地址、端口与防火墙；节点要求国密 SSL 时请开一个不带 SSL 的接口")
+
+    def _post(self, body: bytes) -> bytes:
+        connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._connection()
+            self._connections.append(connection)
+        connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        data = response.read(LONGEST_ANSWER)
+        if len(data) == LONGEST_ANSWER and response.read(1):
+            raise _Garbage(f"应答超过 {LONGEST_ANSWER >> 20} MB")
+        if response.status >= 500 or response.status == 429:
+            raise http.client.HTTPException(f"HTTP {response.status}")
+        return data
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls:
+            return http.client.HTTPSConnection(self._host, self._port, timeout=ANSWER_S, context=self._tls)
+        return http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_S)
+
+    def _drop(self) -> None:
+        """Close this thread's connection; it is opened again with the next question."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()

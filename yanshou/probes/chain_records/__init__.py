@@ -1,0 +1,1 @@
+"""Counts the records on a chain at one pinned height, from its own blocks. It must never look at a limit."""

@@ -1,0 +1,102 @@
+"""What the `chain.records` probe is and what it is told: its parameters.
+
+The descriptions of the fields are the help that a person sees in case.yaml. It must never open a file.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from yanshou.chains.abi import signature
+from yanshou.chains.spec import Chain, Endpoint
+from yanshou.harness.model import Kind
+from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.records.spec import Window
+
+ADDRESS = r"^0x[0-9a-fA-F]{40}$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Record(_Frozen):
+    """What one record is: a call of a contract, or one event that it raises."""
+
+    contracts: tuple[str, ...] = Field(min_length=1, description="存证合约的地址，0x 加 40 位十六进制")
+    method: str | None = Field(
+        default=None, description="存证函数的签名，如 save(string,bytes32)；不写则调用这些合约的任何函数都算"
+    )
+    event: str | None = Field(
+        default=None, description="一条记录是一个事件而不是一笔交易时：事件的签名，如 Saved(bytes32 indexed,string)"
+    )
+    payload: tuple[int, ...] = Field(
+        default=(), description="哪几个参数是记录的内容（从 0 数）；不写则全部。查重、查空只看它们"
+    )
+
+    @field_validator("contracts")
+    @classmethod
+    def _addresses(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        import re
+
+        if not all(re.fullmatch(ADDRESS, value) for value in values):
+            raise ValueError("合约地址要写成 0x 加 40 位十六进制")
+        return tuple(value.lower() for value in values)
+
+    @field_validator("method", "event")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if value is not None:
+            signature(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.method and self.event:
+            raise ValueError("method 与 event 只写一个：一条记录要么是一次调用，要么是一个事件")
+        named = self.method or self.event
+        if self.payload and not named:
+            raise ValueError("写了 payload 就要写 method 或 event")
+        if named and any(not 0 <= i < len(signature(named).types) for i in self.payload):
+            raise ValueError("payload 里的参数序号超出了签名")
+        return self
+
+
+class Params(_Frozen):
+    """Which chain, and what on it counts."""
+
+    chain: Chain = Field(description="链 {kind, group, batch, parallel}")
+    endpoint: Endpoint = Field(description="从哪个节点取区块 {url, operator, ca}，须保存全部历史")
+    witnesses: tuple[Endpoint, ...] = Field(
+        default=(), description="另外几个节点，最好属于不同单位：只核对同一高度的区块哈希"
+    )
+    record: Record = Field(description="什么是一条记录 {contracts, method 或 event, payload}")
+    confirmations: int = Field(default=0, ge=0, description="定高时退后几块；会回滚的链（工作量证明等）写 12 以上")
+    window: Window | None = Field(default=None, description="计数的时间窗口 {start, end}，按区块时间，两端都含")
+    sample: int = Field(
+        default=1000, ge=1, description="抽多少条逐条重算哈希、签名、交易根与出块签名；多于净数时全数重算"
+    )
+    unit: str = Field(default="条", min_length=1, description="计数单位")
+
+
+SPEC = ProbeSpec(
+    name="chain.records",
+    version="1",
+    title="上链数据计数",
+    kind=Kind.COUNTED,
+    unit="条",
+    tolerance=0.0,
+    document="docs/probes/p-110-chain.records.md",
+    equipment=(
+        "能访问节点 RPC 接口的网络位置（不带国密 SSL 的接口）",
+        "存证合约的地址与函数签名",
+        "保存全部历史的节点",
+    ),
+)
+
+
+def estimate(params: Params, samples: int | None) -> Estimate:
+    """How long it takes depends on the chain's length, which nobody knows beforehand; `sample` records are recomputed."""
+    return Estimate(seconds=0.0, samples=params.sample)
