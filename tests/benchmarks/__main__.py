@@ -9,6 +9,7 @@ import importlib
 import sys
 
 BENCHMARKS = ("records", "latency", "captures", "weights", "model_latency", "nmea")
+BENCHMARKS = ("records", "latency", "captures", "chain")
 
 
 def main(names: list[str]) -> None:
