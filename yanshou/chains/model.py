@@ -39,6 +39,15 @@ class Transaction:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A block's place in its chain; `parent` is "" for the first."""
+
+    number: int
+    hash: str
+    parent: str
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """One block. `time_s`: UTC seconds that its sealer wrote; `parent` is "" for the first."""
 
@@ -92,17 +101,51 @@ class Counter:
     failed: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node of a chain as one of its nodes sees it.
+
+    `key`: its consensus key (hex; the network key where a chain has no other). `role`: "sealer", "observer", or "" where
+    neither list has it. `height`, `hash`, `genesis`: how far it is by its last word, None and "" where it has said nothing.
+    `addresses`: host:port, as seen or stated.
+    """
+
+    key: str
+    role: str
+    height: int | None
+    hash: str
+    genesis: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one node says of all: its own key, and every member that it lists or sees, itself among them."""
+
+    me: str
+    members: tuple[Member, ...]
+
+
 class Reads(Protocol):
     """The pure half of a kind of chain. A row is {"block": answer, "receipts": [answer, …]} as `rpc.Asks.rows` gave it."""
 
     def block(self, row: Json) -> Block:
         """The block of a row. Raises one of MALFORMED for what is no block with all its receipts."""
 
+    def link(self, row: Json) -> Link:
+        """Where a block stands, of which only the header need be there. Raises as `block` does."""
+
     def suite(self, row: Json) -> Suite | None:
-        """The hash under which the block's hash follows from its header fields; None for none. Raises as `block` does."""
+        """The hash under which the block's hash follows from its header; None for none. Header only. Raises as `block` does."""
 
     def prove(self, row: Json, indices: Collection[int]) -> Proof:
         """What of the block holds; single transactions only at `indices`. Raises as `block` does."""
+
+    def seals(self, row: Json) -> Seals:
+        """The verified signatures of a block, of which only the header need be there. Raises as `block` does."""
+
+    def view(self, answer: Json) -> View:
+        """What `rpc.Asks.view` answered. Raises as `block` does."""
 
     def counter(self, answer: Json) -> Counter | None:
         """What `rpc.Asks.counter` answered; None for None. Raises as `block` does."""

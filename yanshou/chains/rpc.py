@@ -39,6 +39,12 @@ class Asks(Protocol):
     def rows(self, numbers: range) -> list[Json]:
         """{"block": answer, "receipts": [answer, …]} of each height in order, answers as they came."""
 
+    def headers(self, numbers: range) -> list[Json]:
+        """{"block": header} of each height in order, with its signatures, as they came."""
+
+    def view(self) -> Json:
+        """What the node says of all nodes: its lists, who is in sync and who is connected, as they came."""
+
     def counter(self) -> Json:
         """The chain's own count of transactions, as it came; None where it keeps none."""
 

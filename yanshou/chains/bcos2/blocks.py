@@ -7,10 +7,11 @@ design/merkle_proof.md; its source, libethcore/Transaction.cpp, libdevcrypto/SM2
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Log, Proof, Seals, Transaction
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
 from yanshou.chains.trees import Item, big_endian, rlp, width_root
 from yanshou.harness.basics import Json
 
@@ -26,14 +27,16 @@ def block(row: Json) -> Block:
     b, receipts = row["block"], row["receipts"]
     if len(receipts) != len(b["transactions"]):
         raise ValueError("receipts do not match the transactions")
+    at = link(row)
+    transactions = tuple(map(_transaction, b["transactions"], receipts))
+    return Block(at.number, at.hash, at.parent, _number(b["timestamp"]) // 1000, transactions)
+
+
+def link(row: Json) -> Link:
+    """See `Reads`."""
+    b = row["block"]
     height = _number(b["number"])
-    return Block(
-        height,
-        b["hash"].lower(),
-        b["parentHash"].lower() if height else "",
-        _number(b["timestamp"]) // 1000,
-        tuple(map(_transaction, b["transactions"], receipts)),
-    )
+    return Link(height, b["hash"].lower(), b["parentHash"].lower() if height else "")
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
@@ -83,6 +86,29 @@ def prove(row: Json, indices: Collection[int]) -> Proof:
     root = s.hash(width_root(leaves, WIDTH, s.hash) if leaves else b"")
     genuine = {i: _genuine(s, b["transactions"][i]) for i in indices}
     return Proof(found is not None, root == _data(b["transactionsRoot"]), None, genuine, _seals(s, row))
+
+
+def seals(row: Json) -> Seals:
+    """See `Reads`."""
+    return _seals(suite(row) or Suite.KECCAK, row)
+
+
+def view(answer: Json) -> View:
+    """See `Reads`."""
+    status = answer["getSyncStatus"]
+    roles = {key.lower(): "sealer" for key in answer["getSealerList"]}
+    roles |= {key.lower(): "observer" for key in answer["getObserverList"]}
+    said = {entry["nodeId"].lower(): entry for entry in (status, *status["peers"])}
+    addresses: dict[str, set[str]] = defaultdict(set)
+    for entry in answer["getPeers"]:
+        addresses[entry["nodeId"].lower()].add(entry["IPAndPort"])
+    members = []
+    for key in dict.fromkeys([*roles, *said]):
+        word = said.get(key)
+        height = _number(word["blockNumber"]) if word else None
+        digest, genesis = (word["latestHash"].lower(), word["genesisHash"].lower()) if word else ("", "")
+        members.append(Member(key, roles.get(key, ""), height, digest, genesis, tuple(sorted(addresses.get(key, ())))))
+    return View(status["nodeId"].lower(), tuple(members))
 
 
 def _number(text: str | int) -> int:

@@ -52,6 +52,17 @@ class Wire:
             for n, b in zip(numbers, blocks, strict=True)
         ]
 
+    def headers(self, numbers: range) -> list[Json]:
+        """Headers with their signatures."""
+        return [
+            {"block": b} for b in self._all([("getBlockHeaderByNumber", [self._group, hex(n), True]) for n in numbers])
+        ]
+
+    def view(self) -> Json:
+        """Lists, sync status and connections."""
+        names = ("getSealerList", "getObserverList", "getSyncStatus", "getPeers")
+        return {name: self._asked(name) for name in names}
+
     def counter(self) -> Json:
         """Transactions so far, and at which height."""
         return self._asked("getTotalTransactionCount")

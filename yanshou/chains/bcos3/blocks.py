@@ -8,12 +8,14 @@ likely ones are tried. Transactions of the Web3 kind are not recomputed: they ar
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Collection, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Log, Proof, Seals, Transaction
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
 from yanshou.chains.trees import width_root
 from yanshou.harness.basics import Json
 
@@ -28,13 +30,16 @@ def block(row: Json) -> Block:
     b, receipts = row["block"], row["receipts"]
     if len(receipts) != len(b["transactions"]):
         raise ValueError("receipts do not match the transactions")
-    return Block(
-        int(b["number"]),
-        b["hash"].lower(),
-        b["parentInfo"][0]["blockHash"].lower() if b["parentInfo"] else "",
-        int(b["timestamp"]) // 1000,
-        tuple(map(_transaction, b["transactions"], receipts)),
-    )
+    at = link(row)
+    transactions = tuple(map(_transaction, b["transactions"], receipts))
+    return Block(at.number, at.hash, at.parent, int(b["timestamp"]) // 1000, transactions)
+
+
+def link(row: Json) -> Link:
+    """See `Reads`."""
+    b = row["block"]
+    parents = b["parentInfo"]
+    return Link(int(b["number"]), b["hash"].lower(), parents[0]["blockHash"].lower() if parents else "")
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
@@ -82,6 +87,44 @@ def prove(row: Json, indices: Collection[int]) -> Proof:
         genuine,
         _seals(s, b),
     )
+
+
+def seals(row: Json) -> Seals:
+    """See `Reads`."""
+    return _seals(suite(row) or Suite.SM, row["block"])
+
+
+def view(answer: Json) -> View:
+    """See `Reads`. The sync status is JSON within a string; nodes of the network have other keys than those of consensus."""
+    status = answer["getSyncStatus"]
+    status = json.loads(status) if isinstance(status, str) else status
+    roles = {entry["nodeID"].lower(): "sealer" for entry in answer["getSealerList"]}
+    roles |= {key.lower(): "observer" for key in answer["getObserverList"]}
+    said = {entry["nodeID"].lower(): entry for entry in (status, *status["peers"])}
+    addresses: dict[str, set[str]] = defaultdict(set)
+    network = answer["getPeers"]
+    for entry in (network, *network["peers"]):
+        for group in entry["groupNodeIDInfo"]:
+            for key in group["nodeIDList"]:
+                addresses[key.lower()].add(entry["endPoint"])
+    keys = dict.fromkeys([*roles, *said])
+    return View(status["nodeID"].lower(), tuple(_member(key, roles, said, addresses) for key in keys))
+
+
+def _member(key: str, roles: Mapping[str, str], said: Mapping[str, Json], addresses: Mapping[str, set[str]]) -> Member:
+    word = said.get(key)
+    return Member(
+        key,
+        roles.get(key, ""),
+        int(word["blockNumber"]) if word else None,
+        _prefixed(word["latestHash"]) if word else "",
+        _prefixed(word["genesisHash"]) if word else "",
+        tuple(sorted(addresses.get(key, ()))),
+    )
+
+
+def _prefixed(digest: str) -> str:
+    return "0x" + digest.lower().removeprefix("0x")
 
 
 def _address(text: str) -> str:

@@ -175,6 +175,22 @@ def _hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
+@dataclass
+class SimulatedMember:
+    """One node of a network as the others see it: `lag` blocks behind, with another `hash` or `genesis` where it is on a fork.
+
+    Not `online`: it is in the lists, and nobody sees it.
+    """
+
+    signer: Signer
+    address: str
+    role: str = "sealer"
+    lag: int = 0
+    hash: str = ""
+    genesis: str = ""
+    online: bool = True
+
+
 class NoSuchMethod(Exception):
     """The node does not know the question."""
 
@@ -183,10 +199,14 @@ class NoSuchMethod(Exception):
 class SimulatedNode:
     """One node's interface to a chain. Subclass it, or set its fields, to lie.
 
-    `counter`: (transactions, failed) instead of the truth. `batches`: whether it takes several questions at once.
+    `counter`: (transactions, failed) instead of the truth. `batches`: whether it takes several questions at once. `members`: the
+    network, of which number `me` is itself; `sees`: the numbers of those that it is connected with (None: all).
     """
 
     chain: SimulatedChain
+    members: Sequence[SimulatedMember] = ()
+    me: int = 0
+    sees: Sequence[int] | None = None
     claims_sm: bool | None = None
     counter: tuple[int, int] | None = None
     batches: bool = True
@@ -248,6 +268,43 @@ class SimulatedNode:
         receipts = [r for row in self.chain.rows for r in row["receipts"]]
         total, failed = self.counter or (len(receipts), sum(r["status"] != 0 for r in receipts))
         return {"blockNumber": self.chain.height, "failedTransactionCount": failed, "transactionCount": total}
+
+    def on_getSealerList(self, _group: str, _node: str) -> Json:
+        """Consensus nodes."""
+        return [{"nodeID": m.signer.key.hex(), "weight": 1} for m in self.members if m.role == "sealer"]
+
+    def on_getObserverList(self, _group: str, _node: str) -> Json:
+        """Nodes that only follow."""
+        return [m.signer.key.hex() for m in self.members if m.role == "observer"]
+
+    def on_getSyncStatus(self, _group: str, _node: str) -> Json:
+        """How far itself and those connected are: JSON within a string, with a line's end."""
+        peers = [self._status(m) for m in self._connected()]
+        return json.dumps({**self._status(self.members[self.me]), "isSyncing": False, "peers": peers}) + "\n"
+
+    def on_getPeers(self, _group: str) -> Json:
+        """Who is connected, and from where. Its own address is what it listens on, not where it is."""
+        own = self.members[self.me]
+        listens = {**self._peer(own), "endPoint": f"0.0.0.0:{own.address.rpartition(':')[2]}"}
+        return {**listens, "peers": [self._peer(m) for m in self._connected()]}
+
+    def _connected(self) -> list[SimulatedMember]:
+        others = [n for n in range(len(self.members)) if n != self.me and (self.sees is None or n in self.sees)]
+        return [self.members[n] for n in others if self.members[n].online]
+
+    def _status(self, member: SimulatedMember) -> Json:
+        height = max(0, self.chain.height - member.lag)
+        digest = member.hash or self.chain.rows[height]["block"]["hash"]
+        genesis = member.genesis or self.chain.rows[0]["block"]["hash"]
+        return {
+            "blockNumber": height, "latestHash": digest.removeprefix("0x"), "genesisHash": genesis.removeprefix("0x"),
+            "nodeID": member.signer.key.hex(), "archivedBlockNumber": 0,
+        }  # fmt: skip
+
+    @staticmethod
+    def _peer(member: SimulatedMember) -> Json:
+        lists = [{"group": GROUP, "nodeIDList": [member.signer.key.hex()]}]
+        return {"endPoint": member.address, "groupNodeIDInfo": lists, "p2pNodeID": "04" + member.signer.key[::-1].hex()}
 
 
 @contextmanager

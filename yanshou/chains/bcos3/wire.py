@@ -45,22 +45,27 @@ class Wire:
         receipts = iter(self._all([("getTransactionReceipt", [self._group, "", h, False]) for h in hashes]))
         return [{"block": b, "receipts": [next(receipts) for _ in b["transactions"]]} for b in blocks]
 
+    def headers(self, numbers: range) -> list[Json]:
+        """Headers with their signatures."""
+        return [
+            {"block": b} for b in self._all([("getBlockByNumber", [self._group, "", n, True, True]) for n in numbers])
+        ]
+
+    def view(self) -> Json:
+        """Lists, sync status and connections."""
+        names = ("getSealerList", "getObserverList", "getSyncStatus")
+        return {"getPeers": self._asked("getPeers")} | {name: self._asked(name, "") for name in names}
+
     def counter(self) -> Json:
         """Transactions so far, and at which height."""
         return self._asked("getTotalTransactionCount", "")
 
     def _asked(self, method: str, *params: Json) -> Json:
-        try:
-            return self._rpc.ask(method, self._group, *params)
-        except Refused as error:
-            raise _refusal(error) from None
+        return self._all([(method, [self._group, *params])])[0]
 
     def _all(self, questions: list[Question]) -> list[Json]:
         try:
             return self._rpc.ask_all(questions)
         except Refused as error:
-            raise _refusal(error) from None
-
-
-def _refusal(error: Refused) -> ProbeError:
-    return ProbeError("CHN-E03", f"节点拒绝了询问：{error}", "检查链的类型、group 与接口权限是否如参数所写")
+            text = f"节点拒绝了询问：{error}"
+            raise ProbeError("CHN-E03", text, "检查链的类型、group 与接口权限是否如参数所写") from None

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from functools import partial
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Log, Proof, Seals, Transaction
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
 from yanshou.chains.trees import Item, big_endian, rlp, trie_root
 from yanshou.harness.basics import Json
 
@@ -49,13 +49,16 @@ def block(row: Json) -> Block:
     b, receipts = row["block"], row["receipts"]
     if len(receipts) != len(b["transactions"]):
         raise ValueError("receipts do not match the transactions")
-    return Block(
-        number(b["number"]),
-        b["hash"].lower(),
-        b["parentHash"].lower() if number(b["number"]) else "",
-        number(b["timestamp"]),
-        tuple(map(_transaction, b["transactions"], receipts)),
-    )
+    at = link(row)
+    transactions = tuple(map(_transaction, b["transactions"], receipts))
+    return Block(at.number, at.hash, at.parent, number(b["timestamp"]), transactions)
+
+
+def link(row: Json) -> Link:
+    """See `Reads`."""
+    b = row["block"]
+    height = number(b["number"])
+    return Link(height, b["hash"].lower(), b["parentHash"].lower() if height else "")
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
@@ -78,6 +81,30 @@ def _transaction(t: Json, receipt: Json) -> Transaction:
 def suite(row: Json) -> Suite | None:
     """See `Reads`."""
     return Suite.KECCAK if _header_holds(row["block"]) else None
+
+
+def seals(_row: Json) -> Seals:
+    """See `Reads`: executed blocks carry no signatures that are verified here."""
+    return Seals()
+
+
+def view(answer: Json) -> View:
+    """See `Reads`. A peer's own height is not told: only a node that is asked itself shows that it is in sync."""
+    me, head = answer["admin_nodeInfo"], answer["head"]
+    own = Member(
+        _node_key(me),
+        "",
+        int(head["number"]),
+        head["hash"],
+        head["genesis"],
+        (f"{me['ip']}:{me['ports']['listener']}",),
+    )
+    peers = (Member(_node_key(p), "", None, "", "", (p["network"]["remoteAddress"],)) for p in answer["admin_peers"])
+    return View(own.key, (own, *peers))
+
+
+def _node_key(entry: Json) -> str:
+    return str(entry["id"]).removeprefix("0x").lower()
 
 
 def counter(_answer: Json) -> Counter | None:

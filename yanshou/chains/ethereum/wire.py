@@ -39,6 +39,19 @@ class Wire:
         receipts = dict(zip(full, self._receipts(full, {n: blocks[n - numbers.start] for n in full}), strict=True))
         return [{"block": b, "receipts": receipts.get(n, [])} for n, b in zip(numbers, blocks, strict=True)]
 
+    def headers(self, numbers: range) -> list[Json]:
+        """Blocks with the hashes of their transactions only."""
+        return [{"block": b} for b in self._all([("eth_getBlockByNumber", [hex(n), False]) for n in numbers])]
+
+    def view(self) -> Json:
+        """Itself and its peers, by the administration's interface, and how far it is itself."""
+        height = self.head()
+        return {
+            "admin_nodeInfo": self._asked("admin_nodeInfo"),
+            "admin_peers": self._asked("admin_peers"),
+            "head": {"number": height, "hash": self.hash_at(height), "genesis": self.hash_at(0)},
+        }
+
     def counter(self) -> Json:
         """Execution clients keep none."""
         return None
@@ -69,4 +82,7 @@ class Wire:
 
 
 def _refusal(error: Refused) -> ProbeError:
+    if error.code == UNSUPPORTED:
+        text = f"节点不支持 {error.method}：不支持不等于没有，无法由它得知"
+        return ProbeError("CHN-E06", text, "换一个开放此接口的节点（启动参数里允许 admin、eth 等模块）")
     return ProbeError("CHN-E03", f"节点拒绝了询问：{error}", "检查链的类型与接口权限是否如参数所写")
