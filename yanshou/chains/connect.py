@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
+from yanshou.chains import reader
+from yanshou.chains.crypto import Suite, require_sm
 from yanshou.chains.rpc import Asks, Rpc
 from yanshou.chains.spec import Chain, Endpoint
 
@@ -18,3 +20,10 @@ def connect(chain: Chain, endpoint: Endpoint, folder: Path) -> Iterator[Asks]:
     wire = importlib.import_module(f"yanshou.chains.{chain.kind}.wire").Wire
     with Rpc(endpoint.url, chain.batch, str(folder / endpoint.ca) if endpoint.ca else None) as rpc:
         yield cast(Asks, wire(rpc, chain.group))
+
+
+def require_verifiable(chain: Chain, asks: Asks, height: int) -> None:
+    """Raises UserError where what is to be recorded could not be verified afterwards: 国密 without its library."""
+    (header,) = asks.headers(range(height, height + 1))
+    if reader(chain.kind).suite(header) is Suite.SM:
+        require_sm()

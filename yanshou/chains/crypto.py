@@ -52,6 +52,11 @@ class Suite(StrEnum):
         return "0x" + self.hash(key)[-20:].hex()
 
 
+def require_sm() -> None:
+    """Raises UserError, which says what to install, where SM2 signatures could not be verified."""
+    Suite.SM.verifies(bytes(64), bytes(32), bytes(64))
+
+
 def recovered(digest: bytes, signature: bytes) -> bytes | None:
     """The secp256k1 key (x and y) that made `signature` (r, s and recovery id 0 or 1: 65 bytes); None when none did."""
     from coincurve import PublicKey as Point

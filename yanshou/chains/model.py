@@ -150,5 +150,8 @@ class Reads(Protocol):
     def counter(self, answer: Json) -> Counter | None:
         """What `rpc.Asks.counter` answered; None for None. Raises as `block` does."""
 
+    def claims_sm(self, about: Json) -> bool | None:
+        """Whether a node says of itself, in what `rpc.Asks.about` answered, that it uses 国密; None where it says nothing."""
+
     def is_system(self, address: str) -> bool:
         """True for addresses of the chain's own administration."""

@@ -73,6 +73,11 @@ def counter(answer: Json) -> Counter | None:
     )
 
 
+def claims_sm(about: Json) -> bool | None:
+    """See `Reads`: versions built for 国密 have it in their name."""
+    return "gm" in str(about["getClientVersion"].get("FISCO-BCOS Version", "")).lower() or None
+
+
 def is_system(address: str) -> bool:
     """See `Reads`."""
     return address.startswith("0x") and int(address, 16) <= SYSTEM

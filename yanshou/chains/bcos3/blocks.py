@@ -68,6 +68,12 @@ def counter(answer: Json) -> Counter | None:
     return Counter(int(answer["blockNumber"]), int(answer["transactionCount"]), None if failed is None else int(failed))
 
 
+def claims_sm(about: Json) -> bool | None:
+    """See `Reads`: each node's own settings are JSON within a string."""
+    said = [json.loads(node["iniConfig"]).get("smCryptoType") for node in about["getGroupInfo"]["nodeList"]]
+    return any(said) if any(word is not None for word in said) else None
+
+
 def is_system(address: str) -> bool:
     """See `Reads`."""
     return address.startswith("0x") and int(address, 16) <= SYSTEM

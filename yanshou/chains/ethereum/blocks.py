@@ -112,6 +112,11 @@ def counter(_answer: Json) -> Counter | None:
     return None
 
 
+def claims_sm(_about: Json) -> bool | None:
+    """See `Reads`: nothing is said."""
+    return None
+
+
 def is_system(address: str) -> bool:
     """See `Reads`."""
     return address.startswith("0x") and int(address, 16) <= PRECOMPILED

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from yanshou.chains import reader
-from yanshou.chains.connect import connect
+from yanshou.chains.connect import connect, require_verifiable
 from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Asks
 from yanshou.chains.segments import lines, member
@@ -34,11 +34,12 @@ PART = 100
 def capture(params: Params, run: RunContext) -> None:
     """Streams `views.jsonl`, `headers.jsonl.gz`, `reach.jsonl` and, last, `end.json`.
 
-    Raises ProbeError CHN-E01 to E06 (a node cannot be asked), CHO-E01 (its answer cannot be read).
+    Raises ProbeError CHN-E01 to E06 (a node cannot be asked), CHO-E01 (its answer cannot be read), UserError (no 国密 library).
     """
     with ExitStack() as stack:
         nodes = [stack.enter_context(connect(params.chain, e, run.folder)) for e in params.endpoints]
         views, addresses = run.sink.stream(VIEWS), {d.address for d in params.declared}
+        require_verifiable(params.chain, nodes[0], nodes[0].head())
         heads = _round(params, nodes, 0, views, addresses)
         _wait(params.window_s, run)
         _round(params, nodes, 1, views, addresses)

@@ -16,7 +16,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 
 from yanshou.chains import reader
-from yanshou.chains.connect import connect
+from yanshou.chains.connect import connect, require_verifiable
 from yanshou.chains.rpc import Asks
 from yanshou.chains.segments import lines, member, members
 from yanshou.harness.basics import ProbeError, RunStatus
@@ -37,7 +37,7 @@ RESUME_S = 24 * 3600
 def capture(params: Params, run: RunContext) -> None:
     """Streams `pin.json`, `blocks.jsonl.gz` and, last, `end.json`.
 
-    Raises ProbeError CHN-E01 to E04 (a node or a witness cannot be asked), CHR-E01 (too few blocks).
+    Raises ProbeError CHN-E01 to E05 (a node or a witness cannot be asked), CHR-E01 (too few blocks), UserError (no 国密 library).
     """
     with ExitStack() as stack:
         asks, *witnesses = (
@@ -53,6 +53,7 @@ def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunConte
         pin = replace(earlier.pin, adopted=_adoptable(params, earlier, asks))
     else:
         pin = _pinned(params, asks)
+    require_verifiable(params.chain, asks, pin.height)
     run.sink.stream(PIN).write(line(pin))
     blocks = run.sink.stream(BLOCKS)
     if earlier and pin.adopted:
