@@ -3,7 +3,7 @@
 # they cannot be installed the tests that need them are skipped.
 set -eu
 folder="$1"
-packages="@foundry-rs/anvil@1.7.1"
+packages="@foundry-rs/anvil@1.7.1 @ethereumjs/client@0.10.5"
 [ -f "$folder/.installed" ] && [ "$(cat "$folder/.installed")" = "$packages" ] && exit 0
 command -v npm >/dev/null 2>&1 || sh "$(dirname "$0")/install_system.sh" nodejs npm
 command -v npm >/dev/null 2>&1 || exit 0

@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,12 @@ class Anvil:
         self._connection.close()
 
     def post(self, body: Any) -> Any:
-        self._connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
-        return json.loads(self._connection.getresponse().read())
+        try:
+            self._connection.request("POST", "/", json.dumps(body), {"Content-Type": "application/json"})
+            return json.loads(self._connection.getresponse().read())
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
 
     def ask(self, method: str, *params: Any) -> Any:
         answer = self.post({"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)})
@@ -99,7 +103,6 @@ def anvil(accounts: int = 10) -> Iterator[Anvil]:
                 try:
                     node.accounts = node.ask("eth_accounts")
                 except OSError:
-                    node.close()
                     assert time.monotonic() < deadline, "anvil does not answer"
                     time.sleep(0.05)
             node.nonces = dict.fromkeys(node.accounts, 0)
@@ -108,6 +111,64 @@ def anvil(accounts: int = 10) -> Iterator[Anvil]:
         finally:
             node.close()
             process.terminate()
+
+
+GENESIS = {
+    "config": {
+        "chainId": 43217, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0, "byzantiumBlock": 0,
+        "constantinopleBlock": 0, "petersburgBlock": 0, "istanbulBlock": 0, "berlinBlock": 0, "londonBlock": 0,
+        "mergeForkBlock": 0, "terminalTotalDifficulty": 0, "terminalTotalDifficultyPassed": True, "shanghaiTime": 0,
+    },
+    "nonce": "0x0000000000000000", "timestamp": hex(START_S), "extraData": "0x", "gasLimit": "0x1c9c380", "difficulty": "0x1",
+    "mixHash": "0x" + "00" * 32, "coinbase": "0x" + "00" * 20, "number": "0x0", "gasUsed": "0x0", "parentHash": "0x" + "00" * 32,
+    "baseFeePerGas": "0x7", "alloc": {},
+}  # fmt: skip
+
+
+@contextmanager
+def ethereumjs_peers(folder: Path, count: int) -> Iterator[list[str]]:
+    """Real nodes that found each other over devp2p: the first is the hub that the others know. Yields their URLs, hub first."""
+    program = Path(sys.prefix) / "node/node_modules/.bin/ethereumjs"
+    if not program.exists():
+        pytest.skip("ethereumjs is not installed")
+    (folder / "genesis.json").write_text(json.dumps(GENESIS))
+    nodes: list[Anvil] = []
+    with ExitStack() as stack:
+        boot: list[str] = []
+        for number in range(count):
+            p2p, rpc, engine = (free_port() for _ in range(3))
+            command = [
+                str(program), "--gethGenesis", str(folder / "genesis.json"), "--dataDir", str(folder / f"node{number}"),
+                "--port", str(p2p), "--extIP", "127.0.0.1", "--rpc", "--rpcAddr", "127.0.0.1", "--rpcPort", str(rpc),
+                "--rpcEngine", "--rpcEngineAuth=false", "--rpcEnginePort", str(engine), "--isSingleNode", "--discDns=false",
+                "--logRotate=false", "--logLevel", "error", *boot,
+            ]  # fmt: skip
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            process = stack.enter_context(subprocess.Popen(command, cwd=folder, **quiet))
+            stack.callback(process.kill)
+            nodes.append(Anvil(f"http://127.0.0.1:{rpc}", rpc))
+            stack.callback(nodes[-1].close)
+            if number == 0:
+                boot = ["--bootnodes", _patiently(lambda: nodes[0].ask("admin_nodeInfo")["enode"])]
+
+        def met() -> bool:
+            return len(nodes[0].ask("admin_peers")) == count - 1 and all(n.ask("admin_peers") for n in nodes[1:])
+
+        _patiently(met)
+        yield [node.url for node in nodes]
+
+
+def _patiently(ask: Callable[[], Any]) -> Any:
+    """What `ask` gives once it gives something; a node that is not up yet refuses or answers nonsense."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            if answer := ask():
+                return answer
+        except (OSError, http.client.HTTPException, ValueError, AssertionError):
+            pass
+        assert time.monotonic() < deadline, "the nodes did not come up"
+        time.sleep(0.2)
 
 
 def counted(folder: Path, values: dict[str, Any], seed: int = 1) -> Count:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import anvil
+from tests.probes.chain_support import anvil, ethereumjs_peers
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Signer, SimulatedChain, SimulatedMember, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
@@ -338,6 +338,26 @@ def test_what_a_node_does_not_support_is_not_zero(tmp_path: Path) -> None:
     assert "不等于" in str(caught.value)
 
 
+PEERS = 4
+
+
+def test_real_peers_as_they_are(tmp_path: Path) -> None:
+    """Real nodes on one host, a hub and its spokes: each is told by itself and the hub; one host stays one host."""
+    with ethereumjs_peers(tmp_path, PEERS) as urls:
+        values = params_for(urls, window_s=0.2, node_is=None) | {"chain": {"kind": "ethereum"}}
+        everybody = counted(tmp_path / "all", values)
+        hub = counted(tmp_path / "hub", params_for(urls[:1], window_s=0.2) | {"chain": {"kind": "ethereum"}})
+        spokes = counted(tmp_path / "spokes", params_for(urls[1:3], window_s=0.2) | {"chain": {"kind": "ethereum"}})
+    assert (everybody.net, everybody.gross, fell(everybody)) == (PEERS, PEERS, {})
+    shown = {name: everybody.facts[name] for name in ("registered", "in_sync", "hosts", "height")}
+    assert shown == {"registered": PEERS, "in_sync": PEERS, "hosts": 1, "height": 0}
+    assert [r.code for r in everybody.open] == ["keys_share_hosts"]
+    assert codes(everybody.validity) == {"CHO-V04": "warning"}
+    assert (hub.net, fell(hub)) == (0, {"CHO-X-UNCONFIRMED": PEERS})
+    assert spokes.net == 0
+    assert fell(spokes) == {"CHO-X-UNCONFIRMED": 2, "CHO-X-OFFLINE": 1}
+
+
 class Garbled(SimulatedNode):
     def on_getSyncStatus(self, _group: str, _node: str) -> Any:
         return "{"
@@ -379,7 +399,9 @@ def test_evidence_cut_anywhere_is_invalid_and_never_crashes(chain: SimulatedChai
             parts = {k: v for k, v in whole.items() if k != name} | ({} if cut is None else {name: data[:cut]})
             cut_one = analyse(MemoryEvidence(parts), params, 1)
             if name == REACH and cut is not None and cut in (0, len(data) // 2):
-                assert cut_one.net < 10, "whole lines are missing; what is written last is there, so that no run ends like this"
+                assert cut_one.net < 10, (
+                    "whole lines are missing; what is written last is there, so that no run ends like this"
+                )
             else:
                 assert codes(cut_one.validity)["CHO-V01"] == "invalid", (name, cut)
     assert codes(analyse(MemoryEvidence({}), params, 1).validity)["CHO-V01"] == "invalid"
