@@ -241,7 +241,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         if roles.keys() - {""}
         else (),
         open=tuple(_open(params, len(counted), hosts)),
-        validity=(*_findings(params, seen, sealers), *_named(decided)),
+        validity=(*_findings(seen, sealers), *_named(decided), _numbers(facts)),
         facts=facts,
     )
 
@@ -252,7 +252,7 @@ def _open(params: Params, net: int, hosts: int) -> Iterator[Reason]:
         yield Reason("keys_share_hosts", text)
 
 
-def _findings(params: Params, seen: _Seen, sealers: int) -> Iterator[Validity]:
+def _findings(seen: _Seen, sealers: int) -> Iterator[Validity]:
     if seen.broken or seen.end is None:
         yield Validity("CHO-V01", Severity.INVALID, "询问没有做完，或证据不齐：计数不能作数")
         return
@@ -282,3 +282,12 @@ def _named(decided: Sequence[tuple[_Node, str]]) -> Iterator[Validity]:
     if out:
         more = f" 等 {len(out)} 个" if len(out) > NAMED else ""
         yield Validity("CHO-V08", Severity.INFO, f"不计的节点：{'；'.join(out[:NAMED])}{more}")
+
+
+def _numbers(facts: Mapping[str, Json]) -> Validity:
+    """The four numbers that a list of nodes can mean, and the operators."""
+    text = (
+        f"登记 {facts['registered']} 个，同步 {facts['in_sync']} 个，其中共识 {facts['consensus']} 个；"
+        f"计入的在 {facts['hosts']} 台不同主机上，已知属于 {len(facts['operators'])} 家单位"
+    )
+    return Validity("CHO-V09", Severity.INFO, text)
