@@ -488,6 +488,27 @@ def test_times_that_go_backwards(tmp_path: Path) -> None:
     assert codes(found.validity) == QUIET | {"CHR-V08": "warning"}
 
 
+def test_personal_data_in_the_clear_is_said_and_not_printed(tmp_path: Path) -> None:
+    suite, rng = Suite.KECCAK, random.Random(6)
+    chain = SimulatedChain(suite, [Signer.new(suite)], START_MS)
+    texts = [
+        "姓名 张三 手机 13800138000",
+        '{"id":"11010519491231002X"}',
+        "zhang.san@example.com",
+        "11010519491231002",
+        "x" * 30 + "y",
+    ]
+    event = (CONTRACT_3[2:], (b"\1" * 32,), b"tel 13900139000 ")
+    calls = [Call(Signer.new(suite), CONTRACT_3, call_data(suite, text, rng.randbytes(32))) for text in texts]
+    calls += [Call(Signer.new(suite), CONTRACT_3, call_data(suite, "plain", rng.randbytes(32)), 0, (event,))]
+    calls += [Call(Signer.new(suite), CONTRACT_3, call_data(suite, f"{n}", rng.randbytes(32))) for n in range(30)]
+    chain.seal(calls)
+    found = seen(tmp_path, SimulatedNode(chain))
+    said = next(v for v in found.validity if v.code == "CHR-V13")
+    assert said.text == "抽中的 36 条里有明文的个人信息：手机号 2 条、身份证号 1 条、邮箱地址 1 条"
+    assert "1380013" not in repr(found)
+
+
 # --- evidence that is cut or wrong -----------------------------------------------------------------------------------------
 
 

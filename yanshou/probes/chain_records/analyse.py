@@ -21,6 +21,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Validity
 from yanshou.probes.chain_records.candidates import Candidates, Place
+from yanshou.probes.chain_records.cleartext import personal_kinds
 from yanshou.probes.chain_records.rule import REASONS, Rule, digest, hollow
 from yanshou.probes.chain_records.spec import Params
 from yanshou.probes.chain_records.streams import BLOCKS, End, Pin, read_end, read_pin
@@ -117,7 +118,10 @@ def _beijing(seconds: int) -> datetime:
 
 @dataclass
 class _Sample:
-    """What came of recomputing the drawn records; `faults` counts records by what did not hold."""
+    """What came of recomputing the drawn records.
+
+    `faults` counts them by what did not hold, `personal` by the kinds of personal data that anybody can read in them.
+    """
 
     drawn: int = 0
     good: int = 0
@@ -125,6 +129,7 @@ class _Sample:
     blocks: int = 0
     sealed: int = 0
     signers: set[str] = field(default_factory=set)
+    personal: Counter[str] = field(default_factory=Counter)
 
 
 _FAULTS = {
@@ -150,8 +155,11 @@ def _sample(
         for number, line in enumerate(raw_rows(stream)):
             if number in wanted:
                 drawn = [place.transaction for place in wanted[number]]
+                row = json.loads(line)
                 try:
-                    _note(sample, read.prove(json.loads(line), drawn), drawn)
+                    _note(sample, read.prove(row, drawn), drawn)
+                    transactions = read.block(row).transactions
+                    sample.personal.update(kind for i in drawn for kind in personal_kinds(transactions[i]))
                 except MALFORMED:
                     sample.faults["unreadable"] += len(drawn)
     return sample
@@ -332,6 +340,9 @@ def _proofs(sample: _Sample | None) -> Iterator[Validity]:
         why = "、".join(f"{_FAULTS[name]} {n} 条" for name, n in sorted(sample.faults.items()))
         text = f"抽中的 {sample.drawn} 条里 {sample.drawn - sample.good} 条不成立：{why}"
         yield Validity("CHR-V10", Severity.WARNING, text)
+    if sample.personal:
+        kinds = "、".join(f"{name} {n} 条" for name, n in sorted(sample.personal.items()))
+        yield Validity("CHR-V13", Severity.WARNING, f"抽中的 {sample.drawn} 条里有明文的个人信息：{kinds}")
     if not sample.signers and not sample.faults["seals"]:
         text = "区块里没有可核对的出块签名：只能说明链自身前后一致，不能说明谁出的块"
         yield Validity("CHR-V12", Severity.WARNING, text)
