@@ -237,7 +237,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_no_such_chain_is_refused(tmp_path: Path) -> None:
     with anvil() as node:
         for number, (changes, code) in enumerate(
-            [({"chain": {"kind": "bcos3"}}, "CHN-E03"), ({"confirmations": 1}, "CHR-E01"),
+            [({"chain": {"kind": "bcos3"}}, "CHN-E06"), ({"confirmations": 1}, "CHR-E01"),
              ({"endpoint": {"url": "http://127.0.0.1:9"}}, "CHN-E01")]
         ):  # fmt: skip
             with pytest.raises(ProbeError) as caught:

@@ -22,7 +22,7 @@ from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain
 from yanshou.chains.crypto import Suite, recovered
 from yanshou.chains.ethereum import blocks as ethereum
 from yanshou.chains.model import MALFORMED
-from yanshou.chains.rpc import Refused, Rpc
+from yanshou.chains.rpc import Refused, Rpc, joined, require_blocks
 from yanshou.chains.segments import lines, member, members, raw_rows
 from yanshou.chains.trees import big_endian, rlp, trie_root, width_root
 from yanshou.harness.basics import ProbeError
@@ -410,8 +410,10 @@ def test_refusals_are_never_results() -> None:
     with answering(handle) as url, Rpc(url, 10) as rpc:
         with pytest.raises(Refused, match="no: -32601 Method not found"):
             rpc.ask("no")
-        assert rpc.supported("no") is None
-        assert rpc.supported("m", 0) == 0
+        assert rpc.answer("m", 0) == 0
+        with pytest.raises(ProbeError, match="不支持不等于没有") as caught:
+            rpc.answers([("m", [1]), ("no", [])])
+        assert caught.value.problem.code == "CHN-E06"
         with pytest.raises(Refused):
             rpc.ask_all([("m", [1]), ("no", [])])
 
@@ -422,6 +424,31 @@ def test_garbage_is_refused_in_one_line(body: bytes) -> None:
         rpc.ask("m")
     assert caught.value.problem.code == "CHN-E02"
     assert "\n" not in str(caught.value)
+
+
+def test_a_page_that_says_too_large_is_no_end() -> None:
+    def handle(request: Any) -> bytes:
+        return b"<html>413</html>" if isinstance(request, list) and len(request) > 3 else answer(request)
+
+    answer, seen = asked(True)
+    with answering(handle) as url, Rpc(url, 10) as rpc:
+        assert rpc.ask_all([("m", [n]) for n in range(5)]) == list(range(5))
+    assert seen
+
+
+def test_what_the_node_did_not_give_is_refused() -> None:
+    blocks = [{"transactions": [1, 2]}, {"transactions": []}]
+    require_blocks(range(7, 9), blocks)
+    assert joined(blocks, ["a", "b"]) == [
+        {"block": blocks[0], "receipts": ["a", "b"]},
+        {"block": blocks[1], "receipts": []},
+    ]
+    for wrong in (None, {}, {"transactions": None}, []):
+        with pytest.raises(ProbeError, match="第 8 块"):
+            require_blocks(range(7, 9), [blocks[0], wrong])
+    for receipts in (["a"], ["a", None], ["a", "b", "c"]):
+        with pytest.raises(ProbeError, match="回执"):
+            joined(blocks, receipts)
 
 
 def test_an_endpoint_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:

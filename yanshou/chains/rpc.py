@@ -60,6 +60,14 @@ class Refused(Exception):
     def __str__(self) -> str:
         return f"{self.method}: {self.code} {self.message}"
 
+    @property
+    def problem(self) -> ProbeError:
+        """What is raised where a refusal stops everything. Not supported is not zero, and is said so."""
+        if self.code == UNSUPPORTED:
+            text = f"节点不支持 {self.method}：不支持不等于没有，无法由它得知"
+            return ProbeError("CHN-E06", text, "检查链的类型；或换一个开放此接口的节点（启动参数里允许 admin 等模块）")
+        return ProbeError("CHN-E03", f"节点拒绝了询问：{self}", "检查链的类型、group 与接口权限是否如参数所写")
+
 
 class _Garbage(Exception):
     """An answer that is no JSON-RPC."""
@@ -100,15 +108,6 @@ class Rpc:
         answer = self._exchange(self._request((method, list(params)), 1))
         return self._result(answer, method)
 
-    def supported(self, method: str, *params: Json) -> Json:
-        """The result of one question, None where the endpoint does not know the method. Raises Refused, ProbeError."""
-        try:
-            return self.ask(method, *params)
-        except Refused as error:
-            if error.code == UNSUPPORTED:
-                return None
-            raise
-
     def ask_all(self, questions: Sequence[Question]) -> list[Json]:
         """The results in order, in batches where the endpoint takes them. Raises Refused, ProbeError."""
         results: list[Json] = []
@@ -116,11 +115,27 @@ class Rpc:
             results += self._some(questions[start : start + self._batch])
         return results
 
+    def answer(self, method: str, *params: Json) -> Json:
+        """The result of one question. Raises ProbeError, also where it is refused."""
+        return self.answers([(method, list(params))])[0]
+
+    def answers(self, questions: Sequence[Question]) -> list[Json]:
+        """The results in order. Raises ProbeError, also where one is refused."""
+        try:
+            return self.ask_all(questions)
+        except Refused as error:
+            raise error.problem from None
+
     def _some(self, questions: Sequence[Question]) -> list[Json]:
         """One batch; halved as long as the endpoint refuses it whole (too large for it), at last one by one."""
         if self._batches is False or len(questions) == 1:
             return [self.ask(method, *params) for method, params in questions]
-        answers = self._exchange([self._request(q, n) for n, q in enumerate(questions)])
+        try:
+            answers = self._exchange([self._request(q, n) for n, q in enumerate(questions)])
+        except ProbeError as error:
+            if error.problem.code != "CHN-E02":
+                raise
+            answers = None  # such as a web server's page that the request is too large
         if isinstance(answers, list):
             by_number = {a.get("id"): a for a in answers if isinstance(a, dict)}
             if set(range(len(questions))) <= by_number.keys():
@@ -189,3 +204,18 @@ class Rpc:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
+
+
+def require_blocks(numbers: range, blocks: Sequence[Json]) -> None:
+    """Raises ProbeError CHN-E03 for the first height whose block the node did not give."""
+    for number, block in zip(numbers, blocks, strict=True):
+        if not isinstance(block, dict) or not isinstance(block.get("transactions"), list):
+            raise ProbeError("CHN-E03", f"节点没有给出第 {number} 块", "换一个保存全部历史、没有归档旧块的节点")
+
+
+def joined(blocks: Sequence[Json], receipts: Sequence[Json]) -> list[Json]:
+    """Rows: each block with its share of the `receipts` of all. Raises ProbeError CHN-E03 where one is missing."""
+    if None in receipts or len(receipts) != sum(len(block["transactions"]) for block in blocks):
+        raise ProbeError("CHN-E03", "节点没有给出全部交易回执", "换一个保存全部历史、没有归档旧块的节点")
+    left = iter(receipts)
+    return [{"block": block, "receipts": [next(left) for _ in block["transactions"]]} for block in blocks]

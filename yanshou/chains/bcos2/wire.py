@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from yanshou.chains.rpc import Question, Refused, Rpc
+from yanshou.chains.rpc import Refused, Rpc, joined, require_blocks
 from yanshou.harness.basics import Json, ProbeError
 
 GROUP = 1
@@ -21,11 +21,11 @@ class Wire:
 
     def about(self) -> Json:
         """The node's version."""
-        return {"getClientVersion": self._all([("getClientVersion", [])])[0]}
+        return {"getClientVersion": self._rpc.answer("getClientVersion")}
 
     def head(self) -> int:
         """The newest block."""
-        return int(self._asked("getBlockNumber"), 16)
+        return int(self._rpc.answer("getBlockNumber", self._group), 16)
 
     def hash_at(self, number: int) -> str | None:
         """None where the node has no such block."""
@@ -37,42 +37,30 @@ class Wire:
 
     def rows(self, numbers: range) -> list[Json]:
         """Blocks with their transactions; headers with signatures where the blocks lack these; receipts one by one."""
-        blocks = self._all([("getBlockByNumber", [self._group, hex(n), True]) for n in numbers])
-        for number, block in zip(numbers, blocks, strict=True):
-            if not isinstance(block, dict) or not isinstance(block.get("transactions"), list):
-                raise ProbeError("CHN-E03", f"节点没有给出第 {number} 块", "换一个保存全部历史的节点")
-        unsigned = [n for n, block in zip(numbers, blocks, strict=True) if n and "signatureList" not in block]
-        headers = self._all([("getBlockHeaderByNumber", [self._group, hex(n), True]) for n in unsigned])
-        signed = dict(zip(unsigned, headers, strict=True))
+        blocks = self._rpc.answers([("getBlockByNumber", [self._group, hex(n), True]) for n in numbers])
+        require_blocks(numbers, blocks)
         hashes = [t["hash"] for block in blocks for t in block["transactions"]]
-        receipts = iter(self._all([("getTransactionReceipt", [self._group, h]) for h in hashes]))
-        return [
-            {"block": b, "receipts": [next(receipts) for _ in b["transactions"]]}
-            | ({"header": signed[n]} if n in signed else {})
-            for n, b in zip(numbers, blocks, strict=True)
-        ]
+        rows = joined(
+            blocks, self._rpc.answers([("getTransactionReceipt", [self._group, digest]) for digest in hashes])
+        )
+        unsigned = [row for row in rows if "signatureList" not in row["block"] and int(row["block"]["number"], 16)]
+        headers = self._headers([row["block"]["number"] for row in unsigned])
+        for row, header in zip(unsigned, headers, strict=True):
+            row["header"] = header
+        return rows
 
     def headers(self, numbers: range) -> list[Json]:
         """Headers with their signatures."""
-        return [
-            {"block": b} for b in self._all([("getBlockHeaderByNumber", [self._group, hex(n), True]) for n in numbers])
-        ]
+        return [{"block": header} for header in self._headers([hex(n) for n in numbers])]
+
+    def _headers(self, numbers: list[str]) -> list[Json]:
+        return self._rpc.answers([("getBlockHeaderByNumber", [self._group, n, True]) for n in numbers])
 
     def view(self) -> Json:
         """Lists, sync status and connections."""
         names = ("getSealerList", "getObserverList", "getSyncStatus", "getPeers")
-        return {name: self._asked(name) for name in names}
+        return {name: self._rpc.answer(name, self._group) for name in names}
 
     def counter(self) -> Json:
         """Transactions so far, and at which height."""
-        return self._asked("getTotalTransactionCount")
-
-    def _asked(self, method: str, *params: Json) -> Json:
-        return self._all([(method, [self._group, *params])])[0]
-
-    def _all(self, questions: list[Question]) -> list[Json]:
-        try:
-            return self._rpc.ask_all(questions)
-        except Refused as error:
-            text = f"节点拒绝了询问：{error}"
-            raise ProbeError("CHN-E03", text, "检查链的类型、group 与接口权限是否如参数所写") from None
+        return self._rpc.answer("getTotalTransactionCount", self._group)

@@ -1,12 +1,12 @@
 """Asks a FISCO BCOS 3.x node. It must never interpret more of an answer than where to look next.
 
-The second parameter of every question names a node behind the interface; empty lets the interface choose.
+The second parameter of most questions names a node behind the interface; empty lets the interface choose.
 """
 
 from __future__ import annotations
 
-from yanshou.chains.rpc import Question, Refused, Rpc
-from yanshou.harness.basics import Json, ProbeError
+from yanshou.chains.rpc import Refused, Rpc, joined, require_blocks
+from yanshou.harness.basics import Json
 
 GROUP = "group0"
 """The group of a chain that has only one."""
@@ -21,11 +21,11 @@ class Wire:
 
     def about(self) -> Json:
         """What the group says of itself: nodes, versions, and whether it claims 国密."""
-        return {"getGroupInfo": self._asked("getGroupInfo")}
+        return {"getGroupInfo": self._rpc.answer("getGroupInfo", self._group)}
 
     def head(self) -> int:
         """The newest block."""
-        return int(self._asked("getBlockNumber", ""))
+        return int(self._rpc.answer("getBlockNumber", self._group, ""))
 
     def hash_at(self, number: int) -> str | None:
         """None where the node has no such block."""
@@ -37,35 +37,23 @@ class Wire:
 
     def rows(self, numbers: range) -> list[Json]:
         """Blocks with their transactions, then the receipts of these one by one: there is no call for all of a block."""
-        blocks = self._all([("getBlockByNumber", [self._group, "", n, False, False]) for n in numbers])
-        for number, block in zip(numbers, blocks, strict=True):
-            if not isinstance(block, dict) or not isinstance(block.get("transactions"), list):
-                raise ProbeError("CHN-E03", f"节点没有给出第 {number} 块", "换一个没有归档旧块的节点")
+        blocks = self._rpc.answers([("getBlockByNumber", [self._group, "", n, False, False]) for n in numbers])
+        require_blocks(numbers, blocks)
         hashes = [t["hash"] for block in blocks for t in block["transactions"]]
-        receipts = iter(self._all([("getTransactionReceipt", [self._group, "", h, False]) for h in hashes]))
-        return [{"block": b, "receipts": [next(receipts) for _ in b["transactions"]]} for b in blocks]
+        receipts = self._rpc.answers([("getTransactionReceipt", [self._group, "", digest, False]) for digest in hashes])
+        return joined(blocks, receipts)
 
     def headers(self, numbers: range) -> list[Json]:
         """Headers with their signatures."""
-        return [
-            {"block": b} for b in self._all([("getBlockByNumber", [self._group, "", n, True, True]) for n in numbers])
-        ]
+        blocks = self._rpc.answers([("getBlockByNumber", [self._group, "", n, True, True]) for n in numbers])
+        return [{"block": block} for block in blocks]
 
     def view(self) -> Json:
         """Lists, sync status and connections."""
         names = ("getSealerList", "getObserverList", "getSyncStatus")
-        return {"getPeers": self._asked("getPeers")} | {name: self._asked(name, "") for name in names}
+        told = {name: self._rpc.answer(name, self._group, "") for name in names}
+        return told | {"getPeers": self._rpc.answer("getPeers", self._group)}
 
     def counter(self) -> Json:
         """Transactions so far, and at which height."""
-        return self._asked("getTotalTransactionCount", "")
-
-    def _asked(self, method: str, *params: Json) -> Json:
-        return self._all([(method, [self._group, *params])])[0]
-
-    def _all(self, questions: list[Question]) -> list[Json]:
-        try:
-            return self._rpc.ask_all(questions)
-        except Refused as error:
-            text = f"节点拒绝了询问：{error}"
-            raise ProbeError("CHN-E03", text, "检查链的类型、group 与接口权限是否如参数所写") from None
+        return self._rpc.answer("getTotalTransactionCount", self._group, "")
