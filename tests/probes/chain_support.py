@@ -17,7 +17,12 @@ import pytest
 
 from tests.probes.records_support import record
 from tests.probes.sources_support import free_port
-from yanshou.harness.model import Count
+from yanshou.harness.basics import RunStatus
+from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter
+from yanshou.harness.judge import Criterion, judge_run
+from yanshou.harness.model import Checklist, Count, Kind, Limit, Severity, Verdict
+from yanshou.harness.runs import runs_of
+from yanshou.probes.capturing import RunContext
 from yanshou.probes.contract import Probe
 
 REFUSES = "60003560f81c60ff14600d57005b600080fd"
@@ -179,3 +184,26 @@ def counted(folder: Path, values: dict[str, Any], seed: int = 1) -> Count:
     measurement = probe.analyse(record(folder, probe.capture, params, seed), params, seed)
     assert isinstance(measurement, Count)
     return measurement
+
+
+def calibrated(folder: Path, name: str, true_value: float) -> tuple[RunEvidence, Any, dict[str, Any]]:
+    """Evidence, parameters and stated truth of a probe that looked at its standard, through the real ledger."""
+    probe = Probe(name)
+    with Ledger(folder) as ledger, RunWriter(ledger, "calibrate", {"purpose": "calibration"}) as run:
+        context = RunContext(run.sink, 42, folder)
+        with probe.standard(true_value, context) as values:
+            params = probe.params(values)
+            probe.capture(params, context)
+        run.close(RunStatus.COMPLETED)
+    evidence = runs_of(ledger.records)[0].evidence(folder)
+    with evidence.open("truth.json") as f:
+        return evidence, params, json.load(f)
+
+
+def verdict(measurement: Count | Checklist, limit: Limit) -> Verdict:
+    """What the judge says, 无效 included."""
+    if any(v.severity is Severity.INVALID for v in measurement.validity):
+        return Verdict.INVALID
+    kind = Kind.COUNTED if isinstance(measurement, Count) else Kind.INSPECTED
+    statistic = "count" if isinstance(measurement, Count) else None
+    return judge_run(Criterion("X", kind, limit, statistic, None, (), 0.95, 1), measurement, 0.05, None).verdict

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import socket
 import struct
 import threading
@@ -13,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import anvil
+from tests.probes.chain_support import anvil, calibrated, verdict
 from tests.probes.records_support import MemoryEvidence, codes, record
 from tests.probes.sources_support import free_port
 from tests.unit.test_hello import DONE, certificate, server_hello
@@ -22,15 +21,11 @@ from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, Simulate
 from yanshou.chains.crypto import Suite
 from yanshou.formats.hello import SM2_CURVE_OID, SM2_WITH_SM3_OID, der_oid
 from yanshou.harness import keys
-from yanshou.harness.basics import RunStatus, UserError
-from yanshou.harness.evidence import Ledger, RunWriter
-from yanshou.harness.judge import Criterion, judge_run
-from yanshou.harness.model import Answer, Checklist, Kind, Limit, Op, Verdict
-from yanshou.harness.runs import runs_of
-from yanshou.probes.capturing import RunContext
+from yanshou.harness.basics import UserError
+from yanshou.harness.model import Answer, Checklist, Limit, Op, Verdict
 from yanshou.probes.chain_crypto.analyse import analyse
 from yanshou.probes.chain_crypto.capture import capture
-from yanshou.probes.chain_crypto.reference import CONTRACT, POINTS, sealed_chain, spoil, standard
+from yanshou.probes.chain_crypto.reference import CONTRACT, POINTS, sealed_chain, spoil
 from yanshou.probes.chain_crypto.spec import SPEC, Params, estimate
 from yanshou.probes.chain_crypto.streams import END
 from yanshou.probes.contract import Probe, indicated
@@ -38,11 +33,8 @@ from yanshou.probes.contract import Probe, indicated
 SM_CERTIFICATE = b"0" + der_oid(SM2_CURVE_OID) + der_oid(SM2_WITH_SM3_OID)
 
 
-def verdict(found: Checklist) -> Verdict:
-    if any(v.severity.value == "invalid" for v in found.validity):
-        return Verdict.INVALID
-    criterion = Criterion("X", Kind.INSPECTED, Limit(Op.EQ, True, "bool"), None, None, (), 0.95, 1)
-    return judge_run(criterion, found, 0.05, None).verdict
+def proven(found: Checklist) -> Verdict:
+    return verdict(found, Limit(Op.EQ, True, "bool"))
 
 
 def inspected(folder: Path, node: SimulatedNode, **changes: Any) -> Checklist:
@@ -73,15 +65,7 @@ def sm() -> SimulatedChain:
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_told(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
-        context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    with evidence.open("truth.json") as f:
-        truth = json.load(f)
+    evidence, params, truth = calibrated(tmp_path, "chain.crypto", true_value)
     found = analyse(evidence, params, 42)
     assert indicated(found, SPEC.unit) == truth["true"] == true_value
     assert len(found.items) == truth["n"]
@@ -110,7 +94,7 @@ def test_a_chain_with_real_sm2_signatures_is_proven(tmp_path: Path, sm: Simulate
     assert "20 笔交易" in observed(found, "G03")
     assert all(len(item.evidence) == 1 for item in found.items)
     assert found.facts["claims_sm"] is True
-    assert verdict(found) is Verdict.PASS
+    assert proven(found) is Verdict.PASS
 
 
 def test_one_wrong_signature_is_named(tmp_path: Path) -> None:
@@ -119,7 +103,7 @@ def test_one_wrong_signature_is_named(tmp_path: Path) -> None:
     found = inspected(tmp_path, SimulatedNode(chain))
     assert answers(found) == YES | {"G02": Answer.NO}
     assert observed(found, "G02") == "高度 13 有不成立的签名"
-    assert verdict(found) is Verdict.FAIL
+    assert proven(found) is Verdict.FAIL
 
 
 def test_a_flag_without_sm2(tmp_path: Path) -> None:
@@ -128,7 +112,7 @@ def test_a_flag_without_sm2(tmp_path: Path) -> None:
     assert codes(found.validity) == {"CHC-V02": "warning"}
     assert "secp256k1" in observed(found, "G02")
     assert "Keccak-256" in observed(found, "G01")
-    assert verdict(found) is Verdict.FAIL
+    assert proven(found) is Verdict.FAIL
     honest = inspected(tmp_path / "honest", SimulatedNode(sealed_chain(Suite.KECCAK)))
     assert (honest.validity, honest.facts["claims_sm"]) == ((), False)
 
@@ -177,7 +161,7 @@ def test_a_real_ethereum_type_chain_is_not_sm(tmp_path: Path) -> None:
         params = Params.model_validate({"chain": {"kind": "ethereum"}, "endpoint": {"url": node.url}})
         found = analyse(record(tmp_path, capture, params), params, 1)
     assert answers(found) == {"G01": Answer.NO, "G02": Answer.OPEN, "G03": Answer.NO}
-    assert verdict(found) is Verdict.FAIL
+    assert proven(found) is Verdict.FAIL
 
 
 def test_a_2x_chain(tmp_path: Path) -> None:
@@ -254,7 +238,7 @@ def test_what_a_port_speaks(
     assert answers(found) == YES | {"T01": answer}
     assert text in observed(found, "T01")
     expected = {Answer.YES: Verdict.PASS, Answer.NO: Verdict.FAIL, Answer.OPEN: Verdict.INCONCLUSIVE}
-    assert verdict(found) is expected[answer]
+    assert proven(found) is expected[answer]
 
 
 def test_a_port_that_nobody_listens_on(tmp_path: Path, sm: SimulatedChain) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +11,13 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import anvil, ethereumjs_peers
+from tests.probes.chain_support import anvil, calibrated, ethereumjs_peers, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Signer, SimulatedChain, SimulatedMember, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
 from yanshou.chains.segments import lines, member
-from yanshou.harness.basics import ProbeError, RunStatus
-from yanshou.harness.evidence import Ledger, RunWriter
-from yanshou.harness.judge import Criterion, judge_run
-from yanshou.harness.model import Count, Kind, Limit, Op, Verdict
-from yanshou.harness.runs import runs_of
-from yanshou.probes.capturing import RunContext
+from yanshou.harness.basics import ProbeError
+from yanshou.harness.model import Count, Limit, Op, Verdict
 from yanshou.probes.chain_nodes.analyse import analyse
 from yanshou.probes.chain_nodes.capture import capture
 from yanshou.probes.chain_nodes.reference import (
@@ -30,7 +27,6 @@ from yanshou.probes.chain_nodes.reference import (
     network,
     params_for,
     sealed_chain,
-    standard,
 )
 from yanshou.probes.chain_nodes.spec import SPEC, Params, estimate
 from yanshou.probes.chain_nodes.streams import END, HEADERS, REACH, VIEWS, End, host_of, located
@@ -39,11 +35,8 @@ from yanshou.probes.contract import Probe
 SUITE = Suite.KECCAK
 
 
-def verdict(count: Count, limit: int) -> Verdict:
-    if any(v.severity.value == "invalid" for v in count.validity):
-        return Verdict.INVALID
-    criterion = Criterion("X", Kind.COUNTED, Limit(Op.GE, limit, "个"), "count", None, (), 0.95, 1)
-    return judge_run(criterion, count, 0.05, None).verdict
+def at_least(count: Count, limit: int) -> Verdict:
+    return verdict(count, Limit(Op.GE, Decimal(limit), "个"))
 
 
 def counted(folder: Path, values: dict[str, Any]) -> Count:
@@ -89,15 +82,7 @@ def seen(
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
-        context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    with evidence.open("truth.json") as f:
-        truth = json.load(f)
+    evidence, params, truth = calibrated(tmp_path, "chain.nodes", true_value)
     found = analyse(evidence, params, 42)
     assert found.net == truth["true"] == true_value
     assert fell(found) == truth["planted"]
@@ -143,8 +128,8 @@ def test_ten_nodes_on_ten_hosts_pass(tmp_path: Path, chain: SimulatedChain, sign
         ("registered", "in_sync", "consensus", "hosts"), 10
     )
     assert found.facts["operators"] == ["单位0", "单位1", "单位2"]
-    assert verdict(found, 10) is Verdict.PASS
-    assert verdict(found, 11) is Verdict.FAIL
+    assert at_least(found, 10) is Verdict.PASS
+    assert at_least(found, 11) is Verdict.FAIL
 
 
 def test_observers_count_unless_only_consensus_does(
@@ -171,10 +156,10 @@ def test_keys_on_one_host_are_undecided_unless_the_commitment_says_what_a_node_i
     assert (silent.net, silent.facts["hosts"]) == (10, 1)
     assert [r.code for r in silent.open] == ["keys_share_hosts"]
     assert "10 把节点公钥在 1 台主机" in silent.open[0].text
-    assert verdict(silent, 10) is Verdict.INCONCLUSIVE
-    assert verdict(keys, 10) is Verdict.PASS
+    assert at_least(silent, 10) is Verdict.INCONCLUSIVE
+    assert at_least(keys, 10) is Verdict.PASS
     assert (hosts.net, fell(hosts)) == (1, {"CHO-X-HOST": 9})
-    assert verdict(hosts, 10) is Verdict.FAIL
+    assert at_least(hosts, 10) is Verdict.FAIL
     assert (parties.net, fell(parties)) == (3, {"CHO-X-OPERATOR": 7})
 
 
@@ -204,7 +189,7 @@ def test_a_node_that_is_not_what_it_should_be(
     assert signers[7].key.hex()[:16] in found.validity[0].text
     row = next(row for row in found.facts["nodes"] if row["reason"])
     assert (row["key"], row["reason"]) == (signers[7].key.hex(), code)
-    assert verdict(found, 10) is Verdict.FAIL
+    assert at_least(found, 10) is Verdict.FAIL
 
 
 def test_a_sealer_that_never_signs(tmp_path: Path, signers: list[Signer]) -> None:
@@ -227,7 +212,7 @@ def test_one_endpoint_alone_shows_nothing(tmp_path: Path, chain: SimulatedChain,
         found = seen(tmp_path / "one", chain, members, [0])
         assert (found.net, fell(found)) == (0, {"CHO-X-UNCONFIRMED": 10})
         assert codes(found.validity)["CHO-V03"] == "warning"
-        assert verdict(found, 10) is Verdict.FAIL
+        assert at_least(found, 10) is Verdict.FAIL
         twice = seen(tmp_path / "twice", chain, members, [0, 0])
         assert (twice.net, codes(twice.validity)["CHO-V03"]) == (0, "warning")
         spokes = [SimulatedNode(chain, members=members, me=n, sees=[0]) for n in (1, 2)]
@@ -252,7 +237,7 @@ def test_an_endpoint_on_a_fork(tmp_path: Path, signers: list[Signer]) -> None:
             found = counted(tmp_path, params_for([a, b, c], window_s=0.05))
     assert fell(found)["CHO-X-FORK"] >= 1
     assert next(r for r in found.facts["nodes"] if r["key"] == signers[2].key.hex())["reason"] == "CHO-X-FORK"
-    assert verdict(found, 10) is Verdict.FAIL
+    assert at_least(found, 10) is Verdict.FAIL
 
 
 def test_headers_that_do_not_link(tmp_path: Path, signers: list[Signer]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import CONTRACT, START_S, anvil, counted
+from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
@@ -24,7 +25,6 @@ from yanshou.chains.model import Log, Transaction
 from yanshou.chains.segments import lines, member
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.harness.judge import Criterion, judge_run
 from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Verdict
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
@@ -41,7 +41,6 @@ from yanshou.probes.chain_records.reference import (
     call_data,
     params_for,
     planted_chain,
-    standard,
 )
 from yanshou.probes.chain_records.rule import Rule, digest, hollow
 from yanshou.probes.chain_records.spec import SPEC, Params, Record, estimate
@@ -52,11 +51,8 @@ QUIET = {"CHR-V07": "warning"}
 """What one endpoint alone always says: nobody else was asked."""
 
 
-def verdict(count: Count, limit: int) -> Verdict:
-    criterion = Criterion("X", Kind.COUNTED, Limit(Op.GE, limit, "条"), "count", None, (), 0.95, 1)
-    if any(v.severity.value == "invalid" for v in count.validity):
-        return Verdict.INVALID
-    return judge_run(criterion, count, 0.05, None).verdict
+def at_least(count: Count, limit: int) -> Verdict:
+    return verdict(count, Limit(Op.GE, Decimal(limit), "条"))
 
 
 # --- against the reference ---------------------------------------------------------------------------------------------
@@ -64,15 +60,7 @@ def verdict(count: Count, limit: int) -> Verdict:
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {"purpose": "calibration"}) as run:
-        context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    with evidence.open("truth.json") as f:
-        truth = json.load(f)
+    evidence, params, truth = calibrated(tmp_path, "chain.records", true_value)
     planted = truth.pop("planted")
     found = analyse(evidence, params, 42)
     assert found.net == truth["true"] == true_value
@@ -313,8 +301,8 @@ def test_the_honest_chain_passes(tmp_path: Path, honest: SimulatedChain) -> None
     with serving(SimulatedNode(honest)) as other:
         found = seen(tmp_path, SimulatedNode(honest), witnesses=[{"url": other}], sample=1000)
     assert found.validity == ()
-    assert verdict(found, 150) is Verdict.PASS
-    assert verdict(found, 151) is Verdict.FAIL
+    assert at_least(found, 150) is Verdict.PASS
+    assert at_least(found, 151) is Verdict.FAIL
 
 
 def test_an_endpoint_without_batches_gives_the_same(tmp_path: Path, honest: SimulatedChain) -> None:
@@ -330,7 +318,7 @@ def test_an_inflated_counter(tmp_path: Path, honest: SimulatedChain, counter: tu
     assert codes(found.validity) == QUIET | {"CHR-V04": "warning"}
     assert [r.code for r in found.open] == ["counter_disagrees"]
     assert said in found.open[0].text
-    assert verdict(found, 100) is Verdict.INCONCLUSIVE
+    assert at_least(found, 100) is Verdict.INCONCLUSIVE
 
 
 def test_junk_records(tmp_path: Path) -> None:
@@ -348,7 +336,7 @@ def test_junk_records(tmp_path: Path) -> None:
     assert (found.gross, found.net) == (500, 100)
     reasons = {code: n for code, n in excluded(found).items() if n}
     assert reasons == {"CHR-X-DUP": 200, "CHR-X-EMPTY": 100, "CHR-X-CONSTANT": 100}
-    assert verdict(found, 500) is Verdict.FAIL
+    assert at_least(found, 500) is Verdict.FAIL
 
 
 class Reorganising(SimulatedNode):
@@ -366,7 +354,7 @@ def test_a_reorganisation_during_the_count(tmp_path: Path, honest: SimulatedChai
     found = seen(tmp_path, Reorganising(honest))
     assert codes(found.validity)["CHR-V02"] == "invalid"
     assert "改写" in next(v.text for v in found.validity if v.code == "CHR-V02")
-    assert verdict(found, 100) is Verdict.INVALID
+    assert at_least(found, 100) is Verdict.INVALID
 
 
 def test_a_fork(tmp_path: Path, honest: SimulatedChain) -> None:
@@ -407,7 +395,7 @@ def test_a_proof_for_another_block(tmp_path: Path, honest: SimulatedChain) -> No
     assert found.facts["sample"]["faults"].keys() == {"root", "receipts"}
     assert found.audit is not None
     assert found.audit.good < found.audit.drawn == found.net
-    assert verdict(found, 150) is Verdict.FAIL
+    assert at_least(found, 150) is Verdict.FAIL
 
 
 @pytest.mark.parametrize(
@@ -466,7 +454,7 @@ def test_one_sender_in_one_night(tmp_path: Path) -> None:
     assert found.net == 200
     assert codes(found.validity) == QUIET | {"CHR-V05": "warning", "CHR-V09": "warning"}
     assert [r.code for r in found.open] == ["one_sender_in_one_day"]
-    assert verdict(found, 200) is Verdict.INCONCLUSIVE
+    assert at_least(found, 200) is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(("senders", "days", "said"), [(1, 100, {"CHR-V09"}), (5, 3, {"CHR-V05"}), (5, 100, set())])

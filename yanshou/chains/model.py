@@ -6,7 +6,7 @@ Addresses and hashes are lower-case hex with 0x. It must never do I/O.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -56,6 +56,17 @@ class Block:
     parent: str
     time_s: int
     transactions: tuple[Transaction, ...]
+
+
+def paired(row: Json) -> Iterator[tuple[Json, Json]]:
+    """(transaction, its receipt) of a row, as they came. Raises ValueError, KeyError where these do not belong together."""
+    transactions, receipts = row["block"]["transactions"], row["receipts"]
+    if len(transactions) != len(receipts):
+        raise ValueError("receipts do not match the transactions")
+    for transaction, receipt in zip(transactions, receipts, strict=True):
+        if transaction["hash"].lower() != receipt["transactionHash"].lower():
+            raise ValueError("receipt of another transaction")
+        yield transaction, receipt
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,10 @@ Kind = Literal["bcos3", "bcos2", "ethereum"]
 """A folder of `yanshou.chains`."""
 
 
+HOST_PORT = r"^(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):[0-9]{1,5}$"
+"""host:port, a pattern."""
+
+
 class Endpoint(BaseModel):
     """One RPC interface of one node."""
 

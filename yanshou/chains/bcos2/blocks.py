@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from itertools import starmap
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import Item, big_endian, rlp, width_root
 from yanshou.harness.basics import Json
 
@@ -24,12 +25,14 @@ V_BASE = 27
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    b, receipts = row["block"], row["receipts"]
-    if len(receipts) != len(b["transactions"]):
-        raise ValueError("receipts do not match the transactions")
     at = link(row)
-    transactions = tuple(map(_transaction, b["transactions"], receipts))
-    return Block(at.number, at.hash, at.parent, _number(b["timestamp"]) // 1000, transactions)
+    return Block(
+        at.number,
+        at.hash,
+        at.parent,
+        _number(row["block"]["timestamp"]) // 1000,
+        tuple(starmap(_transaction, paired(row))),
+    )
 
 
 def link(row: Json) -> Link:
@@ -40,8 +43,6 @@ def link(row: Json) -> Link:
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
-    if t["hash"].lower() != receipt["transactionHash"].lower():
-        raise ValueError("receipt of another transaction")
     logs = tuple(
         Log(log["address"].lower(), tuple(x.lower() for x in log["topics"]), _data(log["data"]))
         for log in receipt["logs"]

@@ -12,10 +12,10 @@ import json
 import struct
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from itertools import product
+from itertools import product, starmap
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import width_root
 from yanshou.harness.basics import Json
 
@@ -27,12 +27,10 @@ EMPTY_ROOT = bytes(32)
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    b, receipts = row["block"], row["receipts"]
-    if len(receipts) != len(b["transactions"]):
-        raise ValueError("receipts do not match the transactions")
     at = link(row)
-    transactions = tuple(map(_transaction, b["transactions"], receipts))
-    return Block(at.number, at.hash, at.parent, int(b["timestamp"]) // 1000, transactions)
+    return Block(
+        at.number, at.hash, at.parent, int(row["block"]["timestamp"]) // 1000, tuple(starmap(_transaction, paired(row)))
+    )
 
 
 def link(row: Json) -> Link:
@@ -43,8 +41,6 @@ def link(row: Json) -> Link:
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
-    if t["hash"].lower() != receipt["transactionHash"].lower():
-        raise ValueError("receipt of another transaction")
     logs = tuple(
         Log(_address(log["address"]), tuple(x.lower() for x in log["topics"]), _data(log["data"]))
         for log in receipt["logEntries"]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
+from itertools import starmap
 
 from yanshou.chains.crypto import Suite, recovered
-from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View
+from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import Item, big_endian, rlp, trie_root
 from yanshou.harness.basics import Json
 
@@ -46,12 +47,10 @@ def number(text: str) -> int:
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    b, receipts = row["block"], row["receipts"]
-    if len(receipts) != len(b["transactions"]):
-        raise ValueError("receipts do not match the transactions")
     at = link(row)
-    transactions = tuple(map(_transaction, b["transactions"], receipts))
-    return Block(at.number, at.hash, at.parent, number(b["timestamp"]), transactions)
+    return Block(
+        at.number, at.hash, at.parent, number(row["block"]["timestamp"]), tuple(starmap(_transaction, paired(row)))
+    )
 
 
 def link(row: Json) -> Link:
@@ -62,8 +61,6 @@ def link(row: Json) -> Link:
 
 
 def _transaction(t: Json, receipt: Json) -> Transaction:
-    if t["hash"] != receipt["transactionHash"]:
-        raise ValueError("receipt of another transaction")
     logs = tuple(
         Log(log["address"].lower(), tuple(x.lower() for x in log["topics"]), data(log["data"]))
         for log in receipt["logs"]

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from yanshou.chains.spec import Chain, Endpoint
+from yanshou.chains.spec import HOST_PORT, Chain, Endpoint
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
-
-ADDRESS = r"^(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):[0-9]{1,5}$"
 
 
 class Params(BaseModel):
@@ -32,7 +30,7 @@ class Params(BaseModel):
     def _addresses(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         import re
 
-        if not all(re.fullmatch(ADDRESS, value) for value in values) or len(set(values)) != len(values):
+        if not all(re.fullmatch(HOST_PORT, value) for value in values) or len(set(values)) != len(values):
             raise ValueError("每个端口写成 主机:端口，不得重复")
         return values
 

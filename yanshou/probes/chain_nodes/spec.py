@@ -9,11 +9,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from yanshou.chains.spec import Chain, Endpoint
+from yanshou.chains.spec import HOST_PORT, Chain, Endpoint
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
-
-ADDRESS = r"^(\[[0-9A-Fa-f:]+\]|[^\s:/\[\]]+):[0-9]{1,5}$"
 
 
 class _Frozen(BaseModel):
@@ -24,7 +22,7 @@ class Declared(_Frozen):
     """One node as the project declares it."""
 
     key: str = Field(pattern=r"^(0x)?[0-9a-fA-F]{32,}$", description="共识公钥（nodeID），十六进制")
-    address: str = Field(pattern=ADDRESS, description="评测方应能连上的地址，主机:端口，如 10.0.0.5:30300")
+    address: str = Field(pattern=HOST_PORT, description="评测方应能连上的地址，主机:端口，如 10.0.0.5:30300")
     operator: str = Field(default="", description="运营它的单位")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from yanshou.chains.abi import Signature, arguments, signature
 from yanshou.chains.crypto import Suite
@@ -56,16 +57,16 @@ class Rule:
         if not t.succeeded:
             yield "CHR-X-FAILED"
             return
-        found: list[Callable[[], tuple[bytes, ...]]] = []
+        found: list[tuple[Callable[[Any], tuple[bytes, ...]], Any]] = []
         if self.topics:
-            found = [_later(self._event, log) for log in t.logs if self._raised(log)]
+            found = [(self._event, log) for log in t.logs if self._raised(log)]
         elif t.to in self.contracts and (not self.selectors or t.input[:SELECTOR] in self.selectors):
-            found = [lambda: self._call(t.input[SELECTOR:])]
+            found = [(self._call, t.input[SELECTOR:])]
         if not found:
             yield self._why_none(t)
-        for payload in found:
+        for read, source in found:
             try:
-                values = payload()
+                values = read(source)
             except (ValueError, IndexError):
                 yield "CHR-X-MALFORMED"
             else:
@@ -85,17 +86,13 @@ class Rule:
 
     def _event(self, log: Log) -> tuple[bytes, ...]:
         assert self.named is not None
-        pairs = list(zip(self.named.types, self.named.indexed, strict=True))
-        topics = iter(log.topics[1:])
-        plain = iter(arguments([name for name, indexed in pairs if not indexed], log.data))
-        values = [bytes.fromhex(next(topics, "?")[2:]) if indexed else next(plain) for _, indexed in pairs]
-        if not all(value for value, (_, indexed) in zip(values, pairs, strict=True) if indexed):
+        types, indexed = self.named.types, self.named.indexed
+        if len(log.topics) <= sum(indexed):
             raise ValueError("a topic is missing")
+        topics = (bytes.fromhex(topic[2:]) for topic in log.topics[1:])
+        data = iter(arguments([name for name, is_topic in zip(types, indexed, strict=True) if not is_topic], log.data))
+        values = [next(topics) if is_topic else next(data) for is_topic in indexed]
         return tuple(values[i] for i in self.chosen)
-
-
-def _later(read: Callable[[Log], tuple[bytes, ...]], log: Log) -> Callable[[], tuple[bytes, ...]]:
-    return lambda: read(log)
 
 
 def hollow(values: tuple[bytes, ...]) -> str | None:
