@@ -25,14 +25,8 @@ V_BASE = 27
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    at = link(row)
-    return Block(
-        at.number,
-        at.hash,
-        at.parent,
-        _number(row["block"]["timestamp"]) // 1000,
-        tuple(starmap(_transaction, paired(row))),
-    )
+    at, time_s = link(row), _number(row["block"]["timestamp"]) // 1000
+    return Block(at.number, at.hash, at.parent, time_s, tuple(starmap(_transaction, paired(row))))
 
 
 def link(row: Json) -> Link:

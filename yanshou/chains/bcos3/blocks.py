@@ -27,10 +27,8 @@ EMPTY_ROOT = bytes(32)
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    at = link(row)
-    return Block(
-        at.number, at.hash, at.parent, int(row["block"]["timestamp"]) // 1000, tuple(starmap(_transaction, paired(row)))
-    )
+    at, time_s = link(row), int(row["block"]["timestamp"]) // 1000
+    return Block(at.number, at.hash, at.parent, time_s, tuple(starmap(_transaction, paired(row))))
 
 
 def link(row: Json) -> Link:

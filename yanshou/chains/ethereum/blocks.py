@@ -47,10 +47,8 @@ def number(text: str) -> int:
 
 def block(row: Json) -> Block:
     """See `Reads`."""
-    at = link(row)
-    return Block(
-        at.number, at.hash, at.parent, number(row["block"]["timestamp"]), tuple(starmap(_transaction, paired(row)))
-    )
+    at, time_s = link(row), number(row["block"]["timestamp"])
+    return Block(at.number, at.hash, at.parent, time_s, tuple(starmap(_transaction, paired(row))))
 
 
 def link(row: Json) -> Link:
