@@ -590,6 +590,18 @@ def killed(folder: Path, values: dict[str, Any], least: int) -> None:
     child.wait()
 
 
+def killed_at_once(folder: Path, values: dict[str, Any]) -> None:
+    """A second run that had hardly begun when it was interrupted, too: it must not hide what the first one has."""
+    with Ledger(folder) as ledger:
+        recover(ledger)
+        (first,) = runs_of(ledger.records)
+        with RunWriter(ledger, "count", first.meta) as run:
+            with first.evidence(folder).open(PIN) as f:
+                run.sink.stream(PIN).write(f.read())
+            run.sink.stream(BLOCKS)
+            run.close(RunStatus.ABORTED)
+
+
 def finish(folder: Path, values: dict[str, Any]) -> Count:
     folder.mkdir(exist_ok=True)
     subprocess.run([sys.executable, "-c", KILLED, str(folder), json.dumps(values)], check=True)
@@ -613,11 +625,13 @@ def test_a_killed_count_goes_on_and_gives_the_same(tmp_path: Path, long: Simulat
         node.pace_s = 0
         first, node.full = node.full, []
         long.seal([])  # the chain grows meanwhile; what was pinned stays pinned
+        killed_at_once(tmp_path / "case", values)
         found = finish(tmp_path / "case", values)
         again = set(first) & set(node.full)
         long.rows.pop()
         undisturbed = finish(tmp_path / "other", values)
     adopted = found.facts["adopted"]
+    assert adopted["run"].startswith("0001")
     assert adopted["blocks"] > 0
     assert min(node.full[: len(long.rows) - adopted["blocks"]]) >= adopted["blocks"]
     assert len(again) < 20, "only what had not reached the disk was asked for again"
@@ -627,7 +641,8 @@ def test_a_killed_count_goes_on_and_gives_the_same(tmp_path: Path, long: Simulat
     assert [getattr(found, n) for n in same] == [getattr(undisturbed, n) for n in same]
     assert found.facts["height"] == undisturbed.facts["height"] == long.height
     with Ledger(tmp_path / "case") as ledger:
-        assert [r.status for r in runs_of(ledger.records)] == [RunStatus.TRUNCATED, RunStatus.COMPLETED]
+        ends = [RunStatus.TRUNCATED, RunStatus.ABORTED, RunStatus.COMPLETED]
+        assert [r.status for r in runs_of(ledger.records)] == ends
 
 
 def test_nothing_is_taken_over_from_a_chain_that_changed(tmp_path: Path) -> None:
@@ -642,6 +657,21 @@ def test_nothing_is_taken_over_from_a_chain_that_changed(tmp_path: Path) -> None
         found = finish(tmp_path, values)
     assert found.facts["adopted"] is None
     assert (found.net, codes(found.validity)) == (500, QUIET)
+
+
+def test_nothing_is_taken_over_that_was_changed_on_the_disk(tmp_path: Path, honest: SimulatedChain) -> None:
+    node = Slow(honest)
+    with serving(node) as url:
+        values = params_for(url) | {"chain": {"kind": "bcos3", "batch": 1, "parallel": 1}}
+        node.pace_s = 0.5
+        killed(tmp_path, values, 5_000)
+        node.pace_s = 0
+        (path,) = tmp_path.glob(f"runs/*/{BLOCKS}")
+        data = bytearray(path.read_bytes())
+        data[4] ^= 1  # the time in the header of the first member, which no reader looks at
+        path.write_bytes(data)
+        found = finish(tmp_path, values)
+    assert (found.net, found.facts["adopted"]) == (150, None)
 
 
 def test_a_finished_count_and_other_parameters_are_not_gone_on_with(tmp_path: Path, honest: SimulatedChain) -> None:

@@ -7,6 +7,7 @@ byte, when the chain still has them, keeps its height, and goes on: every block 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections import deque
@@ -14,9 +15,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import takewhile
 
 from yanshou.chains import reader
 from yanshou.chains.connect import connect, require_verifiable
+from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Asks
 from yanshou.chains.segments import lines, member, members
 from yanshou.harness.basics import ProbeError, RunStatus
@@ -118,7 +121,7 @@ class _Unfinished:
 
 
 def _unfinished(params: Params, run: RunContext) -> _Unfinished | None:
-    """The last run of the very same count, if it was interrupted and is not too old."""
+    """Of the interrupted runs of the very same count since it was last finished, not too old, the one that came furthest."""
     wanted = (SPEC.name, SPEC.version, run.subject, params.model_dump(mode="json"), run.seed)
     same = [
         r
@@ -127,15 +130,18 @@ def _unfinished(params: Params, run: RunContext) -> _Unfinished | None:
         and r.purpose == MEASUREMENT
         and (r.meta["probe"], r.meta["version"], r.subject, r.meta["params"], r.meta["seed"]) == wanted
     ]
-    if not same or same[-1].status is RunStatus.COMPLETED:
+    interrupted = takewhile(lambda r: r.status is not RunStatus.COMPLETED, reversed(same))
+    found = [r for r in interrupted if BLOCKS in r.streams and PIN in r.streams]
+    if not found:
         return None
-    evidence = same[-1].evidence(run.folder)
+    furthest = max(found, key=lambda r: int(r.streams[BLOCKS]["bytes"]))
+    evidence = furthest.evidence(run.folder)
     try:
         pin = read_pin(evidence)
-    except (KeyError, ValueError, TypeError):
+    except (*MALFORMED, OSError):
         return None
     recent = 0 <= time.time_ns() - pin.since_ns <= RESUME_S * 10**9
-    return _Unfinished(same[-1].folder_name, evidence, pin) if recent else None
+    return _Unfinished(furthest.folder_name, evidence, pin) if recent else None
 
 
 def _runs(run: RunContext) -> list[Run]:
@@ -150,17 +156,28 @@ def _runs(run: RunContext) -> list[Run]:
 
 
 def _adoptable(params: Params, earlier: _Unfinished, asks: Asks) -> Adopted | None:
-    """Its whole members, if they hold every block up to one that the chain still has; else nothing of it."""
+    """Its whole members, if they are as acknowledged and hold every block up to one that the chain still has; else nothing."""
     size, blocks, last = 0, 0, b""
     try:
+        if not _intact(earlier.evidence):
+            return None
         with closing(earlier.evidence.open(BLOCKS)) as stream:
             for packed, data in members(stream):
                 size, blocks, last = size + len(packed), blocks + data.count(b"\n"), data.splitlines()[-1]
         block = reader(params.chain.kind).block(json.loads(last))
-    except (KeyError, ValueError, TypeError):
+    except (*MALFORMED, OSError):
         return None
     whole = blocks == block.number + 1 and asks.hash_at(block.number) == block.hash
     return Adopted(earlier.folder, size, blocks) if whole else None
+
+
+def _intact(evidence: RunEvidence) -> bool:
+    """Whether the blocks are still the bytes that the ledger acknowledged."""
+    h = hashlib.sha256()
+    with closing(evidence.open(BLOCKS)) as stream:
+        while data := stream.read(CHUNK):
+            h.update(data)
+    return h.hexdigest() == evidence.sha256(BLOCKS)
 
 
 def _copy(evidence: RunEvidence, size: int, blocks: StreamWriter) -> None:
