@@ -211,6 +211,7 @@ def test_one_endpoint_alone_shows_nothing(tmp_path: Path, chain: SimulatedChain,
         members = [SimulatedMember(s, a) for s, a in zip(signers, addresses, strict=True)]
         found = seen(tmp_path / "one", chain, members, [0])
         assert (found.net, fell(found)) == (0, {"CHO-X-UNCONFIRMED": 10})
+        assert (found.facts["registered"], found.facts["in_sync"]) == (10, 10)
         assert codes(found.validity)["CHO-V03"] == "warning"
         assert at_least(found, 10) is Verdict.FAIL
         twice = seen(tmp_path / "twice", chain, members, [0, 0])
@@ -238,6 +239,18 @@ def test_an_endpoint_on_a_fork(tmp_path: Path, signers: list[Signer]) -> None:
     assert fell(found)["CHO-X-FORK"] >= 1
     assert next(r for r in found.facts["nodes"] if r["key"] == signers[2].key.hex())["reason"] == "CHO-X-FORK"
     assert at_least(found, 10) is Verdict.FAIL
+
+
+def test_a_node_on_a_fork_is_no_witness(tmp_path: Path, chain: SimulatedChain, signers: list[Signer]) -> None:
+    other = sealed_chain(SUITE, [Signer.new(SUITE)], 120)
+    with listening(10) as addresses:
+        members = [SimulatedMember(s, a) for s, a in zip(signers, addresses, strict=True)]
+        members[9] = replace(members[9], online=False)
+        honest, forked = SimulatedNode(chain, members=members, me=0), SimulatedNode(other, members=members, me=1)
+        with serving(honest) as a, serving(forked) as b:
+            found = counted(tmp_path, params_for([a, b], window_s=0.05))
+    assert (found.net, fell(found)) == (0, {"CHO-X-UNCONFIRMED": 10})
+    assert (found.facts["registered"], found.facts["in_sync"]) == (10, 8), "one is on the fork, and one is offline"
 
 
 def test_headers_that_do_not_link(tmp_path: Path, signers: list[Signer]) -> None:

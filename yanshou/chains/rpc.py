@@ -49,7 +49,7 @@ class Asks(Protocol):
         """The chain's own count of transactions, as it came; None where it keeps none."""
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Refused(Exception):
     """The endpoint answered a question with an error."""
 

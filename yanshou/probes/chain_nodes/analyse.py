@@ -9,7 +9,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from yanshou.chains import reader
 from yanshou.chains.model import MALFORMED, Member, Reads, View
@@ -118,15 +118,17 @@ def _take(seen: _Seen, read: Reads, row: Json) -> None:
 
 
 def _nodes(params: Params, seen: _Seen) -> list[_Node]:
-    """Every key that anybody lists or sees, in order of first appearance."""
+    """Every key that anybody lists or sees, in order of first appearance. A node on another chain is no witness."""
     listed, words = defaultdict[str, set[str]](set), defaultdict[str, list[tuple[str, Member]]](list)
     addresses, roles = defaultdict[str, set[str]](set), dict[str, str]()
     any_list = any(m.role for view in seen.views.values() for m in view.members)
     for endpoint, view in sorted(seen.views.items()):
+        astray = _astray(endpoint, seen)
         for m in view.members:
-            words[m.key].append((view.me, m))
+            trusted = m if not astray or m.key == view.me else replace(m, height=None, hash="", genesis="")
+            words[m.key].append((view.me, trusted))
             roles[m.key] = roles.get(m.key) or m.role
-            if m.role or not any_list:
+            if (m.role or not any_list) and not astray:
                 listed[m.key].add(view.me)
             addresses[m.key] |= {located(address, params.endpoints[endpoint].url) for address in m.addresses}
     declared = {plain_key(d.key): d for d in params.declared}
@@ -149,15 +151,20 @@ def _nodes(params: Params, seen: _Seen) -> list[_Node]:
     ]
 
 
+def _astray(endpoint: int, seen: _Seen) -> bool:
+    """Whether a node that was asked has another block at the common height, or another first one, than the first asked."""
+    end = seen.end
+    return end is not None and (end.hashes[endpoint], end.geneses[endpoint]) != (end.hashes[0], end.geneses[0])
+
+
 def _foreign(key: str, said: Sequence[tuple[str, Member]], seen: _Seen) -> bool:
     """Whether a node is on another chain than the first one asked: by its own word, if it was asked, else by anybody's."""
     end = seen.end
     if end is None:
         return False
     own = [m for me, m in said if me == key]
-    for endpoint, view in seen.views.items():
-        if view.me == key and (end.hashes[endpoint], end.geneses[endpoint]) != (end.hashes[0], end.geneses[0]):
-            return True
+    if any(view.me == key and _astray(endpoint, seen) for endpoint, view in seen.views.items()):
+        return True
     return any(
         (m.genesis and m.genesis != end.geneses[0])
         or (m.height is not None and m.hash and seen.hashes.get(m.height, m.hash) != m.hash)
@@ -219,7 +226,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     hosts, roles = _hosts(counted), Counter(node.role for node in counted)
     operators = {node.operator for node in counted} - {""}
     sealers = sum(node.role == "sealer" for node, _ in decided)
-    in_sync = [n for n, code in decided if code not in ("CHO-X-OFFLINE", "CHO-X-FORK", "CHO-X-LAG", "CHO-X-UNLISTED")]
+    behind = max(seen.first_heads, default=0)
+    in_sync = [n for n, _ in decided if n.listed_by and n.height is not None and n.height >= behind and not n.foreign]
     facts: dict[str, Json] = {
         "registered": sum(bool(node.listed_by) for node, _ in decided),
         "in_sync": len(in_sync),
