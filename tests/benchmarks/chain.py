@@ -103,7 +103,13 @@ def fat(records: int, planted: int) -> None:
         [
             ("ours, capture", f"{capture:.1f}", f"{rate:,.0f}", "", ""),
             ("ours, analysis", f"{analysis:.1f}", f"{len(data) / analysis:,.0f}", "", found),
-            ("web3.py walk with receipts", f"{walk:.1f}", f"{len(data) / walk:,.0f}", f"{walk / capture:.1f}", transactions),
+            (
+                "web3.py walk with receipts",
+                f"{walk:.1f}",
+                f"{len(data) / walk:,.0f}",
+                f"{walk / capture:.1f}",
+                transactions,
+            ),
         ],
     )
 
