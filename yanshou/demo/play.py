@@ -39,7 +39,7 @@ class Demo:
     attempts: Mapping[str, int] = field(default_factory=dict)
 
 
-SCENARIOS = {10: "s10"}
+SCENARIOS = {5: "s05", 10: "s10"}
 """Scenario -> module of this room."""
 
 

@@ -102,7 +102,7 @@ def _sort(block: Block, rule: Rule, inside: bool, day: int, walk: _Walk, candida
             elif code := hollow(judged):
                 walk.excluded[code] += 1
             else:
-                candidates.add(Place(block.number, position, item), day, digest(judged), sender)
+                candidates.add(block.number, position, item, day, digest(judged), sender)
 
 
 def _beijing(seconds: int) -> datetime:

@@ -52,9 +52,11 @@ class Candidates:
         self._db.close()
         self._folder.cleanup()
 
-    def add(self, place: Place, day: int, digest: bytes, sender: bytes) -> None:
-        """The next candidate in the chain's order: `day` its date's ordinal, `digest` of its payload (16 bytes), `sender` (20)."""
-        self._rows.append((self._added, place.block, place.transaction, place.item, day, digest + sender))
+    def add(self, block: int, transaction: int, item: int, day: int, digest: bytes, sender: bytes) -> None:
+        """The next candidate in the chain's order: where it stands (see `Place`), `day` its date's ordinal, `digest` of its
+        payload (16 bytes), `sender` (20).
+        """
+        self._rows.append((self._added, block, transaction, item, day, digest + sender))
         self._added += 1
         if len(self._rows) >= BATCH:
             self._flush()

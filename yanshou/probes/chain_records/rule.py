@@ -89,9 +89,9 @@ class Rule:
         types, indexed = self.named.types, self.named.indexed
         if len(log.topics) <= sum(indexed):
             raise ValueError("a topic is missing")
-        topics = (bytes.fromhex(topic[2:]) for topic in log.topics[1:])
+        topics = iter(log.topics[1:])
         data = iter(arguments([name for name, is_topic in zip(types, indexed, strict=True) if not is_topic], log.data))
-        values = [next(topics) if is_topic else next(data) for is_topic in indexed]
+        values = [bytes.fromhex(next(topics)[2:]) if is_topic else next(data) for is_topic in indexed]
         return tuple(values[i] for i in self.chosen)
 
 
@@ -105,5 +105,5 @@ def hollow(values: tuple[bytes, ...]) -> str | None:
 
 def digest(values: tuple[bytes, ...]) -> bytes:
     """16 bytes that stand for a payload; ("ab", "c") and ("a", "bc") differ."""
-    joined = b"".join(len(value).to_bytes(8, "big") + value for value in values)
+    joined = b"".join([len(value).to_bytes(8, "big") + value for value in values])
     return hashlib.blake2b(joined, digest_size=16).digest()
