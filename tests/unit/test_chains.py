@@ -458,6 +458,32 @@ def test_an_endpoint_that_is_busy_is_asked_again(monkeypatch: pytest.MonkeyPatch
         assert rpc.ask("m", 7) == 7
 
 
+@pytest.mark.parametrize("code", [-40011, -32005])
+def test_an_endpoint_that_limits_questions_is_given_time(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("yanshou.chains.rpc.time.sleep", waited.append)
+    busy = {0, 3, 7}
+
+    def one(request: Any) -> Any:
+        number = request["params"][0]
+        if number in busy:
+            busy.remove(number)
+            return {"id": request["id"], "error": {"code": code, "message": "Over QPS limit"}}
+        return echo(request)
+
+    def handle(request: Any) -> bytes:
+        return json.dumps(one(request) if isinstance(request, dict) else [one(r) for r in request]).encode()
+
+    with answering(handle) as url, Rpc(url, 10) as rpc:
+        assert rpc.ask_all([("m", [n]) for n in range(9)]) == list(range(9))
+        assert waited == [0.5] * 3
+        busy |= {0}
+        assert rpc.ask("m", 0) == 0
+    always = json.dumps({"id": 1, "error": {"code": code, "message": "Over QPS limit"}}).encode()
+    with answering(lambda _: always) as url, Rpc(url, 10) as rpc, pytest.raises(Refused, match="Over QPS"):
+        rpc.ask("m", 0)
+
+
 def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yanshou.chains.rpc.time.sleep", lambda _: None)
     with socket.socket() as s:

@@ -22,6 +22,8 @@ LONGEST_ANSWER = 256 << 20
 TRIES = 4
 """How often a question is put before the endpoint counts as gone; waits of 0, 0.5, 1 and 2 s between."""
 UNSUPPORTED = -32601
+BUSY, BUSY_S = (-40011, -32005), 0.5
+"""Codes of an endpoint that allows only so many questions a second (FISCO BCOS; EIP-1474), and the first wait."""
 
 
 class Asks(Protocol):
@@ -105,8 +107,8 @@ class Rpc:
 
     def ask(self, method: str, *params: Json) -> Json:
         """The result of one question. Raises Refused, ProbeError."""
-        answer = self._exchange(self._request((method, list(params)), 1))
-        return self._result(answer, method)
+        question = (method, list(params))
+        return self._result(self._exchange(self._request(question, 1)), question)
 
     def ask_all(self, questions: Sequence[Question]) -> list[Json]:
         """The results in order, in batches where the endpoint takes them. Raises Refused, ProbeError."""
@@ -140,7 +142,7 @@ class Rpc:
             by_number = {a.get("id"): a for a in answers if isinstance(a, dict)}
             if set(range(len(questions))) <= by_number.keys():
                 self._batches = True
-                return [self._result(by_number[n], method) for n, (method, _) in enumerate(questions)]
+                return [self._result(by_number[n], question) for n, question in enumerate(questions)]
         if self._batches is None:
             self._batches = False  # it has never taken one
         half = len(questions) // 2
@@ -151,14 +153,20 @@ class Rpc:
         method, params = question
         return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
 
-    def _result(self, answer: Json, method: str) -> Json:
-        if isinstance(answer, dict) and isinstance(error := answer.get("error"), dict):
+    def _result(self, answer: Json, question: Question) -> Json:
+        """The result in an answer; a busy endpoint is given time and asked again. Raises Refused, ProbeError."""
+        attempt = 0
+        while (error := _error(answer)) and error.get("code") in BUSY and attempt < TRIES:
+            time.sleep(BUSY_S * 2**attempt)
+            answer = self._exchange(self._request(question, 1))
+            attempt += 1
+        method, _ = question
+        if error is not None:
             code = error.get("code")
             raise Refused(method, code if isinstance(code, int) else 0, " ".join(str(error.get("message")).split()))
         if not isinstance(answer, dict) or "result" not in answer:
-            raise ProbeError(
-                "CHN-E02", f"{self._url} 对 {method} 的应答不是 JSON-RPC", "检查地址与端口，是不是链的 RPC 接口"
-            )
+            text = f"{self._url} 对 {method} 的应答不是 JSON-RPC"
+            raise ProbeError("CHN-E02", text, "检查地址与端口，是不是链的 RPC 接口")
         return answer["result"]
 
     def _exchange(self, request: Json) -> Json:
@@ -204,6 +212,11 @@ class Rpc:
         connection = getattr(self._local, "connection", None)
         if connection is not None:
             connection.close()
+
+
+def _error(answer: Json) -> dict[str, Json] | None:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else None
 
 
 def require_blocks(numbers: range, blocks: Sequence[Json]) -> None:

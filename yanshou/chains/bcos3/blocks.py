@@ -173,7 +173,7 @@ def _preimages(t: Json) -> Iterator[bytes]:
     start = b"".join(
         (
             struct.pack(">i", t["version"]), t["chainID"].encode(), t["groupID"].encode(), struct.pack(">q", t["blockLimit"]),
-            _data(t["nonce"]), t["to"].encode(), _data(t["input"]), t["abi"].encode(),
+            _data(t["nonce"]), t["to"].encode(), _data(t["input"]), t.get("abi", "").encode(),
         )
     )  # fmt: skip
     if t["version"] == 0:
