@@ -87,9 +87,8 @@ def measured(finding: Mapping[str, Json]) -> str:
         return "∞（有丢失）" if "value" in finding["infinite"] else "—"
     limit = finding["limit"]
     value = display(finding["value"], limit)
-    unit = (
-        "项" if finding["unit"] == "bool" else finding["unit"]
-    )  # of a yes/no indicator the value is how many items hold
+    # the value of a yes/no indicator is how many items hold
+    unit = "项" if finding["unit"] == "bool" else finding["unit"]
     name = "upper" if limit["op"] in ("<=", "<") else "lower"
     if finding[name] is None or finding[name] == finding["value"]:
         return f"{value} {unit}"
