@@ -124,9 +124,71 @@ def new(
     typer.echo(f"已写出 {target} → 填写后运行 yanshou check {folder}")
 
 
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="申报材料的表1：.docx、.xlsx、.csv；扫描件与旧格式加 --by-hand")],
+    folder: Folder = None,
+    accept: Annotated[bool, typer.Option("--accept", help="不问就写入，记为未确认；计划冻结前仍须由人确认")] = False,
+    by_hand: Annotated[bool, typer.Option("--by-hand", help="照扫描件由两人各录一遍，不一致不写入")] = False,
+    scan: Annotated[Path | None, typer.Option("--scan", help="盖章扫描件，与表1 成对登记，由人核对一致")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """导入表1:逐行提出指标与限值,由人确认后写入案卷;不覆盖已写的值。"""
+    from datetime import datetime
+
+    from yanshou.confirm import Dialogue, overview
+    from yanshou.harness.windows import BEIJING
+    from yanshou.importers.writing import case_and_scenario, kept, offer, scan_values, values_of, write
+
+    place = _case_folder(folder)
+    out, today = _out(), datetime.now(BEIJING).date()
+    dialogue = Dialogue(out, source)
+    people: list[str] = []
+    if (by_hand or not (accept or as_json)) and not sys.stdin.isatty():
+        if not by_hand:
+            made = offer(place, source)
+            overview(made.proposals, made.table, out)
+        remedy = "在终端里运行同一命令" + ("" if by_hand else "；或加 --accept 写入为未确认，再由人确认")
+        raise UserError(Problem("I-TTY", "确认与录入要由人在终端里做，这里没有终端", remedy, source))
+    if by_hand:
+        case, scenario = case_and_scenario(place)
+        document = kept(source, place)
+        proposals, people = dialogue.typed_twice(scenario)
+        overview(proposals, None, out)
+    else:
+        made = offer(place, source)
+        case, document, proposals = made.case, made.document, list(made.proposals)
+        if as_json and not accept:
+            _print_json([p.to_json() for p in proposals])
+            return
+        if not as_json:
+            overview(proposals, made.table, out)
+        if not accept and made.settled != {p.indicator for p in proposals}:
+            proposals = dialogue.confirm(proposals, made.scenario, made.settled)
+            people = [dialogue.name("确认人姓名（逐条核对过以上各条的人）>")]
+    values, documents = values_of(case, proposals, document, people, today), [document]
+    if scan or by_hand:
+        stamped = kept(scan, place) if scan else document
+        compared = case.document.scan.compared_by if case.document.scan else ()
+        same = not accept and not compared and dialogue.yes(f"{stamped.path.name} 与纸质材料、与表1 逐栏一致吗？")
+        names = people or ([dialogue.name("核对人姓名 >")] if same else [])
+        values |= scan_values(case, stamped, document, names if same else [], today)
+        documents.append(stamped)
+    write(case, values, documents)
+    if as_json:
+        _print_json([p.to_json() for p in proposals])
+        return
+    word = f"由 {'、'.join(people)} 确认" if people else "未确认，计划不能冻结" if accept else "早已确认"
+    out.print(
+        f"{len(proposals)} 条{word}，写入 {len(values)} 个值：{case.path} → yanshou check {place}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
 @app.command()
 def check(folder: Folder = None, as_json: AsJson = False) -> None:
-    """检查案卷:规则 C01–C15,逐条给出文件、行号、错在哪、怎么办。"""
+    """检查案卷:规则 C01–C17,逐条给出文件、行号、错在哪、怎么办。"""
     from yanshou.harness.case import load_case
     from yanshou.harness.check import check_case
     from yanshou.harness.listing import load_list

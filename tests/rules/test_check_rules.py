@@ -9,6 +9,7 @@ import pytest
 from yanshou.harness.basics import Problem
 from yanshou.harness.case import Case, load_case, parse_case
 from yanshou.harness.check import RULES, check_case
+from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.listing import PublicList, load_list
 
 HERE = Path(__file__).parent
@@ -88,6 +89,14 @@ def test_ten_planted_mistakes_are_all_named_with_their_lines(public_list: Public
     assert all(p.file == path and p.text and p.remedy for p in found)
 
 
+CELL = "cell: 3行5列"
+SOURCE = "{file: 申报材料.docx, cell: 3行5列}"
+SCAN = (
+    f"\nscan: {{file: inputs/扫描件.pdf, sha256: {'a' * 64}, table_sha256: {'b' * 64}, "
+    "compared_by: [张三], compared_at: 2024-11-26}\n"
+)
+
+
 # (rule, text, changes, fragment of the line that must be named, words that must be in the message)
 FAILING = [
     ("C01", TEXT, [("list: wuhan-2024", "list: wuhan-2023")], "list:", "wuhan-2023"),
@@ -141,6 +150,15 @@ FAILING = [
     ("C14", TEXT, [("note: 控制指令走专用切片", "note: 秘密★5年")], "秘密", "密级"),
     ("C14", TEXT, [("note: 控制指令走专用切片", "note: 机密")], "机密", "密级"),
     ("C14", TEXT, [("\nproject:", "\nreport: {edition: public}\nproject:")], "report:", "公开版"),
+    ("C16", TEXT, [("mode: self-check", "mode: acceptance")], "commitments:", "没有登记盖章扫描件"),
+    ("C16", TEXT, [("\nproject:", f"{SCAN}\nproject:")], "scan:", "找不到登记过的 inputs/扫描件.pdf"),
+    ("C16", TEXT, [("\nproject:", f"{SCAN}\nproject:"), (f", table_sha256: {'b' * 64}", "")], "scan:", "没有成对登记"),
+    ("C16", TEXT, [("\nproject:", f"{SCAN}\nproject:"), ("compared_by: [张三]", "compared_by: []")], "scan:", "没有人确认"),
+    ("C16", TEXT, [("\nproject:", f"{SCAN}\nproject:"), (CELL, f"{CELL}, sha256: {'c' * 64}")], CELL, "不是与扫描件成对"),
+    ("C17", TEXT, [(CELL, f"{CELL}, confirmed_by: []")], CELL, "还没有人确认"),
+    ("C17", TEXT, [(CELL, f"{CELL}, text: 120台以上")], CELL, "还没有人确认"),
+    ("C17", TEXT, [(SOURCE, "{file: 扫描件.pdf, cell: 第9页, confirmed_by: [张三]}")], "扫描件.pdf", "只有 张三 一人"),
+    ("C17", TEXT, [(CELL, f"{CELL}, text: 不少于１５０台, confirmed_by: [张三]")], "≥ 120 台", "与出处原文“不少于１５０台”不同"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 联系 138 0013 8000")], "联系", "手机号"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 联系１３８００１３８０００")], "联系", "手机号"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 11010519491231002X")], "1949", "身份证号"),
@@ -154,6 +172,8 @@ SEVERITIES = {
     "C05": {"error", "warning"},
     "C10": {"error", "note"},
     "C14": {"error", "note"},
+    "C16": {"warning"},
+    "C17": {"error", "warning"},
 }
 
 
@@ -195,6 +215,11 @@ PASSING = [
     ("C13", TEXT, [("baseline: 8 ms", "baseline: 尚未测过")]),
     ("C13", TEXT, [("baseline: 8 ms", "baseline: 2.001 ms")]),
     ("C14", TEXT, [("note: 控制指令走专用切片", "note: 不涉及国家秘密，含商业秘密")]),
+    ("C16", TEXT, []),
+    ("C17", TEXT, [(CELL, f"{CELL}, text: 大于等于120套, confirmed_by: [张三]")]),
+    ("C17", TEXT, [(CELL, f"{CELL}, text: 不少于120台，覆盖三条产线, confirmed_by: [张三]")]),
+    ("C17", TEXT, [(CELL, f"{CELL}, text: 明显增加, confirmed_by: [张三]")]),
+    ("C17", TEXT, [(SOURCE, "{file: 扫描件.pdf, cell: 第9页, confirmed_by: [张三, 李四]}")]),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 座机 027-65000000，1.500000 m，摘要 a13800138000b")]),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 114.3054 与 110105194912310021 与 12.345678")]),
 ]  # fmt: skip
@@ -209,12 +234,29 @@ def test_a_case_that_keeps_the_rule(
 
 def test_every_rule_has_both(public_list: PublicList) -> None:
     codes = [rule.code for rule in RULES]
-    assert codes == [f"C{n:02d}" for n in range(1, 17) if n not in (11, 16)]
+    assert codes == [f"C{n:02d}" for n in range(1, 18) if n != 11]
     assert set(codes) == {row[0] for row in FAILING} == {row[0] for row in PASSING}
     assert all(rule.title and not rule.title.isascii() for rule in RULES)
     case = load_case(HERE / "ten_mistakes.yaml")
     for rule in RULES:
         assert {p.code for p in rule.find(case, public_list)} <= {rule.code}
+
+
+def test_the_pair_of_scan_and_table_holds_as_long_as_the_files_do(tmp_path: Path, public_list: PublicList) -> None:
+    (tmp_path / "inputs").mkdir()
+    digests = {}
+    for name in ("表1.docx", "扫描件.pdf"):
+        (tmp_path / "inputs" / name).write_bytes(name.encode())
+        digests[name] = sha256_bytes(name.encode())
+    source = f"{{file: inputs/表1.docx, cell: 3行5列, sha256: {digests['表1.docx']}, confirmed_by: [张三]}}"
+    text = TEXT.replace("mode: self-check", "mode: acceptance").replace(SOURCE, source)
+    scan = SCAN.replace("a" * 64, digests["扫描件.pdf"]).replace("b" * 64, digests["表1.docx"])
+    case = parse_case(text.replace("\nproject:", f"{scan}\nproject:"), tmp_path / "case.yaml")
+    assert of("C16", check_case(case, public_list)) == []
+    (tmp_path / "inputs/表1.docx").write_bytes(b"changed")
+    (found,) = of("C16", check_case(case, public_list))
+    assert "inputs/表1.docx 与登记的摘要不符" in found.text
+    assert case.text.splitlines()[(found.line or 0) - 1].strip().startswith("source:")
 
 
 def test_an_open_reading_is_an_error_only_where_it_forbids_a_verdict(public_list: PublicList) -> None:

@@ -31,6 +31,8 @@ from yanshou.harness.windows import parse_window
 FILE = "case.yaml"
 DECLINED = "不采用"
 """Target of a member of an any-group that the project does not use."""
+LEGIBLE = (".docx", ".xlsx", ".csv")
+"""Ends of the names under which `yanshou import` keeps documents whose text it has read."""
 INSPECTION = "inspection"
 """The instrument that needs a checklist instead of parameters."""
 
@@ -166,14 +168,44 @@ class Target(_Model, title="被测系统"):
     )
 
 
-class Source(_Model, title="出处"):
-    """Where a commitment was copied from."""
+def _sha256(title: str) -> Any:
+    return Field(default="", title=title, description="SHA-256，64 位小写十六进制", pattern=r"^([0-9a-f]{64})?$")
 
-    file: str = _text("文件", "申报材料的文件名")
-    sha256: str = Field(
-        default="", title="文件摘要", description="SHA-256，64 位小写十六进制", pattern=r"^([0-9a-f]{64})?$"
+
+class Source(_Model, title="出处"):
+    """Where a commitment was copied from. All but `file` and `cell` are written by `yanshou import`."""
+
+    file: str = _text("文件", "申报材料的文件名，相对案卷文件夹")
+    sha256: str = _sha256("文件摘要")
+    cell: str = _text("单元格", "表1 的行列，如 3行5列 或 E7；照扫描件录入的写页与行")
+    indicator: str = _text("参考指标原文", "表1 第 3 栏，一字不改")
+    text: str = _text("项目建设目标原文", "表1 第 5 栏，一字不改")
+    confirmed_by: Annotated[tuple[str, ...], Distinct] | None = Field(
+        default=None, title="确认人", description="核对过本条与出处一致的人；[] 为导入后尚未确认，不能冻结计划"
     )
-    cell: str = _text("单元格", "表1 的行列，如 3行5列 或 E7")
+    confirmed_at: IsoDate | None = Field(default=None, title="确认日期", description="如 2024-11-26")
+
+    @property
+    def imported(self) -> bool:
+        """True where the tool wrote it, so that somebody has to confirm it."""
+        return self.confirmed_by is not None or bool(self.text)
+
+    @property
+    def legible(self) -> bool:
+        """False for scans and old formats, from which people type."""
+        return self.file.lower().endswith(LEGIBLE)
+
+
+class Scan(_Model, title="盖章扫描件"):
+    """The stamped scan that belongs to 表1, and who compared them."""
+
+    file: str = _text("文件", "扫描件，相对案卷文件夹")
+    sha256: str = _sha256("扫描件摘要")
+    table_sha256: str = _sha256("表1 文件摘要")
+    compared_by: Annotated[tuple[str, ...], Distinct] = Field(
+        default=(), title="核对人", description="确认扫描件与纸质材料、与表1 一致的人"
+    )
+    compared_at: IsoDate | None = Field(default=None, title="核对日期", description="如 2024-11-26")
 
 
 class Commitment(_Model, title="承诺"):
@@ -290,6 +322,7 @@ class CaseDocument(_Model, title="yanshou 案卷 case.yaml"):
     client: Client = Field(default=Client(), title="委托方", description="正式验收必填")
     target: Target = Field(default=Target(), title="被测系统", description="测的是什么、在哪里")
     commitments: dict[str, Commitment] = Field(default={}, title="承诺", description="表1，键为指标编号，如 S10-I03")
+    scan: Scan | None = Field(default=None, title="盖章扫描件", description="与表1 成对登记，见 yanshou import --scan")
     measure: dict[str, Measure] = Field(default={}, title="测量", description="键为指标编号；不写则用默认仪器与规则")
     inspections: dict[str, Inspection] = Field(default={}, title="查验", description="键为指标编号")
     acceptance: Acceptance = Field(default=Acceptance(), title="项目验收", description="申报任务书第五部分")
@@ -361,7 +394,7 @@ def load_case(folder_or_file: Path) -> Case:
 def parse_case(text: str, path: Path) -> Case:
     """The case that `text` states; `path` is for messages. Raises UserError with every problem of it."""
     tree = _Tree()
-    data = tree.plain(_compose(text, path), ())
+    data = tree.plain(compose(text, path), ())
     if not isinstance(data, dict):
         raise UserError(Problem("E-YAML", "最外层不是“键: 值”", "用 yanshou new 新建一个来对照", path, 1))
     problems = [replace(p, file=path) for p in tree.problems]
@@ -380,7 +413,7 @@ def _line(lines: Mapping[Place, int], place: Place) -> int:
     return lines.get(place, 1)
 
 
-def _compose(text: str, path: Path) -> Node:
+def compose(text: str, path: Path) -> Node:
     """The YAML 1.2 node tree, which knows its lines and has not yet dropped duplicate keys. Raises UserError."""
     try:
         node: Node | None = YAML(typ="safe", pure=True).compose(text.removeprefix("\ufeff"))

@@ -1,4 +1,5 @@
-"""The check of a case against the list, rules C01–C15 of 附件2 of the notice, before anything is measured.
+"""The check of a case against the list, rules C01–C16 of 附件2 of the notice and C17 of our own, before anything is
+measured.
 
 It is for telling a project team every mistake at once, with file and line, at a desk and without a device. It must never
 judge a measurement.
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from operator import getitem
 
 from pydantic import BaseModel
@@ -37,10 +38,19 @@ from yanshou.harness.case import (
     Target,
     is_blank,
 )
+from yanshou.harness.evidence import digest_file
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
 from yanshou.harness.model import Limit, Mode, Op
 from yanshou.harness.privacy import PERSONAL, printable
-from yanshou.harness.units import TargetError, convert, dimension, parse_direction, parse_statistic, parse_target
+from yanshou.harness.units import (
+    TargetError,
+    convert,
+    dimension,
+    limits_inside,
+    parse_direction,
+    parse_statistic,
+    parse_target,
+)
 
 
 def _scenario(case: Case, public_list: PublicList) -> Scenario | None:
@@ -407,6 +417,69 @@ def c15(case: Case, _public_list: PublicList) -> Iterator[Problem]:
                 yield Problem("C15", f"疑似{kind.name}，案卷会随证据包移交", kind.remedy, case.path, number)
 
 
+def c16(case: Case, _public_list: PublicList) -> Iterator[Problem]:
+    """The stamped scan and the table are recorded as a pair, unchanged since, and a person has compared them."""
+    document = case.document
+    scan = document.scan
+    kept = {(s.file, s.sha256): name for name, c in document.commitments.items() if (s := c.source) and s.sha256}
+    here = partial(_problem, case, "C16", severity="warning")
+    if scan is None:
+        if document.mode is Mode.ACCEPTANCE and any(c.target for c in document.commitments.values()):
+            text = "没有登记盖章扫描件与表1 的摘要"
+            yield here(text, "yanshou import 表1 案卷 --scan 扫描件.pdf，由人核对一致", "commitments")
+    else:
+        if not scan.sha256 or not scan.table_sha256:
+            yield here("扫描件与表1 的摘要没有成对登记", "yanshou import 表1 案卷 --scan 扫描件.pdf", "scan")
+        if not scan.compared_by:
+            text = "没有人确认扫描件与纸质材料、与表1 一致"
+            yield here(text, "逐栏核对后，在终端里再运行一次 yanshou import 表1 案卷 --scan 扫描件.pdf", "scan")
+        for (_, digest), name in kept.items():
+            if scan.table_sha256 and digest != scan.table_sha256:
+                text = f"{name} 的出处不是与扫描件成对登记的那份表1"
+                yield here(text, "用同一份表1 重新导入", "commitments", name, "source")
+        if scan.sha256:
+            kept[scan.file, scan.sha256] = ""
+    for (file, digest), name in kept.items():
+        place = ("commitments", name, "source") if name else ("scan",)
+        path = case.path.parent / file
+        try:
+            changed = digest_file(path) != digest
+        except OSError:
+            yield here(f"找不到登记过的 {file}", "把原件放回案卷文件夹", *place)
+            continue
+        if changed:
+            yield here(f"{file} 与登记的摘要不符，登记之后被改动", "放回原件，或重新导入", *place)
+
+
+def c17(case: Case, public_list: PublicList) -> Iterator[Problem]:
+    """What was imported is confirmed by a person, what was typed from a scan by two, and is what the source says."""
+    limits = {indicator.id: indicator.limit for indicator in _indicators(case, public_list)}
+    for name, commitment in case.document.commitments.items():
+        source = commitment.source
+        if source is None or not source.imported:
+            continue
+        place = ("commitments", name, "source")
+        people = source.confirmed_by or ()
+        if not people:
+            text = f"{name} 是导入的，还没有人确认"
+            yield _problem(case, "C17", text, f"在终端里再运行一次 yanshou import {source.file} 案卷，逐条确认", *place)
+        elif len(people) < 2 and not source.legible:
+            text = f"{name} 是照扫描件录入的，只有 {people[0]} 一人"
+            yield _problem(case, "C17", text, f"由两人各自录入：yanshou import {source.file} 案卷 --by-hand", *place)
+        target = _limit(commitment.target, limits.get(name))
+        stated = [_limit(part, limits.get(name)) for part in (source.text, *limits_inside(source.text))]
+        if target and any(stated) and not any(limit and _same(target, limit) for limit in stated):
+            text = f"{name} 的目标“{commitment.target}”与出处原文“{source.text}”不同"
+            yield _problem(
+                case, "C17", text, "照原文改回，或在 note 说明", "commitments", name, "target", severity="warning"
+            )
+
+
+def _same(a: Limit, b: Limit) -> bool:
+    """True for one limit in two spellings. Exact."""
+    return _comparable(a, b) and a.op is b.op and not _weaker(a, b) and not _weaker(b, a)
+
+
 @dataclass(frozen=True)
 class CheckRule:
     """One rule of the check: stable code, Chinese title, and the function that finds what breaks it."""
@@ -431,8 +504,10 @@ RULES = (
     CheckRule("C13", "当前水平尚未达到目标", c13),
     CheckRule("C14", "报告默认不公开，不印密级", c14),
     CheckRule("C15", "不含个人信息和高精度坐标", c15),
+    CheckRule("C16", "盖章扫描件与表1 成对登记，经人核对一致", c16),
+    CheckRule("C17", "导入的承诺经人确认", c17),
 )
-"""All but C11 (frozen and signed) and C16 (scan and table), which need more than the file."""
+"""All but C11 (frozen and signed), which is the ledger's. C16 alone looks at other files: those that the case names."""
 
 
 def check_case(case: Case, public_list: PublicList) -> list[Problem]:

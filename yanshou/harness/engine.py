@@ -64,6 +64,8 @@ from yanshou.probes.contract import Probe, find_probe, probe_names
 
 JUDGED_ANYWAY = {"C05"}
 """Check errors that do not stop a freeze: what they concern is judged 口径未定."""
+NEVER_FROZEN = {"C17"}
+"""Check errors that stop a freeze in every mode: nobody has said that this is what the project promised."""
 
 
 class Observer(Protocol):
@@ -179,11 +181,13 @@ def freeze_case(folder: Path, author: str | None = None, reason: str | None = No
     """Freeze or amend the plan of a case; the plan and "frozen", "unchanged" or "amended".
 
     Forms that people fill in are laid out beside it, blank, where they are not there yet.
-    In acceptance mode every error of the check but those of open readings stops it. Raises UserError.
+    In acceptance mode every error of the check but those of open readings stops it; an import that nobody confirmed stops it in
+    every mode. Raises UserError.
     """
     ready = draft(folder)
-    stops = [p for p in ready.problems if p.severity == "error" and p.code not in JUDGED_ANYWAY]
-    if ready.plan.mode is Mode.ACCEPTANCE and stops:
+    formal = ready.plan.mode is Mode.ACCEPTANCE
+    errors = [p for p in ready.problems if p.severity == "error"]
+    if stops := [p for p in errors if p.code in NEVER_FROZEN or (formal and p.code not in JUDGED_ANYWAY)]:
         raise UserError(stops)
     require_writable(folder)
     with Ledger(folder) as ledger:

@@ -25,11 +25,15 @@ class UnitError(ValueError):
 
 
 class TargetError(ValueError):
-    """A target that cannot be read in exactly one way: `text` says why, `remedy` what to write instead."""
+    """A target that cannot be read in exactly one way: `text` says why, `remedy` what to write instead.
 
-    def __init__(self, text: str, remedy: str) -> None:
+    `instead`: the one readable limit within a longer text, "" where there is none, or more, or anything unclear beside it.
+    """
+
+    def __init__(self, text: str, remedy: str, instead: str = "") -> None:
         self.text = text
         self.remedy = remedy
+        self.instead = instead
         super().__init__(f"{text} → {remedy}")
 
 
@@ -188,8 +192,17 @@ def parse_target(text: str, like: Limit | None = None) -> Limit:
     compact = _compact(plain)
     match = _TARGET.fullmatch(compact)
     if match is None:
-        raise TargetError(f"目标“{_shown(text)}”读不出确定的限值", _remedy(compact, like))
+        found = limits_inside(text)
+        instead = found[0] if len(found) == 1 else ""
+        advice = f"“{instead}”" if instead else _example(like)
+        remedy = f"只写比较词、数字和单位，如 {advice}，其余文字写入 note"
+        raise TargetError(f"目标“{_shown(text)}”读不出确定的限值", remedy, instead)
     return _limit(text, match, like)
+
+
+def limits_inside(text: str) -> list[str]:
+    """Every part of a longer `text` that reads like a limit with comparator and unit, as it is written, without blanks."""
+    return [m[0] for m in _INSIDE.finditer(_compact(text)) if m["unit"] and (m["before"] or m["after"])]
 
 
 def _refuse_unclear(text: str, plain: str) -> None:
@@ -252,13 +265,6 @@ def _chinese(text: str, numeral: str) -> Decimal:
 
 def _example(like: Limit | None) -> str:
     return "支持" if like and like.unit == "bool" else str(like) if like else "≤ 2 ms 或 ≥ 100 台(套)"
-
-
-def _remedy(compact: str, like: Limit | None) -> str:
-    """The one readable limit inside a longer text, or an example."""
-    found = [m[0] for m in _INSIDE.finditer(compact) if m["unit"] and (m["before"] or m["after"])]
-    advice = f"“{found[0]}”" if len(found) == 1 else _example(like)
-    return f"只写比较词、数字和单位，如 {advice}，其余文字写入 note"
 
 
 _LEVELS = {"50": "p50", "90": "p90", "95": "p95", "99": "p99", "99.9": "p99.9", "99.99": "p99.99",

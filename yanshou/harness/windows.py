@@ -6,7 +6,7 @@ import re
 from datetime import datetime, time, timedelta, timezone
 
 _WINDOW = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])")
-_BEIJING = timezone(timedelta(hours=8))
+BEIJING = timezone(timedelta(hours=8))
 
 
 def parse_window(text: str) -> tuple[time, time]:
@@ -25,4 +25,4 @@ def in_window(window: str | None, moment: datetime) -> bool:
     if window is None:
         return True
     start, end = parse_window(window)
-    return start <= moment.astimezone(_BEIJING).time() <= end
+    return start <= moment.astimezone(BEIJING).time() <= end
