@@ -95,9 +95,37 @@ def xlsx(
 
 def repacked(path: Path, part: str, change: Callable[[bytes], bytes]) -> Path:
     """The same file with one part changed."""
-    source = path.read_bytes()
+    source, found = path.read_bytes(), False
     with zipfile.ZipFile(io.BytesIO(source)) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.infolist():
             data = old.read(entry)
+            found |= entry.filename == part
             new.writestr(entry.filename, change(data) if entry.filename == part else data)
+    assert found, part
+    return path
+
+
+def shared(path: Path) -> Path:
+    """The same workbook with its texts as shared strings, which is how Excel and WPS save them and openpyxl does not."""
+    strings: list[str] = []
+
+    def moved(match: re.Match[str]) -> str:
+        strings.append(match[2])
+        return f'{match[1]}t="s"><v>{len(strings) - 1}</v></c>'
+
+    with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as old, zipfile.ZipFile(path, "w") as new:
+        for name in old.namelist():
+            data = old.read(name).decode()
+            if name.startswith("xl/worksheets/"):
+                data = re.sub(r'(<c [^>]*)t="inlineStr"[^>]*><is>(.*?)</is></c>', moved, data, flags=re.S)
+            elif name == "[Content_Types].xml":
+                kind = "application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"
+                data = data.replace(
+                    "</Types>", f'<Override PartName="/xl/sharedStrings.xml" ContentType="{kind}"/></Types>'
+                )
+            new.writestr(name, data)
+        items = "".join(f"<si>{string}</si>" for string in strings)
+        space = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+        new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{space}">{items}</sst>')
+    assert strings
     return path

@@ -134,56 +134,24 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """导入表1:逐行提出指标与限值,由人确认后写入案卷;不覆盖已写的值。"""
-    from datetime import datetime
-
-    from yanshou.confirm import Dialogue, overview
-    from yanshou.harness.windows import BEIJING
-    from yanshou.importers.writing import case_and_scenario, kept, offer, scan_values, values_of, write
+    from yanshou.confirm import import_into
+    from yanshou.importers.writing import offer
+    from yanshou.show import console
 
     place = _case_folder(folder)
-    out, today = _out(), datetime.now(BEIJING).date()
-    dialogue = Dialogue(out, source)
-    people: list[str] = []
-    if (by_hand or not (accept or as_json)) and not sys.stdin.isatty():
-        if not by_hand:
-            made = offer(place, source)
-            overview(made.proposals, made.table, out)
-        remedy = "在终端里运行同一命令" + ("" if by_hand else "；或加 --accept 写入为未确认，再由人确认")
-        raise UserError(Problem("I-TTY", "确认与录入要由人在终端里做，这里没有终端", remedy, source))
-    if by_hand:
-        case, scenario = case_and_scenario(place)
-        document = kept(source, place)
-        proposals, people = dialogue.typed_twice(scenario)
-        overview(proposals, None, out)
-    else:
-        made = offer(place, source)
-        case, document, proposals = made.case, made.document, list(made.proposals)
-        if as_json and not accept:
-            _print_json([p.to_json() for p in proposals])
-            return
-        if not as_json:
-            overview(proposals, made.table, out)
-        if not accept and made.settled != {p.indicator for p in proposals}:
-            proposals = dialogue.confirm(proposals, made.scenario, made.settled)
-            people = [dialogue.name("确认人姓名（逐条核对过以上各条的人）>")]
-    values, documents = values_of(case, proposals, document, people, today), [document]
-    if scan or by_hand:
-        stamped = kept(scan, place) if scan else document
-        compared = case.document.scan.compared_by if case.document.scan else ()
-        same = not accept and not compared and dialogue.yes(f"{stamped.path.name} 与纸质材料、与表1 逐栏一致吗？")
-        names = people or ([dialogue.name("核对人姓名 >")] if same else [])
-        values |= scan_values(case, stamped, document, names if same else [], today)
-        documents.append(stamped)
-    write(case, values, documents)
-    if as_json:
-        _print_json([p.to_json() for p in proposals])
+    if as_json and not accept:
+        _print_json([p.to_json() for p in offer(place, source).proposals])
         return
-    word = f"由 {'、'.join(people)} 确认" if people else "未确认，计划不能冻结" if accept else "早已确认"
-    out.print(
-        f"{len(proposals)} 条{word}，写入 {len(values)} 个值：{case.path} → yanshou check {place}",
-        markup=False,
-        soft_wrap=True,
-    )
+    out = console(stderr=as_json)
+    done = import_into(place, source, scan, out, accept=accept, by_hand=by_hand, terminal=sys.stdin.isatty())
+    if as_json:
+        _print_json([p.to_json() for p in done.proposals])
+    else:
+        word = f"由 {'、'.join(done.people)} 确认" if done.people else "未确认，计划不能冻结" if accept else "早已确认"
+        said = (
+            f"{len(done.proposals)} 条{word}，写入 {done.written} 个值：{place / 'case.yaml'} → yanshou check {place}"
+        )
+        out.print(said, markup=False, soft_wrap=True)
 
 
 @app.command()

@@ -6,7 +6,8 @@ Everything that is shown is verbatim; what was not read is shown too. Leaving it
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -15,13 +16,65 @@ from rich.table import Table
 
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.listing import Scenario
+from yanshou.harness.windows import BEIJING
 from yanshou.importers.grid import Cell, squeezed
 from yanshou.importers.propose import Proposal, aimed, aimed_at, free_own_id
-from yanshou.importers.table import Row, Table1
+from yanshou.importers.table import Row
+from yanshou.importers.writing import case_and_scenario, kept, offer, scan_values, values_of, write
 
 FIELDS = {"cell": "页与行", "baseline": "本单位当前水平", "target": "项目建设目标", "note": "补充说明"}
 Typed = dict[tuple[str, str], str]
 """(indicator, field) -> what a person typed."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import wrote: `people` confirmed it, nobody where it was accepted unseen or confirmed before."""
+
+    proposals: Sequence[Proposal]
+    people: Sequence[str]
+    written: int
+
+
+def import_into(
+    folder: Path, source: Path, scan: Path | None, out: Console, *, accept: bool, by_hand: bool, terminal: bool
+) -> Imported:
+    """Import `source` into the case: row by row with a person, typed by two, or with `accept` as unconfirmed.
+
+    Raises UserError, and then nothing was written.
+    """
+    talk, today = Dialogue(out, source), datetime.now(BEIJING).date()
+    if by_hand and (accept or not terminal):
+        raise _no_terminal("由两人在终端里运行同一命令，不加 --accept", source)
+    people: Sequence[str] = ()
+    if by_hand:
+        case, scenario = case_and_scenario(folder)
+        document = kept(source, folder)
+        proposals, people = talk.typed_twice(scenario)
+        overview(proposals, (), out)
+    else:
+        made = offer(folder, source)
+        case, document, proposals = made.case, made.document, list(made.proposals)
+        overview(proposals, made.table.unread, out)
+        if not (accept or terminal):
+            raise _no_terminal("在终端里运行同一命令；或加 --accept 写入为未确认，再由人确认", source)
+        if not accept and made.settled != {p.indicator for p in proposals}:
+            proposals = talk.confirm(proposals, made.scenario, made.settled)
+            people = [talk.name("确认人姓名（逐条核对过以上各条的人）>")]
+    values, documents = values_of(case, proposals, document, people, today), [document]
+    if scan or by_hand:
+        stamped = kept(scan, folder) if scan else document
+        compared = case.document.scan is not None and bool(case.document.scan.compared_by)
+        same = not (accept or compared) and talk.yes(f"{stamped.path.name} 与纸质材料、与表1 逐栏一致吗？")
+        by = (people or [talk.name("核对人姓名 >")]) if same else ()
+        values |= scan_values(case, stamped, document, by, today)
+        documents.append(stamped)
+    write(case, values, documents)
+    return Imported(proposals, people, len(values))
+
+
+def _no_terminal(remedy: str, file: Path) -> UserError:
+    return UserError(Problem("I-TTY", "确认与录入要由人在终端里做", remedy, file))
 
 
 class Dialogue:
@@ -180,7 +233,7 @@ def reading(proposal: Proposal) -> str:
     return f"[green]✔ 读作 {escape(str(proposal.limit))}[/]"
 
 
-def overview(proposals: Sequence[Proposal], table: Table1 | None, out: Console) -> None:
+def overview(proposals: Sequence[Proposal], unread: Sequence[str], out: Console) -> None:
     """All proposals as one table, and what was not read."""
     shown = Table(title="表1 → 承诺", title_justify="left")
     for heading in ("出处", "参考指标", "项目建设目标（原文）", "指标", "读作", "依据"):
@@ -197,5 +250,5 @@ def overview(proposals: Sequence[Proposal], table: Table1 | None, out: Console) 
         )
         shown.add_row(*map(escape, cells))
     out.print(shown)
-    for line in table.unread if table else ():
+    for line in unread:
         out.print(line, style="dim", markup=False, soft_wrap=True)

@@ -15,7 +15,7 @@ from openpyxl import Workbook
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
 
-from tests.importing import HEADERS, ROWS, case, docx, put, repacked, text, xlsx
+from tests.importing import HEADERS, ROWS, case, docx, put, repacked, shared, text, xlsx
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.case import load_case
 from yanshou.harness.case_edit import edited
@@ -52,6 +52,15 @@ def test_merged_cells_are_read_and_the_note_below_is_named_not_read(make: Callab
     assert {p.row.project.text for p in made.proposals} == {"某厂5G工厂"}
     assert [str(p.limit) for p in made.proposals] == ["≥ 6 个", "≥ 120 台(套)", "≤ 2 ms", "≤ 60 min"]
     assert ["指标不对外公开" in line for line in made.table.unread] == [True]
+
+
+def test_shared_strings_with_runs_of_their_own_format(tmp_path: Path) -> None:
+    def change(s: object) -> None:
+        s["E6"] = CellRichText("≤", TextBlock(InlineFont(b=True), "2"), " ms")
+        s["E5"] = CellRichText("≥10", TextBlock(InlineFont(vertAlign="superscript"), "5"), "台")
+
+    made = offer(case(tmp_path), shared(xlsx(tmp_path / "表1.xlsx", change=sheet(change))))
+    assert [p.row.target.text for p in made.proposals] == ["不少于6个", "≥10⁵台", "≤2 ms", "不超过60分钟"]
 
 
 def test_full_width_digits_stay_verbatim(tmp_path: Path) -> None:
@@ -218,6 +227,15 @@ def test_csv_with_a_line_break_in_a_cell(encoding: str, delimiter: str, tmp_path
     made = offer(case(tmp_path), path)
     assert said(made) == [EXPECTED[0], (*EXPECTED[1][:4], "同一时刻\n在线"), *EXPECTED[2:]]
     assert made.proposals[1].row.target.address == "3行5列"
+
+
+@pytest.mark.parametrize("deceiving", ["≤ 2\x1b[1D1 ms", "≤ \u202e01\u202c ms"])
+def test_a_text_that_a_terminal_would_show_as_another_is_refused(deceiving: str, tmp_path: Path) -> None:
+    path = tmp_path / "表1.csv"
+    path.write_text("\n".join(",".join(row) for row in [HEADERS, (*ROWS[2][:4], deceiving, "")]), encoding="utf-8")
+    (problem,) = problems(case(tmp_path), path)
+    assert (problem.code, "2行5列" in problem.text, "控制字符" in problem.text) == ("I-CELL", True, True)
+    assert not set(problem.text) & {"\x1b", "\u202e"}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ HEADERS = {
 }
 """Column -> what its header begins with (notice, 附件2, 表1); the last one is long and wraps."""
 NEEDED = ("indicator", "baseline", "target")
+DECEIVING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters and changes of writing direction: with them a terminal shows a person another text than is stored."""
 END = re.compile(r"注[:：1]|表[0-9]|六、|科目名称")
 """What the first cell below 表1 begins with, where a sheet goes on after it."""
 
@@ -67,7 +69,7 @@ def find_table1(grids: Sequence[Grid], path: Path) -> Table1:
             first = next((squeezed(cell.text) for cell in cells if cell.text.strip()), "")
             if END.match(first) or (_one(cells) and first):
                 below = [c.text for row in grid.rows[number - 1 :] for c in row if c.text.strip()]
-                unread.append(f"{grid.name}{number}行起未读：{one_line(' '.join(dict.fromkeys(below)))[:60]}")
+                unread.append(f"{grid.name}{number}行起未读：{_shown(' '.join(dict.fromkeys(below)))[:60]}")
                 break
             if columns.keys() <= _columns(cells).keys():
                 continue
@@ -115,10 +117,15 @@ def _flaws(
             text = f"{_cell(cells, places).address}：“{HEADERS[name]}”下有 {len(texts)} 个单元格"
             yield Problem("I-CELL", text, "一栏只写一个单元格，另存后再导入", path)
         cell = getattr(row, name)
-        if cell.flaw and cell.flaw not in named:
-            named.add(cell.flaw)
-            text = f"{cell.address} {cell.flaw}：“{one_line(cell.text)[:40]}”"
+        flaw = cell.flaw or ("有控制字符或改变书写方向的字符" if DECEIVING.search(cell.text) else "")
+        if flaw and flaw not in named:
+            named.add(flaw)
+            text = f"{cell.address} {flaw}：“{_shown(cell.text)[:40]}”"
             yield Problem("I-CELL", text, "改成与纸面一致的普通文字，另存后再导入", path)
     if not row.indicator.text.strip():
         text = f"{row.target.address or row.baseline.address or grid.name} 所在的行没有写参考指标"
         yield Problem("I-CELL", text, "补上参考指标，或与上一行合并单元格", path)
+
+
+def _shown(text: str) -> str:
+    return one_line(DECEIVING.sub("□", text))

@@ -30,7 +30,7 @@ NUMBER = re.compile(r"(?P<thousands>#,##)?0(?:\.(?P<places>0+))?(?P<percent>%)?_
 def read_xlsx(data: bytes, path: Path) -> list[Grid]:
     """Every visible sheet. Raises UserError; a sheet beyond MAX_ROWS or MAX_COLUMNS is refused, never cut."""
     package = Package(data, path)
-    package.require_parts_within_bounds()
+    package.require_sound()
     from openpyxl import load_workbook
 
     for name in sorted(package.sizes):
