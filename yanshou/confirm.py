@@ -115,6 +115,8 @@ class Dialogue:
             while proposal is not None:
                 self._show(proposal, number, number + len(waiting))
                 match self._ask("回车 确认 · i 改指标编号 · t 改目标 · a 本行再对应一项 · x 不导入 · q 退出 >").lower():
+                    case "" if proposal.indicator in (p.indicator for p in confirmed):
+                        self._out.print(f"{proposal.indicator} 已对应另一行，先改编号", style="yellow")
                     case "":
                         confirmed.append(proposal)
                         break

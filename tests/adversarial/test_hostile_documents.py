@@ -121,7 +121,7 @@ def test_damaged_bytes_anywhere_end_in_one_line_or_in_the_same_rows(make: Callab
     path = make(tmp_path / f"表1.{make.__name__}")
     data = path.read_bytes()
     true = [p.row for p in offer(folder, path).proposals]
-    for place in range(0, len(data), max(len(data) // 120, 1)):
+    for place in range(0, len(data), max(len(data) // 60, 1)):
         path.write_bytes(data[:place] + bytes([data[place] ^ 0x5A]) + data[place + 1 :])
         try:
             assert [p.row for p in offer(folder, path).proposals] == true

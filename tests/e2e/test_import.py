@@ -67,7 +67,7 @@ def test_from_the_form_to_a_frozen_plan(case: Path, form: Path) -> None:
 def test_a_person_turns_corrects_splits_and_leaves_out_rows(case: Path, form: Path) -> None:
     script = [
         (ROW, "i"), ("指标编号", "S10-Q02"), (ROW, ""),
-        (ROW, "t"), ("目标", "≥ 100 台(套)"), (ROW, "a"), (ROW, ""),
+        (ROW, "t"), ("目标", "≥ 100 台(套)"), (ROW, "a"), (ROW, ""), (ROW, ""),
         (ROW, "i"), ("指标编号", "nonsense"), (ROW, "i"), ("指标编号", "s10-p07"), (ROW, ""),
         (ROW, "x"),
         (ROW, ""),
@@ -75,7 +75,7 @@ def test_a_person_turns_corrects_splits_and_leaves_out_rows(case: Path, form: Pa
     ]  # fmt: skip
     code, said = converse([*YANSHOU, "import", str(form), str(case)], script)
     assert code == 0, said
-    for words in ("第2个表2行5列", "字面相近", "Ｐ９９≤２ｍｓ", "读作 ≤ 2 ms", "没有 NONSENSE", "未读：注：1."):
+    for words in ("第2个表2行5列", "字面相近", "Ｐ９９≤２ｍｓ", "读作 ≤ 2 ms", "没有 NONSENSE", "S10-I02 已对应另一行", "未读：注：1."):
         assert words in said, words
     found = commitments(case)
     assert sorted(found) == ["S10-I02", "S10-P01", "S10-P07", "S10-Q02"]

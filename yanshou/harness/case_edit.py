@@ -1,15 +1,14 @@
 """Values written into a case.yaml that a person keeps: every byte that is not replaced or added stays, comments included.
 
 Round trips through a YAML library move comments that stand before the next section and re-indent lists; here the places are
-found in the parsed tree and the text is changed only there. It must never replace what a person wrote: only blanks, and what
-`replaceable` names.
+found in the parsed tree and the text is changed only there. It must never replace what a person wrote, only blanks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -23,11 +22,11 @@ Written = str | list[str]
 _UNPRINTABLE = re.compile("[\x7f-\xa0\xad\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 
 
-def conflicts(case: Case, values: Mapping[Place, Written], replaceable: Collection[Place] = ()) -> Iterator[Problem]:
+def conflicts(case: Case, values: Mapping[Place, Written]) -> Iterator[Problem]:
     """One problem for every place where a person wrote something else."""
     for place, value in values.items():
         old = value_at(case.data, place)
-        if not _open(old) and place not in replaceable and old != value:
+        if not _open(old) and old != value:
             dotted = ".".join(map(str, place))
             text = f"{dotted} 已写“{_shown(old)}”，文件里是“{_shown(value)}”"
             remedy = "两者哪个对？案卷错就删去此值再导入，文件错就改正文件"
@@ -35,7 +34,7 @@ def conflicts(case: Case, values: Mapping[Place, Written], replaceable: Collecti
 
 
 def edited(case: Case, values: Mapping[Place, Written]) -> str:
-    """The text of `case` with every value at its place; what differs there must be replaceable (see `conflicts`).
+    """The text of `case` with every value at its place; what stands there must be blank (see `conflicts`).
 
     Raises UserError where the form of the file does not allow it.
     """
