@@ -75,7 +75,15 @@ def test_a_person_turns_corrects_splits_and_leaves_out_rows(case: Path, form: Pa
     ]  # fmt: skip
     code, said = converse([*YANSHOU, "import", str(form), str(case)], script)
     assert code == 0, said
-    for words in ("第2个表2行5列", "字面相近", "Ｐ９９≤２ｍｓ", "读作 ≤ 2 ms", "没有 NONSENSE", "S10-I02 已对应另一行", "未读：注：1."):
+    for words in (
+        "第2个表2行5列",
+        "字面相近",
+        "Ｐ９９≤２ｍｓ",
+        "读作 ≤ 2 ms",
+        "没有 NONSENSE",
+        "S10-I02 已对应另一行",
+        "未读：注：1.",
+    ):
         assert words in said, words
     found = commitments(case)
     assert sorted(found) == ["S10-I02", "S10-P01", "S10-P07", "S10-Q02"]

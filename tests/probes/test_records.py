@@ -157,6 +157,71 @@ def test_rule_tests(test: dict[str, Any], hit: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("uscc", ["91420100MA4K00001U", "９１４２０１００ＭＡ４Ｋ００００１Ｕ"], ["91420100MA4K00001X", "914201", ""]),
+        (
+            "vin",
+            ["1M8GDM9AXKP042788", "11111111111111111", "1m8gdm9axkp042788"],
+            [
+                "1M8GDM9A1KP042788",
+                "1M8GDM9AXKP042789",
+                "1M8GDM9AXKPO42788",
+                "1M8GDM9AXKP04278",
+                "1M8GDM9AYKP042788",
+                "",
+            ],
+        ),
+        (
+            "imei",
+            ["490154203237518"],
+            ["490154203237519", "49015420323751", "4901542032375180", "", "I490154203237518"],
+        ),
+    ],
+)
+def test_declared_check_digits(kind: str, good: list[str], bad: list[str]) -> None:
+    rule = {"code": "BAD-ID", "text": "校验位不对", "column": "status", "invalid": kind}
+    rows = [[f"K{n}", "2025-03-01", cell] for n, cell in enumerate([*good, *bad])]
+    found = count(rows, exclude=[rule])
+    assert (found.net, excluded(found)["BAD-ID"]) == (len(good), len(bad))
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("工业,999,50000,", None),
+        ("工业,1000,39999.99,", None),
+        ("工业,1000,40000,", "LARGE"),
+        ("工业,1 000,39999,", None),
+        ('工业,"１，２００","50,000",', "LARGE"),
+        ("工业,1200,,", "LARGE-UNKNOWN"),
+        ("工业,,50000,", "LARGE-UNKNOWN"),
+        ("工业,,39999,", None),
+        ("工业,-5,50000,", "LARGE-UNKNOWN"),
+        ("工业,NaN,50000,", "LARGE-UNKNOWN"),
+        ("制造业,10,10,", "LARGE-UNKNOWN"),
+        ("建筑业,,80000,80000", "LARGE"),
+        ("建筑业,,80000,79999", None),
+        ("租赁和商务服务业,300,1,120000", "LARGE"),
+        ("其他未列明行业,300,,", "LARGE"),
+        ("其他未列明行业,299,,", None),
+    ],
+)
+def test_only_enterprises_that_reach_every_limit_of_their_industry_are_large(row: str, code: str | None) -> None:
+    rule = {
+        "code": "LARGE",
+        "text": "不是中小微企业",
+        "column": "行业",
+        "not_sme": {"staff": "从业人员", "revenue": "营业收入", "assets": "资产总额"},
+    }
+    export = f"id,行业,从业人员,营业收入,资产总额\nK,{row}\n".encode()
+    found = analyse(imported(export), params(key=["id"], time=None, exclude=[rule]), 1)
+    hit = {name for name, number in excluded(found).items() if number}
+    assert hit == ({code} if code else set())
+    assert [e.code for e in found.exclusions][2:4] == ["LARGE", "LARGE-UNKNOWN"]
+
+
+@pytest.mark.parametrize(
     ("stamp", "net"),
     [
         ("2025-03-01T00:00:00+08:00", 1),
@@ -524,6 +589,15 @@ def test_gross_less_exclusions_is_net_in_any_row_order(rows: list[list[str]], rn
         ({"exclude": [{"code": "X", "text": "x", "column": "c"}]}, "只写一个"),
         ({"exclude": [{"code": "X", "text": "x", "column": "c", "equals": "1", "empty": True}]}, "只写一个"),
         ({"exclude": [{"code": "X", "text": "x", "column": "c", "matches": "("}]}, "正则"),
+        (
+            {
+                "exclude": [
+                    {"code": "X", "text": "x", "column": "c", "not_sme": {"staff": "c"}},
+                    {"code": "X-UNKNOWN", "text": "x", "column": "c", "empty": True},
+                ]
+            },
+            "有重复",
+        ),
         ({"exclude": [{"code": "REC-X-DUP", "text": "x", "column": "c", "empty": True}]}, "自用"),
         ({"exclude": [{"code": "X", "text": "x", "column": "c", "empty": True}] * 2}, "有重复"),
         ({"audit": {"file": "a.csv", "size": 0}}, "size"),

@@ -25,7 +25,9 @@ from typing import BinaryIO
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, digest_file, sha256_bytes
 from yanshou.harness.model import Audit, Count, Exclusion, Severity, Validity
+from yanshou.probes.codes import VALID
 from yanshou.probes.reading import MANGLED, Key, read_table, text_encoding
+from yanshou.probes.records.sme import is_sme
 from yanshou.probes.records.spec import Exclude, Params, Window
 from yanshou.probes.sampling import RESULT, RESULTS, draw_sample
 from yanshou.probes.texts import moment, plain
@@ -68,8 +70,22 @@ def _predicate(rule: Exclude) -> Callable[[str], object]:
     if rule.contains is not None:
         fragment = plain(rule.contains)
         return lambda cell: fragment in cell
+    if rule.invalid is not None:
+        valid = VALID[rule.invalid]
+        return lambda cell: not valid(cell)
     operands = frozenset(plain(operand) for operand in (rule.one_of or (rule.equals or "",)))
     return operands.__contains__
+
+
+def _test(rule: Exclude, columns: Key) -> Callable[[list[str]], str | None]:
+    """A row -> the code of the reason that the rule gives for leaving it out, or None. Raises ValueError as `admitted` does."""
+    at, code = columns.index(rule.column), rule.code
+    if rule.not_sme is None:
+        hits = _predicate(rule)
+        return lambda row: code if hits(plain(row[at])) else None
+    size = [columns.index(c) if c else None for c in (rule.not_sme.staff, rule.not_sme.revenue, rule.not_sme.assets)]
+    outcome = {True: None, False: code, None: f"{code}-UNKNOWN"}
+    return lambda row: outcome[is_sme(plain(row[at]), *("" if n is None else plain(row[n]) for n in size))]
 
 
 def reasons(params: Params) -> dict[str, str]:
@@ -79,7 +95,8 @@ def reasons(params: Params) -> dict[str, str]:
         texts["REC-X-TIME"] = "时间为空或无法识别"
     if params.window:
         texts["REC-X-WINDOW"] = f"不在时间窗口 {params.window.start} 至 {params.window.end} 内"
-    texts |= {rule.code: rule.text for rule in params.exclude}
+    for rule in params.exclude:
+        texts |= rule.reasons()
     return texts | {"REC-X-DUP": "关键列重复，只计首次出现"}
 
 
@@ -92,7 +109,7 @@ def admitted(
     """
     key_at = [columns.index(name) for name in params.key]
     time_at = columns.index(params.time) if params.time else None
-    rules = [(rule.code, columns.index(rule.column), _predicate(rule)) for rule in params.exclude]
+    tests = [_test(rule, columns) for rule in params.exclude]
     start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
     normal, width = normaliser(params), len(columns)
 
@@ -112,8 +129,8 @@ def admitted(
         if when is not None and not start <= when <= end:
             counts["REC-X-WINDOW"] += 1
             continue
-        for code, at, hits in rules:
-            if hits(plain(row[at])):
+        for test in tests:
+            if code := test(row):
                 counts[code] += 1
                 break
         else:

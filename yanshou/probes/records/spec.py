@@ -54,6 +54,18 @@ class Window(_Frozen):
         return start, end + whole_day
 
 
+class Sized(_Frozen):
+    """Where an enterprise's size stands; `column` of the rule holds its industry."""
+
+    staff: str | None = Field(default=None, min_length=1, description="从业人员列，人")
+    revenue: str | None = Field(default=None, min_length=1, description="营业收入列，万元")
+    assets: str | None = Field(default=None, min_length=1, description="资产总额列，万元")
+
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are declared."""
+        return tuple(filter(None, (self.staff, self.revenue, self.assets)))
+
+
 class Exclude(_Frozen):
     """One declared reason to leave rows out. Cell and operand are compared in NFKC without surrounding blanks."""
 
@@ -65,6 +77,13 @@ class Exclude(_Frozen):
     matches: str | None = Field(default=None, min_length=1, description="任何位置匹配此正则表达式则排除")
     empty: bool | None = Field(default=None, description="true：为空则排除；false：不为空则排除")
     one_of: tuple[str, ...] | None = Field(default=None, alias="in", min_length=1, description="等于其中之一则排除")
+    invalid: Literal["uscc", "vin", "imei"] | None = Field(
+        default=None, description="校验位不对则排除：uscc 统一社会信用代码，vin 车辆识别代号，imei"
+    )
+    not_sme: Sized | None = Field(
+        default=None,
+        description="不是中小微企业则排除 {staff, revenue, assets}，column 写行业列；无法划型的另计为 代码-UNKNOWN",
+    )
 
     @field_validator("code")
     @classmethod
@@ -84,10 +103,19 @@ class Exclude(_Frozen):
 
     @model_validator(mode="after")
     def _one_test(self) -> Self:
-        tests = (self.equals, self.contains, self.matches, self.empty, self.one_of)
+        tests = (self.equals, self.contains, self.matches, self.empty, self.one_of, self.invalid, self.not_sme)
         if sum(test is not None for test in tests) != 1:
-            raise ValueError("equals、contains、matches、empty、in 须写且只写一个")
+            raise ValueError("equals、contains、matches、empty、in、invalid、not_sme 须写且只写一个")
         return self
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column that the rule looks at."""
+        return (self.column, *(self.not_sme.columns() if self.not_sme else ()))
+
+    def reasons(self) -> dict[str, str]:
+        """Code -> text of each reason that the rule can give."""
+        unknown = {f"{self.code}-UNKNOWN": f"{self.text}（行业或数字读不出，无法划型）"} if self.not_sme else {}
+        return {self.code: self.text} | unknown
 
 
 class AuditFile(_Frozen):
@@ -110,7 +138,8 @@ class Params(_Frozen):
     )
     exclude: tuple[Exclude, ...] = Field(
         default=(),
-        description="排除规则 {code, text, column, 及 equals|contains|matches|empty|in 之一}，依次应用，一行只计首个命中的原因",
+        description="排除规则 {code, text, column, 及 equals|contains|matches|empty|in|invalid|not_sme 之一}，"
+        "依次应用，一行只计首个命中的原因",
     )
     unit: str = Field(default="条", min_length=1, description="计数单位：条、台(套)、人次、家 等")
     normalise: tuple[Literal["nfkc", "strip", "upper"], ...] = Field(
@@ -138,14 +167,15 @@ class Params(_Frozen):
     def _consistent(self) -> Self:
         if self.window is not None and self.time is None:
             raise ValueError("写了 window 就要写 time（时间列）")
-        for name, values in (("key 里的列", self.key), ("exclude 里的 code", tuple(e.code for e in self.exclude))):
+        codes = tuple(code for rule in self.exclude for code in rule.reasons())
+        for name, values in (("key 里的列", self.key), ("exclude 里的 code", codes)):
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}有重复")
         return self
 
     def columns(self) -> tuple[str, ...]:
         """Every column that the parameters name, each once."""
-        named = (*self.key, *((self.time,) if self.time else ()), *(rule.column for rule in self.exclude))
+        named = (*self.key, *((self.time,) if self.time else ()), *(c for rule in self.exclude for c in rule.columns()))
         return tuple(dict.fromkeys(named))
 
 
