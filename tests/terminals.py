@@ -29,8 +29,10 @@ def converse(command: Sequence[str], script: Sequence[tuple[str, str]], *, cwd: 
                 while steps and (place := shown.find(steps[0][0].encode(), asked)) >= 0:
                     asked = place + len(steps[0][0].encode())
                     os.write(ours, f"{steps.pop(0)[1]}\n".encode())
+            process.wait(PATIENCE_S if not steps else 0)
+        except subprocess.TimeoutExpired:
+            process.kill()
         finally:
-            process.kill() if steps else None
             os.close(ours)
     assert not steps, (steps[0], shown.decode(errors="replace"))
     return process.returncode, re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode(errors="replace"))

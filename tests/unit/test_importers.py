@@ -14,6 +14,7 @@ from docx.table import Table
 from openpyxl import Workbook
 from openpyxl.cell.rich_text import CellRichText, TextBlock
 from openpyxl.cell.text import InlineFont
+from openpyxl.styles import Font
 
 from tests.importing import HEADERS, ROWS, case, docx, put, repacked, shared, text, xlsx
 from yanshou.harness.basics import Problem, UserError
@@ -130,6 +131,7 @@ def test_tracked_changes_are_refused_with_their_place(tag: str, inner: str, tmp_
 FLAWS = {
     "删除线": [text("≤"), text("3", "<w:strike/>"), text("2 ms")],
     "隐藏文字": [text("≤"), text("1", "<w:vanish/>"), text("2 ms")],
+    "白色文字": [text("≤"), text("1", '<w:color w:val="FFFFFF"/>'), text("2 ms")],
     "脚注": [text("≤ 2 ms"), '<w:r><w:footnoteReference w:id="2"/></w:r>'],
     "符号字体": ['<w:r><w:sym w:font="Wingdings" w:char="F0A3"/></w:r>', text("2 ms")],
     "图片或文本框": ["<w:r><w:drawing/></w:r>", text("2 ms")],
@@ -176,6 +178,7 @@ def struck(s: object) -> None:
 
 XLSX_FLAWS: dict[str, Callable] = {
     "删除线": struck,
+    "白色文字": lambda s: setattr(s["E6"], "font", Font(color="FFFFFFFF")),
     "行或列被隐藏": lambda s: setattr(s.row_dimensions[6], "hidden", True),
     "当成了日期": lambda s: s.__setitem__("E6", date(2024, 2, 3)),
     "公式没有算出的值": lambda s: s.__setitem__("E6", '="≤ 2 ms"'),

@@ -115,7 +115,7 @@ def _head(public_list: PublicList, row: Scenario, mode: str) -> Iterator[str]:
 
 
 def _commitments(row: Scenario) -> Iterator[str]:
-    yield from ("", "# 表1 重点指标", "commitments:")
+    yield from ("", "# 表1 重点指标，可用 yanshou import 从申报材料导入", "commitments:")
     members = {member: group for group in row.groups for member in group.members}
     for indicator in row.indicators:
         wording = "【恢复文字，须对照原件】" if indicator.source == "inferred" else ""

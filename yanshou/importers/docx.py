@@ -84,7 +84,7 @@ def _value(node: Element, attribute: str = "val") -> str | None:
 def _on(properties: Element | None, name: str) -> bool:
     """Whether a toggle stands among the properties and is not switched off."""
     found = None if properties is None else _child(properties, name)
-    return found is not None and _value(found) not in ("0", "false", "off", "none")
+    return found is not None and _value(found) not in ("0", "false", "off")
 
 
 def _tables(node: Element) -> Iterator[Element]:
@@ -182,7 +182,7 @@ def _collect(node: Element, parts: list[str], flaws: list[str]) -> None:
                 _collect(content, parts, flaws)
         elif child.tag in MATH:
             flaws.append("有公式")
-        elif not name.endswith("Pr"):
+        elif child.tag != FALLBACK and not name.endswith("Pr"):
             _collect(child, parts, flaws)
 
 
@@ -221,3 +221,6 @@ def _run(run: Element, parts: list[str], flaws: list[str]) -> None:
             flaws.append("有隐藏文字")
         if _on(properties, "strike") or _on(properties, "dstrike"):
             flaws.append("有删除线")
+        colour = None if properties is None else _child(properties, "color")
+        if colour is not None and (_value(colour) or "").upper() == "FFFFFF":
+            flaws.append("有白色文字")

@@ -95,27 +95,34 @@ def _shown(cell: Any, formula: Any) -> tuple[str, str]:
     from openpyxl.cell.rich_text import CellRichText, TextBlock
 
     value = cell.value
-    struck = "有删除线" if value is not None and cell.font is not None and cell.font.strike else ""
+    flaw = _flaw(cell.font) if value is not None else ""
     if isinstance(value, CellRichText):
         parts = []
         for part in value:
             font = part.font if isinstance(part, TextBlock) else None
             text = str(part.text if isinstance(part, TextBlock) else part)
             parts.append(text.translate(SUPERSCRIPT) if font is not None and font.vertAlign == "superscript" else text)
-            if font is not None and font.strike:
-                struck = "有删除线"
-        return "".join(parts), struck
+            flaw = flaw or _flaw(font)
+        return "".join(parts), flaw
     if value is None:
         return "", "公式没有算出的值" if formula.data_type == "f" else ""
     if isinstance(value, bool):
-        return str(value).upper(), struck
+        return str(value).upper(), flaw
     if isinstance(value, (int, float)):
-        text, flaw = _number(value, cell.number_format)
-        return text, struck or flaw
+        text, doubt = _number(value, cell.number_format)
+        return text, flaw or doubt
     if isinstance(value, (datetime, date, time, timedelta)):
         return str(value), "被表格软件当成了日期或时间"
     raised = cell.font is not None and cell.font.vertAlign == "superscript"
-    return str(value).translate(SUPERSCRIPT) if raised else str(value), struck
+    return str(value).translate(SUPERSCRIPT) if raised else str(value), flaw
+
+
+def _flaw(font: Any) -> str:
+    """Why text in this font does not stand on the paper as it is stored."""
+    if font is not None and font.strike:
+        return "有删除线"
+    white = font is not None and font.color is not None and font.color.type == "rgb" and font.color.rgb == "FFFFFFFF"
+    return "有白色文字" if white else ""
 
 
 def _number(value: int | float, number_format: str) -> tuple[str, str]:
