@@ -131,3 +131,20 @@ def test_windows_are_in_beijing() -> None:
     assert in_window("09:29-09:30", moment)
     assert not in_window("01:00-02:00", moment)
     assert in_window(None, moment)
+
+
+def test_what_is_about_all_subjects_is_measured_once(tmp_path: Path) -> None:
+    folder = case(tmp_path, 130, 1, subjects="together", with_night=False)
+    plan, _ = freeze_case(folder)
+    assert plan.subjects_of(plan.indicators[0]) == (None,)
+    assert plan_from_json(json.loads(plan.to_bytes())) == plan
+    found = run_case(folder).record["findings"][0]
+    assert (found["verdict"], found["subjects"], len(found["attempts"])) == ("pass", [], 1)
+    assert found["attempts"][0]["subject"] is None
+
+
+def test_measuring_together_what_was_to_be_measured_one_by_one_is_weakening(tmp_path: Path) -> None:
+    one_by_one = draft(case(tmp_path, 1, 1)).plan
+    together = draft(case(tmp_path, 1, 1, subjects="together")).plan
+    assert weakens(one_by_one, together)
+    assert not weakens(together, one_by_one)

@@ -326,7 +326,7 @@ def _run_section(run: Run) -> dict[str, Json]:
 def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> dict[str, Json]:
     """All subjects and attempts of one indicator, judged, as the record says it."""
     by_run = {r.number: r for r in state.runs}
-    subjects: Sequence[str | None] = state.plan.subjects or (None,)
+    subjects = state.plan.subjects_of(indicator)
     criterion = indicator.criterion(len(subjects))
     outcomes: list[Outcome] = []
     for subject, setup in product(subjects, indicator.setups or (None,)):

@@ -59,9 +59,9 @@ def _iso_date(value: object) -> object:
 
 
 def _all_or_number(value: object) -> object:
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+    if value in ("all", "together") or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
-    raise ValueError("应为 all 或正整数")
+    raise ValueError("应为 all、together 或正整数")
 
 
 def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
@@ -241,8 +241,10 @@ class Rule(_Model, title="判定规则"):
     statistic: Statistic | None = Field(default=None, title="统计量", description="不写则取补充说明或榜单的统计量")
     confidence: float = Field(default=0.95, gt=0.5, lt=1, strict=True, title="置信水平", description="单侧，如 0.95")
     attempts: int = Field(default=1, ge=1, le=20, strict=True, title="允许次数", description="置信水平分摊到各次")
-    subjects: Annotated[int | Literal["all"], BeforeValidator(_all_or_number)] = Field(
-        default="all", title="须符合的对象数", description="all 为全部，或写个数"
+    subjects: Annotated[int | Literal["all", "together"], BeforeValidator(_all_or_number)] = Field(
+        default="all",
+        title="须符合的对象数",
+        description="all 为全部，或写个数；together 不逐个测，合在一起只测一次（如数车型）",
     )
 
 
@@ -274,6 +276,9 @@ class Item(_Model, title="查验条目"):
     expected: str = _text("应为什么", "满足到何种程度才答“是”")
     method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
         default=None, title="方法", description="查阅、观察、询问、操作"
+    )
+    identifier: Literal["vin"] | None = Field(
+        default=None, title="识别代号", description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对"
     )
 
 

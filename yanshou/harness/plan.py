@@ -109,6 +109,8 @@ class PlannedIndicator:
     seed: int
     readings: tuple[str, ...] = ()
     """Statistics that the commitment may mean, where it names none."""
+    together: bool = False
+    """Measured once for all subjects: what it is about is all of them, as their number is."""
 
     @property
     def setups(self) -> tuple[Setup, ...]:
@@ -184,6 +186,10 @@ class Plan:
         """
         settled = json.loads(canonical(_plain(self)))
         return (json.dumps(settled, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+
+    def subjects_of(self, indicator: PlannedIndicator) -> tuple[str | None, ...]:
+        """What an indicator is measured on, one run each; None where that is the target as a whole."""
+        return (None,) if indicator.together else self.subjects or (None,)
 
     @property
     def sha256(self) -> str:
@@ -336,7 +342,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         and not (d.key in may_mean and not d.answer)
     )
     kind = indicator.kind if indicator else Kind(commitment.kind or Kind.INSPECTED)
-    required = None if measure.rule.subjects == "all" else measure.rule.subjects
+    required = measure.rule.subjects if isinstance(measure.rule.subjects, int) else None
     if required is not None and required > max(len(document.target.subjects), 1):
         line = case.line("measure", indicator_id, "rule", "subjects")
         text = f"{indicator_id} 要求 {required} 个受检对象符合，target.subjects 只有 {len(document.target.subjects)} 个"
@@ -385,6 +391,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         undefined=undefined,
         statistic=statistic,
         readings=() if statistic else may_mean.get("statistic", ()),
+        together=measure.rule.subjects == "together",
         direction=readings["direction"],
         decision=measure.rule.decision,
         confidence=measure.rule.confidence,
@@ -471,7 +478,7 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 
 def weakens(old: Plan, new: Plan) -> bool:
     """True when an amendment makes passing easier: an indicator or condition gone, a limit looser, confidence lower,
-    attempts more, fewer subjects required, or the statistic, direction or definition of an indicator changed at all."""
+    attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of an indicator changed at all."""
     now = {i.id: i for i in new.indicators}
     for before in old.indicators:
         after = now.get(before.id)
@@ -482,6 +489,8 @@ def weakens(old: Plan, new: Plan) -> bool:
         if after.confidence < before.confidence or after.attempts > before.attempts:
             return True
         if after.required_subjects is not None and after.required_subjects != before.required_subjects:
+            return True
+        if after.together and not before.together:
             return True
         if {s.condition for s in before.conditions} - {s.condition for s in after.conditions}:
             return True

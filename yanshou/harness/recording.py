@@ -54,7 +54,10 @@ class Recorder(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """One planned way of measuring an indicator; `attempts` are those that the plan allows for each subject."""
+    """One planned way of measuring an indicator; `attempts` are those that the plan allows for each subject.
+
+    `together`: once for all subjects.
+    """
 
     indicator: str
     condition: str | None
@@ -64,6 +67,7 @@ class Job:
     version: str
     params: Mapping[str, Json]
     seed: int
+    together: bool = False
 
 
 def jobs_of(plan: Plan) -> list[Job]:
@@ -78,6 +82,7 @@ def jobs_of(plan: Plan) -> list[Job]:
             s.instrument.version,
             s.instrument.params,
             i.seed,
+            i.together,
         )
         for i in plan.indicators
         for s in i.setups
@@ -116,7 +121,8 @@ def due(
     for indicator, group in groupby(jobs, key=lambda job: job.indicator):
         if selection.only and indicator not in selection.only:
             continue
-        for subject, job in product(subjects or (None,), tuple(group)):
+        ways = tuple(group)
+        for subject, job in product((None,) if ways[0].together else subjects or (None,), ways):
             if selection.subjects and subject not in selection.subjects:
                 continue
             if selection.conditions and job.condition not in selection.conditions:

@@ -122,13 +122,12 @@ def _run_problems(run: Run, plan: Plan, kit: Mapping[str, Json]) -> Iterator[str
         if calibration_meta(kit["probe"], scale(Probe(kit["probe"])), kit["points"], host) != run.meta:
             yield "的校准不是这个版本的仪器做的"
         return
-    if run.subject not in (plan.subjects or (None,)):
-        yield f"的受检对象 {run.subject} 不在计划里"
-        return
     jobs = [
         j for j in jobs_of(plan) if (j.indicator, j.condition, j.probe) == (run.indicator, run.condition, kit["probe"])
     ]
     if not jobs:
         yield f"测的 {run.indicator} {run.condition or ''} 不在计划里".replace(" 不", "不")
+    elif run.subject not in plan.subjects_of(plan.indicator(run.indicator)):
+        yield f"的受检对象 {run.subject} 不在计划里"
     elif measurement_meta(jobs[0], run.subject, kit["plan_sha256"], host) != run.meta:
         yield "的参数、种子或版本与计划不同"

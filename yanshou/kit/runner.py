@@ -120,7 +120,7 @@ class Kit:
         return [
             Job(
                 i["id"], s["condition"], s["window"], i["attempts"], self.probe.name,
-                s["instrument"]["version"], s["instrument"]["params"], i["seed"],
+                s["instrument"]["version"], s["instrument"]["params"], i["seed"], i["together"],
             )
             for i in self.plan["indicators"]
             if i["instrument"]

@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
-from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches
+from yanshou.probes.inspection import vin
+from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 
 ATTACHMENTS, ITEMS = "attachments", "items.json"
@@ -40,6 +41,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
         validity += (Validity("INS-V01", Severity.INVALID, f"{item.id} {text}") for text in broken)
         items.append(_inspected(item, entry, proven, trusted=not broken))
     validity += _shared_files(items)
+    validity += _identifiers(planned)
     validity += _haste([entry.time for _, entry in planned if entry.answer is not Answer.OPEN])
     numbers = Counter(item.answer for item in items)
     facts: dict[str, Json] = {
@@ -76,6 +78,8 @@ def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
         entry.answer, inspector=entry.inspector, witness=entry.witness, explained=explained, evidence=proven
     ):
         yield text
+    if entry.answer is Answer.YES and (wrong := misread(item, entry.observed)):
+        yield wrong[0]
 
 
 def _inspected(item: Item, entry: RecordedItem, proven: tuple[str, ...], *, trusted: bool) -> InspectedItem:
@@ -102,6 +106,23 @@ def _shared_files(items: Sequence[InspectedItem]) -> Iterator[Validity]:
         if len(ids) > 1:
             text = f"{'、'.join(ids)} 用了同一个证据文件（{digest[:12]}…），请查明是否真能证明各项"
             yield Validity("INS-V02", Severity.WARNING, text)
+
+
+def _identifiers(planned: Sequence[tuple[Item, RecordedItem]]) -> Iterator[Validity]:
+    """Wrong identifiers behind answers other than 是 (a 是 is refused), and one vehicle that stands for several."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for item, entry in planned:
+        number = vin.written(entry.observed) if item.identifier else None
+        if number is None:
+            continue
+        if entry.answer is Answer.YES:
+            users[number].append(item.id)
+        elif wrong := misread(item, entry.observed):
+            yield Validity("INS-V06", Severity.WARNING, f"{item.id} {wrong[0]}")
+    for number, ids in users.items():
+        if len(ids) > 1:
+            text = f"{'、'.join(ids)} 写的是同一辆车（{number}）：一辆车不能证明几款"
+            yield Validity("INS-V07", Severity.INVALID, text)
 
 
 def _haste(times: Sequence[str]) -> Iterator[Validity]:

@@ -18,7 +18,7 @@ from yanshou.harness.model import Answer
 from yanshou.harness.names import name_problem
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.inspection.analyse import ATTACHMENTS, ITEMS
-from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedFile, RecordedItem, breaches
+from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedFile, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 
 if TYPE_CHECKING:
@@ -50,7 +50,8 @@ def capture(params: Params, run: RunContext) -> None:
 
     Raises UserError with every problem of the sheet: INS-E01 (not readable), E02 (evidence missing), E03 (是 without
     evidence), E04 (是 without two persons), E05 (evidence empty), E06 (unknown item or key, wrong shape), E07 (duplicate
-    key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained).
+    key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained),
+    E11 (是 without a right identifier where one is asked for).
     """
     data, responses, problems = read_sheet(run.folder, params)
     if problems:
@@ -184,6 +185,8 @@ class _Reader:
             rules = breaches(Answer(said["answer"]), **persons, explained=explained, evidence=len(listed))
             for code, text, remedy in rules:
                 self.note(answer_at, code, f"{item.id} {text}", remedy)
+            if said["answer"] == Answer.YES and (wrong := misread(item, said["observed"])):
+                self.note(answer_at, "INS-E11", f"{item.id} {wrong[0]}", wrong[1])
         else:
             text = f"{item.id} 的 answer“{said['answer']}”不认识"
             self.note(answer_at, "INS-E08", text, f"只用：{'、'.join(Answer)}")

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from yanshou.harness.model import Answer, Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.inspection import vin
 from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
@@ -30,6 +31,9 @@ class Item(_Frozen):
     expected: str = Field(min_length=1, description="应为什么：满足到何种程度才答“是”")
     method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
         default=None, description="怎么查：查阅、观察、询问、操作；不写则由检查人定"
+    )
+    identifier: Literal["vin"] | None = Field(
+        default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
     )
 
 
@@ -97,13 +101,25 @@ def breaches(
         yield "INS-E10", f"答“{answer}”却没写看到了什么或为什么", "填写 observed 或 reason"
 
 
+def misread(item: Item, observed: str) -> tuple[str, str] | None:
+    """(what is wrong, remedy) with the identifier that `observed` must have; None where it is right or none is asked for."""
+    if item.identifier is None:
+        return None
+    number = vin.written(observed)
+    if number is None:
+        return "的 observed 里没有 17 位车辆识别代号", "照铭牌或风窗处抄下"
+    why = vin.wrong(number)
+    return (f"的车辆识别代号 {number} {why}", "对照实车再抄；实车就是这样则不能答“是”") if why else None
+
+
 def blank_sheet(items: Iterable[Item]) -> str:
     """An empty answer sheet (YAML) for `items`, every answer 未查, with the questions and the rules as comments."""
 
     def entry(item: Item) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
+        copied = "  # observed 里抄下 17 位车辆识别代号\n" if item.identifier else ""
         return (
-            f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n  {item.id}:\n"
+            f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n{copied}  {item.id}:\n"
             '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
             '    time: ""\n    place: ""\n    evidence: []\n'
         )
