@@ -71,6 +71,12 @@ def reflector(
             process.terminate()
 
 
+def package_of(folder: Path) -> Path:
+    """The one package of a case."""
+    (package,) = (folder / "package").glob("*.zip")
+    return package
+
+
 def record_of(folder: Path) -> dict:
     return json.loads((folder / "record.json").read_bytes())
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import device_export, export_counting, record_of, reflector, write_audit, yanshou
-from yanshou.demo.s10 import Place, answer_sheet, case_text
+from yanshou.demo.s10 import Place, case_text, scenes
+from yanshou.demo.visits import write_sheet
 from yanshou.harness.keys import new_key
 
 PEOPLE = {"project": "受检方代表", "tester": "检测员", "reviewer": "审核员", "approver": "批准人"}
@@ -43,12 +44,8 @@ def formal_case(folder: Path, port: int, *, kind: str = "production") -> Path:
     text = re.sub(r"  S10-I02: \{probe: devices.*\n", lambda _: "  S10-I02:\n" + export_counting(33), text)
     text = text.replace("key_file: reflector.key, count: 1500", "count: 600").replace("不少于102台", "不少于110台")
     text = text.replace("lead: {name: 演示单位(虚构)}", LEAD)
-    for n in range(1, 6):
-        evidence = folder / f"inputs/evidence/{n:02d}.txt"
-        evidence.parent.mkdir(parents=True, exist_ok=True)
-        evidence.write_text(f"现场记录 {n}", encoding="utf-8")
+    write_sheet(folder, "S10-I01", "演示车间", scenes())
     (folder / "inputs/devices.csv").write_text(device_export(), encoding="utf-8")
-    (folder / "inputs/S10-I01.yaml").write_text(answer_sheet(), encoding="utf-8")
     (folder / "case.yaml").write_text(text, encoding="utf-8")
     return folder
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import record_of, yanshou
+from tests.e2e.support import package_of, record_of, yanshou
 from yanshou.demo.s10 import COMMITTED_DEVICES, TRUE_DEVICES
 from yanshou.harness.bag import make_bag, write_package
 from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
@@ -28,11 +28,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert str(folder / "report/report.pdf") in done.stdout
     assert str(package_of(folder)) in done.stdout
     return folder
-
-
-def package_of(folder: Path) -> Path:
-    (package,) = (folder / "package").glob("*.zip")
-    return package
 
 
 @pytest.fixture

@@ -665,10 +665,10 @@ def test_a_damaged_record_of_the_process_proves_nothing(tmp_path: Path) -> None:
     given = params(tmp_path / "model")
     (tmp_path / "case").mkdir()
     whole = streams(record(tmp_path / "case", capture, given))
-    bound = given.model_copy(update={"port": 80})
+    whole["model.json"] = json.dumps({**json.loads(whole["model.json"]), "port": 80}).encode()
     for process in (None, b"nonsense\n", b'{"processes": [{"files": [], "readable": false}]}\n'):
         parts = whole if process is None else {**whole, "process.jsonl": process}
-        assert codes(analyse(MemoryEvidence(parts), bound, 1).validity) == {"WGT-V08": "warning"}  # type: ignore[arg-type]
+        assert codes(analyse(MemoryEvidence(parts), given, 1).validity) == {"WGT-V08": "warning"}  # type: ignore[arg-type]
 
 
 def test_a_kit_can_take_the_capture_along() -> None:

@@ -39,7 +39,8 @@ class Demo:
     attempts: Mapping[str, int] = field(default_factory=dict)
 
 
-SCENARIOS = {5: "s05", 10: "s10"}
+DECIDED = ("pass", "fail")
+SCENARIOS = {1: "s01", 4: "s04", 5: "s05", 10: "s10"}
 """Scenario -> module of this room."""
 
 
@@ -104,14 +105,12 @@ def _measure(folder: Path, demo: Demo, observer: Observer, tell: Tell) -> dict[s
         summary = run_case(folder, observer)
         for indicator, attempts in demo.attempts.items():
             for _ in range(attempts - 1):
-                if _verdict(summary.record, indicator) in ("pass", "fail"):
+                finding = next(f for f in summary.record["findings"] if f["indicator"] == indicator)
+                if finding["verdict"] in DECIDED:
                     break
                 tell(f"这台机器正忙，{indicator} 未能判定：按计划再测一次，前一次照样印在报告上")
-                summary = run_case(folder, observer, Selection([indicator], again=True))
+                undecided = [s["subject"] for s in finding["subjects"] if s["verdict"] not in DECIDED]
+                summary = run_case(folder, observer, Selection([indicator], undecided, again=True))
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
     return summary.record
-
-
-def _verdict(record: dict[str, Json], indicator: str) -> str:
-    return str(next(f["verdict"] for f in record["findings"] if f["indicator"] == indicator))

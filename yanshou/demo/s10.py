@@ -20,6 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from yanshou.demo.play import Demo
+from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
@@ -158,12 +159,8 @@ def stand(folder: Path) -> Iterator[str]:
 
 def write_inputs(folder: Path) -> None:
     """The register, the answer sheet and its evidence files. Raises OSError."""
-    (folder / "inputs/evidence").mkdir(parents=True)
+    write_sheet(folder, "S10-I01", "演示车间", scenes())
     write_register(folder / "inputs/devices.csv", devices())
-    write_atomic(folder / "inputs/S10-I01.yaml", answer_sheet().encode())
-    for n, scene in enumerate(SCENES, 1):
-        text = f"演示证据 {n}:{scene}。此文件由演示程序生成,不证明任何事实。\n"
-        write_atomic(folder / f"inputs/evidence/{n:02d}.txt", text.encode())
 
 
 def visit(folder: Path, plan: Plan) -> None:
@@ -185,17 +182,12 @@ def visit(folder: Path, plan: Plan) -> None:
     write_atomic(folder / "inputs/audit.csv", out.getvalue().encode())
 
 
-def answer_sheet() -> str:
-    """The answers of two (fictitious) inspectors, each with its evidence file."""
-    entries = "".join(
-        f"  S10-I01-{n:02d}:\n"
-        f"    observed: 现场操作一次,业务正常,流量经 5G 承载\n"
-        f"    answer: 是\n    inspector: 甲\n    witness: 乙\n"
-        f"    time: '2025-03-31 {8 + n:02d}:10:00'\n    place: 演示车间\n"
-        f"    evidence:\n      - {{file: evidence/{n:02d}.txt, kind: 现场记录, obtained_from: 演示单位}}\n"
-        for n in range(1, len(SCENES) + 1)
+def scenes() -> tuple[Visit, ...]:
+    """One look at each scene."""
+    observed = "现场操作一次,业务正常,流量经 5G 承载"
+    return tuple(
+        Visit(f"S10-I01-{n:02d}", scene, "业务在 5G 承载下真实运行", observed) for n, scene in enumerate(SCENES, 1)
     )
-    return f"items:\n{entries}"
 
 
 def case_text(place: Place) -> str:
@@ -208,10 +200,6 @@ def case_text(place: Place) -> str:
         "window_s": WINDOW_S,
         "audit": {"file": "inputs/audit.csv", "size": SAMPLE},
     }
-    items = "\n".join(
-        f"      - {{id: S10-I01-{n:02d}, text: {scene}, expected: 业务在 5G 承载下真实运行, method: 操作}}"
-        for n, scene in enumerate(SCENES, 1)
-    )
     return f"""# 演示案卷:场景 10“5G工厂”。所有数据都来自本机的标准器,不是任何真实项目。
 yanshou: 1
 list: wuhan-2024
@@ -254,7 +242,7 @@ inspections:
   S10-I01:
     sheet: inputs/S10-I01.yaml
     items:
-{items}
+{checklist(scenes())}
 """
 
 

@@ -478,7 +478,8 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 
 def weakens(old: Plan, new: Plan) -> bool:
     """True when an amendment makes passing easier: an indicator or condition gone, a limit looser, confidence lower,
-    attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of an indicator changed at all."""
+    attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of an indicator
+    changed at all."""
     now = {i.id: i for i in new.indicators}
     for before in old.indicators:
         after = now.get(before.id)

@@ -127,7 +127,7 @@ def _run_problems(run: Run, plan: Plan, kit: Mapping[str, Json]) -> Iterator[str
     ]
     if not jobs:
         yield f"测的 {run.indicator} {run.condition or ''} 不在计划里".replace(" 不", "不")
-    elif run.subject not in plan.subjects_of(plan.indicator(run.indicator)):
+    elif run.subject not in plan.subjects_of(plan.indicator(jobs[0].indicator)):
         yield f"的受检对象 {run.subject} 不在计划里"
     elif measurement_meta(jobs[0], run.subject, kit["plan_sha256"], host) != run.meta:
         yield "的参数、种子或版本与计划不同"

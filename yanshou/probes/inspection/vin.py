@@ -24,7 +24,7 @@ _LOOKS_LIKE = re.compile(r"(?<![0-9A-Z])[0-9A-Z]{17}(?![0-9A-Z])")
 
 
 def check_digit(vin: str) -> str:
-    """What must stand at the ninth place of 17 characters, 0-9 or X. Raises KeyError for I, O, Q and what is no character of one."""
+    """What must stand at the ninth place of 17 characters, 0-9 or X. Raises KeyError for what no VIN holds."""
     rest = sum(VALUES[c] * weight for c, weight in zip(vin, WEIGHTS, strict=True)) % 11
     return "X" if rest == 10 else str(rest)
 

@@ -7,6 +7,7 @@ by its own clock, from the last byte of a request read to before the last byte o
 from __future__ import annotations
 
 import json
+import mmap
 import socket
 import sys
 import threading
@@ -57,6 +58,8 @@ class Behaviour:
     freeze_after: int = 0
     freeze: float = 0.0
     """Answers nobody for so long, once, from that request on."""
+    weights: str = ""
+    """Maps this file, as a service that has loaded it does."""
 
     def argument(self) -> str:
         """For the command line of the process."""
@@ -74,6 +77,7 @@ class Server:
         self._seen: set[str] = set()
         self._batch = threading.Barrier(behaviour.batch)
         self._frozen_until = 0
+        self._weights = _mapped(behaviour.weights) if behaviour.weights else None
         self._listener = socket.create_server((LOOPBACK, 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
 
@@ -159,6 +163,11 @@ class Server:
         told = _usage(self.behaviour, words)
         last = _event({"choices": [], "usage": told}) if told else b""
         return last + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+
+
+def _mapped(path: str) -> mmap.mmap:
+    with open(path, "rb") as f:  # noqa: PTH123
+        return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _read_request(reader: BinaryIO) -> tuple[str, bytes] | None:

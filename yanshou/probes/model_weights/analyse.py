@@ -52,7 +52,7 @@ def _count(
         *_file_findings(record, checkpoint),
         *counted.validity,
         *_name_findings(counted, name),
-        *_binding(evidence, record, params),
+        *_binding(evidence, record),
     ]
     return Count(
         unit="参数",
@@ -162,9 +162,10 @@ def _name_findings(counted: Tally, name: str | None) -> Iterator[Validity]:
         yield Validity("WGT-V11", Severity.WARNING, text)
 
 
-def _binding(evidence: RunEvidence, record: Mapping[str, Json], params: Params) -> Iterator[Validity]:
+def _binding(evidence: RunEvidence, record: Mapping[str, Json]) -> Iterator[Validity]:
     """Whether the serving process holds the very files that were counted, or other weights."""
-    if params.port is None:
+    port = record["port"]
+    if port is None:
         text = "没有观察推理服务的进程（params.port）：计数的文件是否就是在用的模型，此处没有证明"
         yield Validity("WGT-V08", Severity.WARNING, text)
         return
@@ -182,11 +183,11 @@ def _binding(evidence: RunEvidence, record: Mapping[str, Json], params: Params) 
         text += "，不只是计数的" if bound else "，而不持有计数的：计数的不是在用的模型"
         yield Validity("WGT-V06", Severity.WARNING if bound else Severity.INVALID, text)
     if bound:
-        text = f"监听端口 {params.port} 的进程打开或映射着 {len(bound)}/{len(counted)} 个计数的文件"
+        text = f"监听端口 {port} 的进程打开或映射着 {len(bound)}/{len(counted)} 个计数的文件"
         yield Validity("WGT-V07", Severity.INFO, text)
     elif not names:
         why = "没有持有任何权重文件（可能已读完关闭）" if readable else "读不到它的文件（权限不够）"
-        yield Validity("WGT-V08", Severity.WARNING, f"监听端口 {params.port} 的进程{why}：绑定没有证明")
+        yield Validity("WGT-V08", Severity.WARNING, f"监听端口 {port} 的进程{why}：绑定没有证明")
 
 
 def _held(evidence: RunEvidence) -> tuple[list[dict[str, Json]], bool]:

@@ -95,8 +95,9 @@ def capture(params: Params, run: RunContext) -> None:
     path = run.folder / params.path
     folder, only = _place(path, params.path)
     names = sorted(p.name for p in folder.iterdir() if p.is_file())
-    if params.port is not None and not serving(params.port):
-        text = f"端口 {params.port} 上没有看得见的监听进程"
+    port = params.ports.get(run.subject or "", params.port)
+    if port is not None and not serving(port):
+        text = f"端口 {port} 上没有看得见的监听进程"
         raise ProbeError("WGT-E04", text, "确认推理服务在本机运行，用 root 或同一用户测；不绑定进程就去掉 port")
     with ExitStack() as stack:
         files = Folder(folder, run, stack)
@@ -126,12 +127,13 @@ def capture(params: Params, run: RunContext) -> None:
         meter = _Meter(run, total)
         before = {name: meter.digest(file.file) for name, file in files.files.items()}
         built = {name: meter.digest_path(p) for name, p in engines.items()}
-        _watch(params, run)
+        _watch(port, params.watch_s, run)
         after = {name: meter.digest_path(folder / name) for name in files.files}
         rebuilt = {name: meter.digest_path(p) for name, p in engines.items()}
         record: dict[str, Json] = {
             "format": FORMAT,
             "path": params.path,
+            "port": port,
             "folder": folder.resolve().name,
             "choice": {"weights": list(choice.weights), "index": choice.index, "others": list(choice.others)},
             "files": {
@@ -217,21 +219,21 @@ class _Meter:
             raise ProbeError("WGT-E05", text, "测量期间不要移动模型文件，重新运行") from None
 
 
-def _watch(params: Params, run: RunContext) -> None:
+def _watch(port: int | None, watch_s: float, run: RunContext) -> None:
     """What the serving process holds, for as long as was asked, a line whenever it changes."""
-    if params.port is None:
+    if port is None:
         return
     writer = run.sink.stream(PROCESS)
     begin = time.monotonic()
     last: Sequence[Json] | None = None
     while True:
-        seen = [held(pid) for pid in serving(params.port)]
+        seen = [held(pid) for pid in serving(port)]
         if seen != last:
             last = seen
             line = {"t_s": round(time.monotonic() - begin, 3), "processes": seen}
             writer.write(json.dumps(line, ensure_ascii=False, sort_keys=True).encode() + b"\n")
-        left = params.watch_s - (time.monotonic() - begin)
-        run.progress(Progress(int(params.watch_s - max(left, 0)), int(params.watch_s), text="秒 观察进程"))
+        left = watch_s - (time.monotonic() - begin)
+        run.progress(Progress(int(watch_s - max(left, 0)), int(watch_s), text="秒 观察进程"))
         if left <= 0:
             return
         time.sleep(min(OBSERVE_S, left))

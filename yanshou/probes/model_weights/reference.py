@@ -10,7 +10,7 @@ import json
 import random
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -97,24 +97,36 @@ def write_gguf(folder: Path, count: int, seed: int) -> int:
     ]
     words = b"".join(struct.pack("<Q", len(w)) + w for w in (b"t%d" % n for n in range(rows)))
     pairs = [
-        _gguf_pair("general.architecture", 8, struct.pack("<Q", 4) + b"test"),
+        gguf_text("general.architecture", "test"),
         _gguf_pair("tokenizer.ggml.tokens", 9, struct.pack("<IQ", 8, rows) + words),
     ]
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs)
-    at = 0
-    for name, shape, kind, size in tensors:
-        head += struct.pack("<Q", len(name)) + name.encode()
-        head += struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, at)
-        at += size + -size % 32
-    head += b"\0" * (-len(head) % 32)
-    with (folder / "model.gguf").open("wb") as f:
-        f.write(head)
-        _random(f, at, seed)
+    write_gguf_file(folder / "model.gguf", pairs, tensors, seed)
     return count + 8 * width + 64
+
+
+def gguf_text(key: str, text: str) -> bytes:
+    """A word of a GGUF file's metadata."""
+    return _gguf_pair(key, 8, struct.pack("<Q", len(text.encode())) + text.encode())
 
 
 def _gguf_pair(key: str, kind: int, value: bytes) -> bytes:
     return struct.pack("<Q", len(key)) + key.encode() + struct.pack("<I", kind) + value
+
+
+def write_gguf_file(
+    path: Path, pairs: Sequence[bytes], tensors: Sequence[tuple[str, Sequence[int], int, int]], seed: int
+) -> None:
+    """A file of random bytes: (name, extents as ggml orders them, type, bytes) of each tensor."""
+    head = [b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)), *pairs]
+    at = 0
+    for name, shape, kind, size in tensors:
+        head.append(struct.pack("<Q", len(name)) + name.encode())
+        head.append(struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, at))
+        at += size + -size % 32
+    begin = b"".join(head)
+    with path.open("wb") as f:
+        f.write(begin + b"\0" * (-len(begin) % 32))
+        _random(f, at, seed)
 
 
 def write_gptq(folder: Path, count: int, seed: int) -> int:

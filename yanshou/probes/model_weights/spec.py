@@ -46,6 +46,7 @@ class Params(BaseModel):
         le=65535,
         description="推理服务监听的端口：记录它的进程打开和映射了哪些文件；不写则不观察进程",
     )
+    ports: dict[str, int] = Field(default={}, description="各受检对象端口不同时逐个写：{受检对象: 端口}")
     watch_s: float = Field(default=60, ge=0, le=86_400, description="两次摘要之间观察进程几秒，推理测量可同时进行")
     engines: tuple[str, ...] = Field(
         default=(), description="实际部署的引擎文件（TensorRT、RKNN、OM 等）：只记摘要，参数量来自源检查点，属声明"

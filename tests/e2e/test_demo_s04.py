@@ -1,0 +1,54 @@
+"""Scenario 4's demonstration as a user runs it: encoder of pictures apart, half a million visits among planted rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import package_of, record_of, yanshou
+from yanshou.demo import s04
+from yanshou.demo.checkpoint import parameters, vision
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo-s04") / "case"
+    done = yanshou("demo", "--scenario", 4, folder)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def finding(folder: Path, indicator: str) -> dict:
+    return next(f for f in record_of(folder)["findings"] if f["indicator"] == indicator)
+
+
+def test_the_encoder_of_pictures_is_left_out_as_committed(demo: Path) -> None:
+    figure = finding(demo, "S04-I01")["figure"]
+    left_out = {e["code"]: e["count"] for e in figure["exclusions"] if e["count"]}
+    assert (figure["net"], left_out) == (s04.TRUE_PARAMETERS, {"WGT-X-VISION": parameters(vision())})
+
+
+def test_every_planted_row_is_named_and_left_out(demo: Path) -> None:
+    found = finding(demo, "S04-I03")
+    left_out = {e["code"]: e["count"] for e in found["figure"]["exclusions"] if e["count"]}
+    assert found["figure"]["net"] == s04.TRUE_VISITS
+    assert left_out == {
+        "REC-X-WINDOW": s04.EARLY,
+        "TEST": s04.TESTS,
+        "RETRY": s04.RETRIES,
+        "NO-OUTPUT": s04.SILENT,
+        "REC-X-DUP": s04.TWICE,
+    }
+    assert found["lower"] >= s04.COMMITTED_VISITS
+
+
+def test_all_pass_and_the_package_verifies(demo: Path) -> None:
+    record = record_of(demo)
+    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
+    assert finding(demo, "S04-I02")["value"] == 2
+    done = yanshou("verify", package_of(demo), "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")
