@@ -45,6 +45,17 @@ def test_every_planted_row_is_named_and_left_out(demo: Path) -> None:
     assert found["lower"] >= s04.COMMITTED_VISITS
 
 
+def test_answers_change_with_the_picture(demo: Path) -> None:
+    found = finding(demo, "S04-P01")
+    (ablation,) = [v for v in found["validity"] if v["code"] == "LAT-V20"]
+    assert (ablation["severity"], f"{s04.ABLATED} 个输入中，换图后答案不变的 0 个" in ablation["text"]) == (
+        "info",
+        True,
+    )
+    true_ms = s04.FIRST_MS + (s04.TOKENS - 1) * s04.TOKEN_MS
+    assert true_ms <= found["readings"]["p50"] <= true_ms + 3
+
+
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     record = record_of(demo)
     assert (record["verdict"], record["marking"]) == ("pass", "演示数据")

@@ -19,8 +19,9 @@ from yanshou.demo.play import Demo
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
+from yanshou.probes.model_latency.ablation import png
 from yanshou.probes.model_latency.reference import serving
-from yanshou.probes.model_latency.server import Behaviour
+from yanshou.probes.model_latency.server import LOOPBACK, Behaviour
 
 TRUE_PARAMETERS = parameters(language())
 """Without the encoder of pictures, which the demonstration's commitment does not count."""
@@ -31,14 +32,20 @@ COMMITTED_VISITS = 500_000
 SAMPLE = 120
 """Visits looked up again: enough to show with 95 % that COMMITTED_VISITS of those that count are real."""
 START, END = datetime(2025, 1, 1), datetime(2025, 12, 31, 23, 59, 59)
-MODEL, EXPORT = "model/model.gguf", "inputs/visits.csv"
+FIRST_MS, TOKEN_MS, TOKENS = 8.0, 1.0, 6
+"""How long an answer about a picture truly takes until its first token, and from one to the next."""
+COUNT, WARMUP, ABLATED = 662, 20, 40
+ATTEMPTS = 3
+"""Fixed in the plan, so that a laptop busy with other things may try again."""
+MODEL, EXPORT, POOL = "model/model.gguf", "inputs/visits.csv", "inputs/pictures.jsonl"
 COLUMNS = ("就诊流水号", "就诊时间", "机构", "平台产出编号", "状态")
 
 
 @contextmanager
 def stand(folder: Path) -> Iterator[str]:
     """The case and its inputs in `folder`, the model file and the service that holds it only as long as it stands."""
-    with written(folder / MODEL, language() | vision()), serving(Behaviour(weights=str(folder / MODEL)), []) as port:
+    service = Behaviour(first=FIRST_MS, token=TOKEN_MS, tokens=TOKENS, weights=str(folder / MODEL))
+    with written(folder / MODEL, language() | vision()), serving(service, []) as port:
         write_inputs(folder)
         write_atomic(folder / "case.yaml", case_text(port).encode())
         yield (
@@ -48,9 +55,10 @@ def stand(folder: Path) -> Iterator[str]:
 
 
 def write_inputs(folder: Path) -> None:
-    """The export of visits, the answer sheet and its evidence files. Raises OSError."""
+    """The export of visits, the questions, the answer sheet and its evidence files. Raises OSError."""
     write_sheet(folder, "S04-I02", "演示医院", institutions())
     write_atomic(folder / EXPORT, export().encode())
+    write_atomic(folder / POOL, questions().encode())
 
 
 def export() -> str:
@@ -72,6 +80,21 @@ def export() -> str:
     rows += draw.sample(rows[:TRUE_VISITS], TWICE)
     draw.shuffle(rows)
     return ",".join(COLUMNS) + "\n" + "".join(rows)
+
+
+def questions() -> str:
+    """The pool: a question and a picture of noise on each line."""
+    draw = random.Random(5)
+
+    def question(number: int) -> str:
+        picture = png(16, 16, draw.randbytes(256))
+        parts = [
+            {"type": "image_url", "image_url": {"url": picture}},
+            {"type": "text", "text": f"{number} 号影像有何异常"},
+        ]
+        return json.dumps({"messages": [{"role": "user", "content": parts}]}, ensure_ascii=False)
+
+    return "".join(f"{question(n)}\n" for n in range(COUNT + WARMUP))
 
 
 def institutions() -> tuple[Visit, ...]:
@@ -119,6 +142,10 @@ def case_text(port: int) -> str:
         ],
         "audit": {"file": "inputs/audit.csv", "size": SAMPLE},
     }  # fmt: skip
+    timing = {
+        "kind": "openai", "url": f"http://{LOOPBACK}:{port}/v1/chat/completions", "pool": POOL, "metric": "e2e",
+        "count": COUNT, "warmup": WARMUP, "timeout_s": 5, "quiet_s": 0, "ablate": ABLATED,
+    }  # fmt: skip
     return f"""# 演示案卷:场景 4“人工智能和大数据在医疗健康领域的典型应用”。模型与就诊记录都由程序生成,不是任何真实项目。
 yanshou: 1
 list: wuhan-2024
@@ -132,7 +159,7 @@ evaluator: {{name: 演示评测机构(虚构), address: 本机, people: [{{name:
 client: {{name: 演示委托方(虚构), contact: 无}}
 target: {{kind: simulator, site: 本机环回接口, version: 生成的模型文件与就诊记录, condition: 内置标准器}}
 acceptance:
-  content: [S04-I01, S04-I02, S04-I03]
+  content: [S04-I01, S04-I02, S04-I03, S04-P01]
   method: {{environment: 本机环回接口, tools: yanshou 内置标准器, steps: 见测试计划, samples: 见测试计划}}
 commitments:
   S04-I01:
@@ -147,10 +174,20 @@ commitments:
     baseline: 3万人次
     target: 不少于50万人次
     define: {{counting_unit: 按就诊流水号去重且有平台产出, window: 2025 年全年, region: 只计两家合作医院}}
+  S04-P01:
+    name: 影像问答时延
+    kind: measured
+    baseline: 3 s
+    target: ≤ 500 ms
+    note: 完整结果的 P99,答完再问;另做换图与涂白消融,证明图像真实起作用
 measure:
   S04-I01: {{probe: model.weights, params: {json.dumps(weighing)}}}
   S04-I02: {{probe: inspection, params: {{unit: 家}}}}
   S04-I03: {{probe: records, params: {json.dumps(counting, ensure_ascii=False)}}}
+  S04-P01:
+    probe: model.latency
+    params: {json.dumps(timing)}
+    rule: {{statistic: p99, attempts: {ATTEMPTS}}}
 inspections:
   S04-I02:
     sheet: inputs/S04-I02.yaml
@@ -159,4 +196,4 @@ inspections:
 """
 
 
-DEMO = Demo(stand, visit)
+DEMO = Demo(stand, visit, {"S04-P01": ATTEMPTS})

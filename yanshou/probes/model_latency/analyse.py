@@ -16,8 +16,17 @@ from numpy.typing import NDArray
 
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Series, Severity, Validity
+from yanshou.probes.model_latency.ablation import BLANKED, SAME, SWAPPED
 from yanshou.probes.model_latency.pool import order
-from yanshou.probes.model_latency.record import UNKNOWN, Ints, Record, read_gaps, read_host, read_record
+from yanshou.probes.model_latency.record import (
+    UNKNOWN,
+    Ints,
+    Record,
+    read_ablation,
+    read_gaps,
+    read_host,
+    read_record,
+)
 from yanshou.probes.model_latency.streams import END, HOLD, SESSION
 from yanshou.probes.rtt.record import read_object
 from yanshou.probes.rtt.schedule import send_offsets
@@ -41,6 +50,8 @@ CACHED, COMMON = 0.5, 0.5
 HOTTER_MC = 5000
 TRACKS = 0.5
 """Packets that go out, and come in, with each request beyond what goes and comes anyway: half of one is no accident."""
+IGNORED = 0.5
+"""Share of answers that may stay the same with another picture: short answers can be alike by chance."""
 CANNED_LEAST = 20
 """Fewer answers than this cannot be called canned."""
 SLACK_NS = 1000
@@ -182,6 +193,8 @@ def _findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: 
     yield from _course_findings(run, host)
     yield from _token_findings(run)
     yield _uplink(run, host, session)
+    if run.params.ablate:
+        yield _ablation(run, read_ablation(evidence))
 
 
 def _record_findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: int) -> Iterator[Validity]:
@@ -331,6 +344,36 @@ def _uplink(run: _Run, host: dict[str, tuple[Ints, Ints]], session: dict[str, Js
     if found[name] > TRACKS:
         return _invalid("LAT-V19", f"{text}：应答可能来自云端；若是远程终端的显示所致，脱离终端（nohup）重测")
     return _info("LAT-V19", text)
+
+
+def _ablation(run: _Run, asked: dict[tuple[int, str], tuple[str, str, str]]) -> Validity:
+    """Whether answers change with the picture: of those inputs that the same model answered alike twice."""
+    alike = 0
+    unchanged = {SWAPPED: 0, BLANKED: 0}
+    for number in range(run.params.warmup, run.params.warmup + run.params.ablate):
+        rows = {variant: asked.get((number, variant), ("", "", "")) for variant in (SAME, *unchanged)}
+        own = str(run.record.input[number])
+        others = {rows[variant][1] for variant in unchanged} - {"", own}
+        if (
+            any(status != "ok" for status, _, _ in rows.values())
+            or rows[SAME][1] != own
+            or len(others) < len(unchanged)
+        ):
+            return _invalid("LAT-V20", f"换图消融没有做全，或问的不是抽到的输入（第 {number} 个）：不能证明图像起作用")
+        answer = str(run.record.answer[number])
+        if rows[SAME][2] == answer != "":
+            alike += 1
+            for variant in unchanged:
+                unchanged[variant] += rows[variant][2] == answer
+    if alike * 2 < run.params.ablate:
+        text = (
+            f"同样的输入再问一次，{run.params.ablate} 个里只有 {alike} 个答案不变：答案不随图像也会变，消融说明不了什么"
+        )
+        return _warning("LAT-V20", text)
+    text = f"{alike} 个输入中，换图后答案不变的 {unchanged[SWAPPED]} 个，涂白后不变的 {unchanged[BLANKED]} 个"
+    if max(unchanged.values()) > IGNORED * alike:
+        return _invalid("LAT-V20", f"{text}：模型没有看图")
+    return _info("LAT-V20", text)
 
 
 def _excess(run: _Run, channel: tuple[Ints, Ints] | None) -> float | None:

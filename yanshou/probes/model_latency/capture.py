@@ -18,13 +18,16 @@ from urllib.parse import urlsplit
 from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import digest_file
 from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.model_latency.ablation import variants
 from yanshou.probes.model_latency.answer import Answer, Target, now
 from yanshou.probes.model_latency.grpc_target import GrpcTarget
 from yanshou.probes.model_latency.host_channels import watching
 from yanshou.probes.model_latency.http_target import JsonTarget, OpenAiTarget
 from yanshou.probes.model_latency.local_target import CommandTarget, OnnxTarget
-from yanshou.probes.model_latency.pool import Pool, order, read_pool
+from yanshou.probes.model_latency.pool import Pool, digest_of, order, read_pool
 from yanshou.probes.model_latency.streams import (
+    ABLATION,
+    ABLATION_COLUMNS,
     COLUMNS,
     END,
     FORMAT,
@@ -56,6 +59,8 @@ def capture(params: Params, run: RunContext) -> None:
         text = f"输入池 {params.pool} 不是计划冻结的那一个：SHA-256 为 {pool.sha256}"
         raise ProbeError("LAT-E02", text, "放回冻结计划时的文件；确要更换就修订计划")
     indices = order(len(pool.inputs), total, run.seed, pool.sha256)
+    for _ in variants([pool.inputs[i] for i in indices[params.warmup :]], params.ablate):
+        pass  # refuses a pool without pictures before anything is asked
     targets = [_target(params, run) for _ in range(params.streams)]
     try:
         for target in targets:
@@ -64,6 +69,8 @@ def capture(params: Params, run: RunContext) -> None:
         recorder = Recorder(params, run, pool, indices, targets)
         with _on_time(params) as obtained:
             recorder.run()
+        if params.ablate:
+            _ablate(params, run, [pool.inputs[i] for i in indices], targets[0])
         run.sink.stream(END).write(_line({"rows": recorder.rows, "connections": recorder.connections(), **obtained}))
     finally:
         for target in targets:
@@ -173,6 +180,20 @@ def _connect(target: Target, params: Params, run: RunContext) -> None:
             ) from None
         url = params.urls.get(run.subject or "", params.url)
         raise ProbeError("LAT-E01", f"连不上 {url}：{why}", "确认模型服务在运行、地址与端口正确、防火墙放行") from None
+
+
+def _ablate(params: Params, run: RunContext, inputs: list[dict[str, Json]], target: Target) -> None:
+    """Ask the first measured inputs again, with and without their pictures."""
+    stream = run.sink.stream(ABLATION)
+    stream.write(ABLATION_COLUMNS.encode() + b"\n")
+    for done, (at, variant, body) in enumerate(variants(inputs[params.warmup :], params.ablate), 1):
+        answer = Answer()
+        with suppress(OSError):  # where it cannot, that is the status of the request
+            target.ready()
+        target.ask(len(inputs) + done, target.prepare(body), answer)
+        cells = (params.warmup + at, variant, answer.status, digest_of(body), answer.digest())
+        stream.write(",".join(map(str, cells)).encode() + b"\n")
+        run.progress(Progress(done, 3 * params.ablate, text="次换图提问"))
 
 
 class Recorder:

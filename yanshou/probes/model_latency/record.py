@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from yanshou.probes.model_latency.streams import COLUMNS, GAPS, HOST, REQUESTS
+from yanshou.probes.model_latency.streams import ABLATION, COLUMNS, GAPS, HOST, REQUESTS
 
 if TYPE_CHECKING:
     from yanshou.harness.evidence import RunEvidence
@@ -84,6 +84,19 @@ def read_gaps(evidence: RunEvidence) -> dict[int, Ints]:
                     found[int(number)] = np.array(gaps.split(), dtype=np.int64)
                 except (ValueError, OverflowError):
                     continue
+    return found
+
+
+def read_ablation(evidence: RunEvidence) -> dict[tuple[int, str], tuple[str, str, str]]:
+    """(request, variant) -> status, digest of the input, digest of the answer; without what cannot be read."""
+    found: dict[tuple[int, str], tuple[str, str, str]] = {}
+    if ABLATION in evidence.streams():
+        with io.TextIOWrapper(evidence.open(ABLATION), "utf-8", errors="replace") as stream:
+            next(stream, None)
+            for line in stream:
+                cells = line.rstrip("\n").split(",")
+                if len(cells) == 5 and cells[0].isdecimal():
+                    found.setdefault((int(cells[0]), cells[1]), (cells[2], cells[3], cells[4]))
     return found
 
 

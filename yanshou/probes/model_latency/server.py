@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import re
 import socket
 import sys
 import threading
@@ -58,6 +59,8 @@ class Behaviour:
     freeze_after: int = 0
     freeze: float = 0.0
     """Answers nobody for so long, once, from that request on."""
+    blind: bool = False
+    """Looks at no picture."""
     weights: str = ""
     """Maps this file, as a service that has loaded it does."""
 
@@ -107,6 +110,8 @@ class Server:
             self._count += 1
             number = self._count
             text = body.decode("utf-8", "replace")
+            if it.blind:
+                text = re.sub(r'data:image/[^"]*', "", text)
             known = it.remembers and text in self._seen
             self._seen.add(text)
             if it.freeze and number == it.freeze_after:

@@ -82,6 +82,12 @@ class Params(BaseModel):
         le=600,
         description="测量前后各静默几秒，作为本机网口收发的底数：看得出应答是否来自云端；0 为不看",
     )
+    ablate: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        description="多模态：测完后取前几个输入各再问三次，原样、换成别的输入的图、换成空白图，答案应随图而变；图写作 data:image/…",
+    )
     repeats: float = Field(
         default=0.5,
         gt=0,
@@ -103,6 +109,8 @@ class Params(BaseModel):
             raise ValueError("decision_cycle 要写 rate_hz：答完再问下一个会漏掉卡顿时本应到来的帧（协同遗漏）")
         if self.metric in ("ttft", "tpot", "itl") and not (self.kind == "openai" and self.stream):
             raise ValueError(f"{self.metric} 只有 openai 的流式应答才有")
+        if self.ablate > self.count:
+            raise ValueError("ablate 不能多于 count")
         if self.kind in ("command", "onnx") and self.streams > 1:
             raise ValueError(f"{self.kind} 一次只答一个，streams 写 1")
         return self
@@ -124,4 +132,10 @@ def estimate(params: Params, samples: int | None) -> Estimate:
     """The schedule's length; asked one after the other, a second or the timeout for each where that is less."""
     count = max(params.count, samples or 0)
     each = 1 / params.rate_hz if params.rate_hz else min(1.0, params.timeout_s) / params.streams
-    return Estimate((params.warmup + count) * each + 2 * params.quiet_s + params.timeout_s, count)
+    return Estimate(
+        (params.warmup + count) * each
+        + 3 * params.ablate * min(1.0, params.timeout_s)
+        + 2 * params.quiet_s
+        + params.timeout_s,
+        count,
+    )

@@ -8,6 +8,7 @@ gaps.csv      of each streamed answer the times between pieces with content, one
 host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts and packets of each network interface so
               far, where the system tells them.
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
+ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
 hold.csv      only in a calibration: how long the standard truly took for each request.
 
 status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper end) | closed | refused | timeout | garbled
@@ -15,8 +16,8 @@ status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper e
 
 from __future__ import annotations
 
-SESSION, REQUESTS, GAPS, HOST, END, HOLD = (
-    "session.json", "requests.csv", "gaps.csv", "host.csv", "end.json", "hold.csv"
+SESSION, REQUESTS, GAPS, HOST, ABLATION, END, HOLD = (
+    "session.json", "requests.csv", "gaps.csv", "host.csv", "ablation.csv", "end.json", "hold.csv"
 )  # fmt: skip
 FORMAT = "yanshou/latency/1"
 COLUMNS = (
@@ -25,5 +26,6 @@ COLUMNS = (
 )
 GAP_COLUMNS = "seq,gaps_ns"
 HOST_COLUMNS = "t_ns,channel,value"
+ABLATION_COLUMNS = "seq,variant,status,input,answer"
 HOLD_COLUMNS = "seq,first_ns,done_ns"
 REQUEST_ID = "X-Request-Id"
