@@ -1,0 +1,1 @@
+"""From trigger to actuation in the logs that a vehicle recorded."""

@@ -1,0 +1,155 @@
+"""Reads triggers and actuations out of logs that others recorded, by their formats' own libraries.
+
+It is for one stream of events whatever the log. It must never order events by anything but the log's own clock, never guess a
+frame, and never lose a trigger: one that cannot be decoded has no frame. The libraries are optional and imported when a log of their kind is read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from yanshou.harness.basics import ProbeError
+from yanshou.probes.importing import like, one_line
+from yanshou.probes.model_actuation.streams import ACTUATION, LONGEST_FRAME, TRIGGER
+
+if TYPE_CHECKING:
+    from yanshou.probes.model_actuation.spec import Params
+
+Event = tuple[str, int, str]
+"""Kind, time in ns, frame."""
+MISSING = "装上可选组件：pip install 'yanshou[logs]'"
+
+
+def events(path: Path, dbc: Path | None, params: Params, counts: Counter[str]) -> Iterator[Event]:
+    """Every trigger and actuation of a log, in its order; `counts` gets "messages" and "undecodable".
+
+    Raises ProbeError ACT-E02 (log or DBC cannot be read), E03 (no such topic, message or signal), E05 (library missing).
+    """
+    try:
+        if path.suffix.lower() == ".mcap":
+            yield from _mcap(path, params, counts)
+        else:
+            assert dbc is not None
+            yield from _can(path, dbc, params, counts)
+    except ImportError as error:
+        raise ProbeError("ACT-E05", f"没有安装读 {path.suffix} 日志的 {error.name}", MISSING) from None
+    except ProbeError:
+        raise
+    except Exception as error:  # the libraries' own errors share no base class
+        why = one_line(str(error)) or type(error).__name__
+        raise ProbeError(
+            "ACT-E02", f"{path.name} 读不下去：{why}", "确认文件完整（如用 mcap doctor 检查），重新导出"
+        ) from None
+
+
+def _sides(params: Params) -> tuple[tuple[str, str, str], ...]:
+    """(kind, topic or message, where its frame is)."""
+    return ((TRIGGER, params.trigger, params.trigger_frame), (ACTUATION, params.actuation, params.actuation_frame))
+
+
+def _frame(value: Any) -> str:
+    """A frame as text: whole numbers without a point, a ROS time as its nanoseconds. Raises ValueError for what names no frame."""
+    if hasattr(value, "sec") and hasattr(value, "nanosec"):
+        value = value.sec * 1_000_000_000 + value.nanosec
+    elif isinstance(value, dict) and {"sec", "nanosec"} <= value.keys():
+        value = int(value["sec"]) * 1_000_000_000 + int(value["nanosec"])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, (int, str)) or isinstance(value, bool):
+        raise ValueError
+    text = str(value)
+    if not 0 < len(text) <= LONGEST_FRAME or any(c in ',"' or not c.isprintable() for c in text):
+        raise ValueError
+    return text
+
+
+def _event(kind: str, at: int, frame: str, counts: Counter[str]) -> Iterator[Event]:
+    """A trigger whose frame cannot be read stays, without one; such an actuation is nobody's."""
+    counts["undecodable"] += not frame
+    if frame or kind == TRIGGER:
+        yield kind, at, frame
+
+
+def _field(message: Any, path: str) -> Any:
+    for name in path.split("."):
+        message = message[name] if isinstance(message, dict) else getattr(message, name)
+    return message
+
+
+def _mcap(path: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:
+    from mcap.reader import make_reader
+    from mcap_ros2.decoder import DecoderFactory
+
+    sides = _sides(params)
+    with path.open("rb") as f:
+        reader = make_reader(f)
+        summary = reader.get_summary()
+        topics = sorted({channel.topic for channel in summary.channels.values()}) if summary else None
+        for _, topic, _ in sides:
+            if topics is not None and topic not in topics:
+                text = f"{path.name} 里没有话题 {topic}{like(topic, topics)}"
+                raise ProbeError("ACT-E03", one_line(text), one_line(f"改正话题；现有：{'、'.join(topics[:20])}"))
+        factory = DecoderFactory()
+        decoders: dict[int, Callable[[bytes], Any] | None] = {}
+        for schema, channel, message in reader.iter_messages(topics=list({topic for _, topic, _ in sides})):
+            if channel.id not in decoders:
+                is_json = channel.message_encoding == "json"
+                decoders[channel.id] = json.loads if is_json else factory.decoder_for(channel.message_encoding, schema)
+            counts["messages"] += 1
+            decode = decoders[channel.id]
+            for kind, topic, where in sides:
+                if topic == channel.topic:
+                    try:
+                        frame = "" if decode is None else _frame(_field(decode(message.data), where))
+                    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
+                        frame = ""
+                    yield from _event(kind, message.log_time, frame, counts)
+
+
+def _can(path: Path, dbc: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:
+    import cantools
+
+    try:
+        database: Any = cantools.database.load_file(str(dbc), database_format="dbc")
+    except Exception as error:  # as above
+        raise ProbeError(
+            "ACT-E02", f"{dbc.name} 不是能读的 DBC：{one_line(str(error))}", "换成与日志配套的 DBC"
+        ) from None
+    wanted: dict[tuple[int, bool], list[tuple[str, Any, str]]] = {}
+    names = [message.name for message in database.messages]
+    for kind, name, signal in _sides(params):
+        if name not in names:
+            text = f"{dbc.name} 里没有报文 {name}{like(name, names)}"
+            raise ProbeError("ACT-E03", text, "改正报文名，或换成与日志配套的 DBC")
+        message = database.get_message_by_name(name)
+        signals = [s.name for s in message.signals]
+        if signal not in signals:
+            text = f"报文 {name} 没有信号 {signal}{like(signal, signals)}"
+            raise ProbeError("ACT-E03", text, f"改正信号名；现有：{'、'.join(signals[:20])}")
+        wanted.setdefault((message.frame_id, message.is_extended_frame), []).append((kind, message, signal))
+    for received in _received(path):
+        counts["messages"] += 1
+        if received.is_error_frame or received.is_remote_frame:
+            continue
+        for kind, message, signal in wanted.get((received.arbitration_id, received.is_extended_id), ()):
+            try:
+                frame = _frame(message.decode(bytes(received.data), decode_choices=False)[signal])
+            except (ValueError, LookupError, cantools.database.errors.Error):
+                frame = ""
+            yield from _event(kind, round(received.timestamp * 1e9), frame, counts)
+
+
+def _received(path: Path) -> Iterator[Any]:
+    """Every message of a CAN log."""
+    import can
+
+    if path.suffix.lower() == ".blf":
+        with path.open("rb") as f:
+            yield from can.BLFReader(f)
+    else:
+        with path.open(encoding="utf-8", errors="replace") as text:
+            yield from can.ASCReader(text)
