@@ -1,7 +1,8 @@
 """Reads triggers and actuations out of logs that others recorded, by their formats' own libraries.
 
 It is for one stream of events whatever the log. It must never order events by anything but the log's own clock, never guess a
-frame, and never lose a trigger: one that cannot be decoded has no frame. The libraries are optional and imported when a log of their kind is read.
+frame, and never lose a trigger: one that cannot be decoded has no frame. The libraries are optional and imported when a log of
+their kind is read.
 """
 
 from __future__ import annotations
