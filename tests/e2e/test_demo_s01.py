@@ -29,6 +29,7 @@ def test_every_vehicle_is_measured_and_passes_by_itself(demo: Path) -> None:
     passed = [{"subject": name, "verdict": "pass"} for name in VEHICLES]
     assert found["S01-I01"]["subjects"] == found["S01-I02"]["subjects"] == passed
     assert found["S01-I01"]["n"] == TRUE_PARAMETERS == 7_615_616_512
+    assert found["S01-I01"]["figure"]["per"] == 1_000_000_000, "drawn in B, as the limit is"
     assert all(f["calibration"]["within"] for f in found.values())
 
 

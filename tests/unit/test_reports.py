@@ -41,7 +41,7 @@ from yanshou.reports.display import (
     verdict_text,
 )
 from yanshou.reports.document import build
-from yanshou.reports.figures import _share_above, panels, prefixed, strip
+from yanshou.reports.figures import _share_above, _waterfall, panels, prefixed, strip
 from yanshou.reports.machine import junit_xml, results, results_csv
 from yanshou.reports.render import render
 
@@ -312,6 +312,29 @@ def test_plots_of_extreme_figures(figure: dict) -> None:
     drawn = panels(figure)
     assert drawn
     assert drawn == panels(copy.deepcopy(figure))
+
+
+@pytest.mark.parametrize(("per", "unit", "value"), [(1, "参数", 7e9), (1_000_000_000, "B", 7)])
+def test_counts_and_their_limit_are_drawn_to_one_scale(per: int, unit: str, value: float) -> None:
+    from matplotlib.figure import Figure
+
+    left_out = [{"code": "A", "text": "视觉", "count": 600_000_000}, {"code": "B", "text": "缓冲", "count": 0}]
+    axes = Figure().subplots()
+    _waterfall(
+        axes,
+        {
+            "gross": 8_200_000_000,
+            "exclusions": left_out,
+            "net": 7_600_000_000,
+            "per": per,
+            "limit": {"op": ">=", "value": value, "unit": unit},
+        },
+    )
+    lengths = [bar.get_width() * per for bar in axes.patches]
+    assert lengths == pytest.approx([8.2e9, 6e8, 7.6e9]), "what left out nothing has no bar"
+    (limit,) = [line for line in axes.lines if line.get_xdata()[0] == value]
+    assert lengths[1] / per < limit.get_xdata()[0] < lengths[2] / per
+    assert axes.get_xlabel() == f"数量 / {unit}"
 
 
 def test_no_plot_where_there_is_nothing_to_draw() -> None:

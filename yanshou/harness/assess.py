@@ -570,6 +570,15 @@ def _drawn(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
     return {**plain, "pictures": _settle_floats([kept(p, limit) for p in measurement.pictures])}
 
 
+def _per(counted: str, wanted: str) -> int | float:
+    """How many of what was counted are one of the limit's unit, such as 10^9 parameters one B."""
+    try:
+        factor = convert(1, wanted, counted)
+    except ValueError:
+        return 1
+    return factor.numerator if factor.denominator == 1 else float(factor)
+
+
 def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
     """What a report needs to draw an attempt, in the limit's unit: it draws, it does not compute."""
     measurement = judged.attempt.measurement
@@ -589,6 +598,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "columns": [list(column) for column in measurement.columns],
             "audit": dict(audit.__dict__) if audit else None,
             "limit": limit.to_json(),
+            "per": _per(measurement.unit, limit.unit),
         }
     try:
         factor = float(convert(1, measurement.unit, limit.unit))

@@ -447,7 +447,7 @@ def _paired(calibration: Data) -> Iterator[Block]:
 
 
 def _sampling(record: Data) -> Iterator[Block]:
-    columns = {"指标": 2.4, "判定至少需要": 1.5, "样本数 n": 1.2, "有效样本数": 1.3, "允许次数": 1.1, "随机种子": 2.2}
+    columns = {"指标": 2.0, "判定至少需要": 1.4, "样本数 n": 1.6, "有效样本数": 1.6, "允许次数": 1.0, "随机种子": 2.2}
     rows: list[Sequence[object]] = []
     for f in record["findings"]:
         m = f.get("method") or {}

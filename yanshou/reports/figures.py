@@ -182,7 +182,7 @@ def _series(axes: Axes, figure: Data) -> None:
 def _count_panels(figure: Data) -> Iterator[Panel]:
     steps = "，".join(f"{e['text']} {left_out(e['count'])}" for e in figure["exclusions"]) or "没有剔除"
     alt = f"计数过程：提交 {display(figure['gross'])}，{steps}，计入 {display(figure['net'])}；限值 {limit_text(figure['limit'])}。"
-    height = 0.5 + 0.36 * (2 + len(figure["exclusions"]))
+    height = 0.5 + 0.36 * (2 + len(_left_out(figure)))
     yield Panel("计数过程：从提交到计入", draw_axes(lambda axes: _waterfall(axes, figure), height), alt)
     if figure["per_day"]:
         first, last = figure["per_day"][0][0], figure["per_day"][-1][0]
@@ -190,16 +190,30 @@ def _count_panels(figure: Data) -> Iterator[Panel]:
         yield Panel("按日新增计入数", draw_axes(lambda axes: _days(axes, figure["per_day"]), height), alt)
 
 
+def _left_out(figure: Data) -> list[Data]:
+    """Exclusions that left something out; the table beside the drawing has all."""
+    return [e for e in figure["exclusions"] if e["count"]]
+
+
 def _waterfall(axes: Axes, figure: Data) -> None:
-    """Gross, minus each exclusion, is net; each bar labelled above itself so that long words have room."""
-    left = figure["gross"]
+    """Gross, minus each exclusion, is net, in the limit's unit; each bar labelled above itself so that long words have room."""
+    left, per = figure["gross"], figure.get("per", 1)
     bars = [("提交", 0, figure["gross"], GREY, "")]
-    for exclusion in figure["exclusions"]:
+    for exclusion in _left_out(figure):
         left -= exclusion["count"]
         bars.append((f"剔除：{short(exclusion['text'])}", left, exclusion["count"], "white", "////"))
     bars.append(("计入", 0, figure["net"], BLUE, ""))
     for row, (words, start, length, colour, hatch) in enumerate(bars):
-        axes.barh(row, length, left=start, height=0.34, color=colour, ec=GREY if hatch else colour, hatch=hatch, lw=0.6)
+        axes.barh(
+            row,
+            length / per,
+            left=start / per,
+            height=0.34,
+            color=colour,
+            ec=GREY if hatch else colour,
+            hatch=hatch,
+            lw=0.6,
+        )
         shown = left_out(length) if hatch else display(length)
         axes.annotate(f"{words}  {shown}", (0, row - 0.22), xytext=(2, 1), textcoords="offset points", va="bottom")
     axes.set_ylim(len(bars) - 0.6, -0.95)
@@ -207,7 +221,7 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     axes.spines["left"].set_visible(False)
     limit = figure["limit"]
     bound = 0.0 if isinstance(limit["value"], bool) else float(limit["value"])
-    axes.set_xlim(0, 1.06 * max(figure["gross"], bound, 1))
+    axes.set_xlim(0, 1.06 * max(figure["gross"] / per, bound, 1 / per))
     axes.locator_params(axis="x", nbins=5, integer=True)
     axes.xaxis.set_major_formatter(lambda x, _: display(round(x)))
     axes.set_xlabel(f"数量 / {limit['unit']}")
