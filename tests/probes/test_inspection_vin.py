@@ -9,10 +9,11 @@ from records_support import codes, record
 
 from yanshou.harness.basics import UserError
 from yanshou.harness.model import Answer
+from yanshou.probes.codes import vin_check_digit
 from yanshou.probes.inspection.analyse import analyse
 from yanshou.probes.inspection.capture import capture
 from yanshou.probes.inspection.spec import Params, blank_sheet
-from yanshou.probes.inspection.vin import check_digit, written, wrong
+from yanshou.probes.inspection.vin import written, wrong
 
 GOOD = ("1M8GDM9AXKP042788", "5GZCZ43D13S812715", "1HGCM82633A004352", "WBA3A5G59DNP26082", "11111111111111111")
 """Published examples; the first has the check digit X."""
@@ -20,7 +21,7 @@ GOOD = ("1M8GDM9AXKP042788", "5GZCZ43D13S812715", "1HGCM82633A004352", "WBA3A5G5
 
 @pytest.mark.parametrize("vin", GOOD)
 def test_published_numbers_hold(vin: str) -> None:
-    assert (wrong(vin), check_digit(vin)) == (None, vin[8])
+    assert (wrong(vin), vin_check_digit(vin)) == (None, vin[8])
 
 
 @pytest.mark.parametrize("vin", GOOD[:4])

@@ -152,7 +152,7 @@ def test_all_structural_problems_at_once_with_hints() -> None:
         (18, "E-KEY", "第 13 行已有"),
         (21, "E-VALUE", "≤ 20"),
         (22, "E-VALUE", "< 1"),
-        (23, "E-VALUE", "all 或正整数"),
+        (23, "E-VALUE", "all、together 或正整数"),
         (27, "E-KEY", "items[1].txt"),
         (28, "E-VALUE", "查阅、观察、询问、操作"),
     ]

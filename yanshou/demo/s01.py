@@ -16,7 +16,7 @@ from yanshou.demo.play import Demo
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.evidence import digest_file, write_atomic
 from yanshou.harness.plan import Plan
-from yanshou.probes.inspection.vin import check_digit
+from yanshou.probes.codes import vin_check_digit
 from yanshou.probes.model_latency.reference import serving
 from yanshou.probes.model_latency.server import LOOPBACK, Behaviour
 
@@ -72,7 +72,7 @@ def write_inputs(folder: Path) -> None:
 def vin(number: int) -> str:
     """An invented vehicle's: right check digit, a maker that there is not."""
     bare = f"LZZDEM00-R{number:07d}".replace("-", "0")
-    return f"{bare[:8]}{check_digit(bare)}{bare[9:]}"
+    return f"{bare[:8]}{vin_check_digit(bare)}{bare[9:]}"
 
 
 def vehicles() -> tuple[Visit, ...]:

@@ -24,8 +24,13 @@ def is_vin(text: str) -> bool:
     vin = text.upper()
     if not re.fullmatch(r"[0-9A-HJ-NPR-Z]{8}[0-9X][0-9A-HJ-NPR-Z]{8}", vin):
         return False
+    return vin[8] == vin_check_digit(vin)
+
+
+def vin_check_digit(vin: str) -> str:
+    """What must stand at the ninth place of 17 characters. Raises KeyError for I, O, Q and whatever else no VIN holds."""
     remainder = sum(VIN_VALUES[c] * weight for c, weight in zip(vin, VIN_WEIGHTS, strict=True)) % 11
-    return vin[8] == "0123456789X"[remainder]
+    return "0123456789X"[remainder]
 
 
 def is_imei(text: str) -> bool:
