@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from yanshou.formats.fields import PADDING, Text, hex_digits
 from yanshou.formats.frames import LONGEST, Frame, find_frames
-from yanshou.formats.sentences import LAYOUTS, Lines, read
+from yanshou.formats.sentences import LAYOUTS, MOST_FIELDS, Lines, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,13 +43,14 @@ class Table:
     `columns`: by name, shape (n, …). `time` is ns of the day, `day` days since 1970-01-01, `tow` ns of the GPS week, -1 where
     empty; other numbers are float64, NaN where empty, or (quality, counts, ids) int64, -1 where empty; letters uint8, 0 where
     empty; texts bytes. Coordinates and heights have two more columns: `_units` (int64, signed, of the last decimal; of minutes, in
-    KSXT and BEST… of degrees) and `_decimals`.
+    KSXT and BEST… of degrees) and `_decimals`. `refused`: sentences left out, by the first field that cannot be.
     """
 
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
     talker: NDArray[np.bytes_]
     columns: Mapping[str, NDArray[Any]]
+    refused: Mapping[str, int]
 
     def __len__(self) -> int:
         return int(self.end.size)
@@ -58,24 +59,55 @@ class Table:
         return self.columns[name]
 
 
+class Tables(Mapping[str, Table]):
+    """Tables by kind. The numbers of a kind are made when its table is first asked for."""
+
+    def __init__(self, offset: int, lines: Mapping[str, Lines]) -> None:
+        self._offset, self._lines = offset, lines
+        self._made: dict[str, Table] = {}
+
+    def __getitem__(self, kind: str) -> Table:
+        if kind not in self._made:
+            self._made[kind] = _table(kind, self._lines[kind], self._offset)
+        return self._made[kind]
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._lines
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._lines)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+
 @dataclass(frozen=True)
 class Block:
     """A stretch of the stream from octet `offset` on, and what is in it.
 
-    `tables`: by kind. `unknown`: intact sentences of other kinds, by tag. `refused`: intact by checksum, impossible by content, by
-    "KIND.field". `damaged`: with a wrong checksum. `halves`: without beginning, or without a checksum. `frames`: binary ones, by
-    kind. `readable`: octets of intact sentences, their line ends, and frames.
+    `lines`: intact sentences by kind, split into fields. `unknown`: those of other kinds, by tag. `damaged`: with a wrong checksum.
+    `halves`: without beginning, or without a checksum. `frames`: binary ones, by kind. `readable`: octets of intact sentences,
+    their line ends, and frames.
     """
 
     offset: int
     data: bytes
-    tables: Mapping[str, Table]
+    lines: Mapping[str, Lines]
     unknown: Mapping[str, int]
-    refused: Mapping[str, int]
     damaged: int
     halves: int
     frames: Mapping[str, int]
     readable: int
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The numbers in them, by kind."""
+        return Tables(self.offset, self.lines)
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Sentences intact by checksum, impossible by content, by "KIND.field"; all numbers are made to tell."""
+        return {f"{kind}.{field}": n for kind, table in self.tables.items() for field, n in table.refused.items()}
 
     def text(self, begin: int, end: int) -> bytes:
         """The octets between two places of the stream that lie in this block."""
@@ -137,29 +169,34 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
     import numpy as np
 
     lines, damaged, halves, torn = _sentences(text + bytes(PADDING), len(text), torn)
-    tables: dict[str, Table] = {}
-    refused: Counter[str] = Counter()
-    known = np.zeros(len(lines), np.bool_)
     words = lines.text.words(lines.start + 1)
-    for kind, at in _kinds(lines, words):
+    kinds = dict(_kinds(lines, words))
+    known = np.zeros(len(lines), np.bool_)
+    for at in kinds.values():
         known[at] = True
-        columns, sound = read(LAYOUTS[kind], lines.where(at))
-        good = np.ones(at.size, np.bool_)
-        for field, ok in sound.items():
-            if not ok.all() and (number := int((good & ~ok).sum())):
-                refused[f"{kind}.{field}"] += number
-                good &= ok
-        kept = at
-        if not good.all():
-            kept, columns = at[good], {name: column[good] for name, column in columns.items()}
-        talker = (words[kept] & 0xFFFF * (kind not in _PROPRIETARY)).astype("<u2").view("S2")
-        begin, end = lines.start[kept] + offset, lines.star[kept] + lines.check[kept] + offset
-        tables[kind] = Table(begin, end, talker, columns)
     block = Block(
-        offset, data, tables, _unknown(words[~known]), refused, damaged, halves,
+        offset, data, {kind: lines.where(at) for kind, at in kinds.items()}, _unknown(words[~known]), damaged, halves,
         Counter(frame.kind for frame in frames), _readable(lines, len(text), frames),
     )  # fmt: skip
     return block, torn
+
+
+def _table(kind: str, lines: Lines, offset: int) -> Table:
+    """The numbers in all sentences of a kind, without those that cannot be."""
+    import numpy as np
+
+    columns, sound = read(LAYOUTS[kind], lines)
+    good = np.ones(len(lines), np.bool_)
+    refused: dict[str, int] = {}
+    for field, ok in sound.items():
+        if not ok.all() and (number := int((good & ~ok).sum())):
+            refused[field] = number
+            good &= ok
+    if refused:
+        lines = lines.where(np.flatnonzero(good))
+        columns = {name: column[good] for name, column in columns.items()}
+    talker = (lines.text.words(lines.start + 1) & 0xFFFF * (kind not in _PROPRIETARY)).astype("<u2").view("S2")
+    return Table(lines.start + offset, lines.star + lines.check + offset, talker, columns, refused)
 
 
 def _kinds(lines: Lines, words: NDArray[np.uint64]) -> Iterator[tuple[str, NDArray[np.int64]]]:
@@ -246,7 +283,7 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, b
     at = np.concatenate([short, np.array([star for _, star in long], np.int64)])
     order = np.argsort(start, kind="stable")
     start, at = start[order], at[order]
-    first = marks.edges[at - 1] if not long else np.searchsorted(edges, start)
+    first = marks.edges[at - 1] if not long else np.searchsorted(edges[:-MOST_FIELDS], start)
     checks = marks.place[at + 1] - marks.place[at]
     lines = Lines(Text(padded), edges, start, marks.place[at], checks, first, marks.edges[at] - first)
     return lines, *_damage(marks, start, at, torn)
@@ -261,7 +298,7 @@ def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
     what = octets[places]
     what[-3:] = _LINE, _COMMA, _COMMA
     comma = (what == _COMMA) | (what == _SEMICOLON)
-    edges = places[comma | (what == _STAR)]
+    edges = np.append(places[comma | (what == _STAR)], np.zeros(MOST_FIELDS, np.int64))
     keep = np.flatnonzero(~comma)
     place, what = places[keep], what[keep]
     star = what == _STAR

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 SLOTS = 12
 """Satellites that one GSA has room for."""
-_IN_CACHE = 1 << 16
-"""Fields that are read at once."""
+_IN_CACHE = 1 << 11
+"""Lines whose numbers are made at once."""
 
 
 @dataclass(frozen=True)
@@ -65,18 +65,18 @@ class Lines:
             self.commas[keep],
         )  # fmt: skip
 
-    def spans(self, lowest: int, highest: int) -> Spans:
-        """Fields `lowest` to `highest` of every line, shape (highest - lowest + 1, n); empty in lines that end before."""
+    def spans(self, number: int) -> Spans:
+        """The first `number` fields of every line, shape (number, n); empty in lines that end before."""
         import numpy as np
 
-        edge = self.first + np.arange(lowest - 1, highest + 1)[:, None]
-        short = bool((self.commas < highest).any())
+        windows = np.ndarray((self.edges.size - number, number + 1), np.int64, self.edges, strides=(8, 8))
+        at = windows[self.first].T
+        short = bool((self.commas < number).any())
         if short:
-            edge = np.minimum(edge, self.first + self.commas)
-        at = self.edges[edge]
+            np.minimum(at, self.star, out=at)
         start = at[:-1] + 1
         length = at[1:] - start
-        return Spans(start, np.maximum(length, 0) if short else length)
+        return Spans(start, np.maximum(length, 0, out=length) if short else length)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ class Cells:
     """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
 
     lines: Lines
+    spans: Spans
     parts: Mapping[int, Parts]
     numbers: Mapping[int, Decimals]
     wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
@@ -113,13 +114,25 @@ class Cells:
 
 def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
     """(columns by name, whether each line is acceptable, by field)."""
-    text = lines.text
+    import numpy as np
+
+    pieces = [_read(layout, lines.where(slice(at, at + _IN_CACHE))) for at in range(0, len(lines), _IN_CACHE)]
+    columns, sound = (
+        {name: np.concatenate([found[name] for found in some]) for name in some[0]} for some in zip(*pieces, strict=True)
+    )
+    return columns, sound
+
+
+def _read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
+    """The same of a few."""
+    text, spans = lines.text, lines.spans(layout.most)
     cells = Cells(
         lines,
-        _together(lines, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
-        _together(lines, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
-        _together(lines, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
-        _together(lines, [n for field in layout.fields for n in field.letters], text.letters, tuple),
+        spans,
+        _together(spans, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
+        _together(spans, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
+        _together(spans, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
+        _together(spans, [n for field in layout.fields for n in field.letters], text.letters, tuple),
     )
     columns: dict[str, Column] = {}
     sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
@@ -130,25 +143,16 @@ def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Boo
 
 
 def _together(
-    lines: Lines,
+    spans: Spans,
     numbers: list[int],
     reader: Callable[[Spans], Iterable[Column]],
     make: Callable[[Iterable[Column]], Any],
 ) -> dict[int, Any]:
-    """What `reader` finds in fields of all lines, by number; so many lines at once that all of it stays in the cache."""
-    import numpy as np
-
+    """What `reader` finds in some fields of all lines, by number."""
     if not numbers:
         return {}
-    lowest, highest = min(numbers), max(numbers)
-    rows = [number - lowest for number in numbers]
-    step = max(_IN_CACHE // (highest - lowest + 1), 1)
-    found = []
-    for begin in range(0, len(lines), step):
-        spans = lines.where(slice(begin, begin + step)).spans(lowest, highest)
-        found.append(tuple(reader(Spans(spans.start[rows], spans.length[rows]))))
-    whole = [np.concatenate(pieces, axis=1) for pieces in zip(*found, strict=True)]
-    return {number: make(column[row] for column in whole) for row, number in enumerate(numbers)}
+    found = tuple(reader(spans.rows(numbers)))
+    return {number: make(column[row] for column in found) for row, number in enumerate(numbers)}
 
 
 def _exactly(name: str, found: Decimals, per: int = 1) -> dict[str, Column]:
@@ -212,8 +216,7 @@ def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
 
 
 def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
-    span = cells.lines.spans(number, number)
-    value, ok = cells.lines.text.texts(Spans(span.start[0], span.length[0]), width)
+    value, ok = cells.lines.text.texts(cells.spans.row(number), width)
     return {field.name: value}, ok
 
 
@@ -225,7 +228,7 @@ def _read_date(cells: Cells, field: Field) -> Read:
     seen = value[:1] if (value == value[:1]).all() else value
     year = seen % 100
     day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
-    six = cells.lines.spans(field.wholes[0], field.wholes[0]).length[0] == 6
+    six = cells.spans.row(field.wholes[0]).length == 6
     return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
@@ -242,7 +245,7 @@ def _read_stamp(cells: Cells, field: Field) -> Read:
     """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    start, length = cells.lines.spans(1, 1)
+    start, length = cells.spans.rows([1])
     (date,), (ok,) = cells.lines.text.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
     time, fine = clocks(cells.lines.text.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
@@ -269,10 +272,8 @@ def _read_seconds(cells: Cells, field: Field) -> Read:
 
 def _read_used(cells: Cells, field: Field) -> Read:
     """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
-    import numpy as np
-
-    values, oks = zip(*(cells.wholes[number] for number in field.wholes), strict=True)
-    return {field.name: np.stack(values, axis=1)}, np.all(oks, axis=0)
+    value, ok = cells.lines.text.wholes(cells.spans.rows(range(3, 3 + SLOTS)))
+    return {field.name: value.T}, ok.all(axis=0)
 
 
 def _read_system(cells: Cells, field: Field) -> Read:
@@ -292,28 +293,26 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     """Up to four satellites of a GSV: `number`, `elevation`, `azimuth`, `cn0`, each (n, 4); `signal`, 0 where there is none."""
     import numpy as np
 
-    groups, over = (cells.lines.commas - 3) >> 2, (cells.lines.commas - 3) & 3
+    text, lines = cells.lines.text, cells.lines
+    groups, over = (lines.commas - 3) >> 2, (lines.commas - 3) & 3
     ok = (groups >= 0) & (over <= 1)
-    columns: dict[str, Column] = {}
-    there = np.arange(4)[:, None] < groups
-    for k, (name, (lowest, highest)) in enumerate(_SKY.items()):
-        at = field.wholes[k::4]
-        value = np.stack([cells.wholes[number][0] for number in at])
-        good = np.stack([cells.wholes[number][1] for number in at])
-        if name == "number":
-            value = np.where(there, value, EMPTY)
-        else:
-            empty = ~there | (value == EMPTY)
-            if not (good | empty).all():
-                span = cells.lines.spans(at[0], at[-1])
-                found = cells.lines.text.numbers(Spans(span.start[::4], span.length[::4]))
-                value, good = np.where(good, value, found.value()), good | found.ok
-            value = np.where(empty, np.nan, value)
-        good &= ~((value < lowest) | (value > highest)) | (value == EMPTY)
-        ok = ok & (good | ~there).all(axis=0)
-        columns[name] = np.ascontiguousarray(value.T)
-    last = cells.lines.edges[cells.lines.first + np.maximum(cells.lines.commas, 1) - 1] + 1
-    letter, single = cells.lines.text.octets[last], last + 1 == cells.lines.star
+    spans = cells.spans.rows(range(4, 20))
+    signed = np.flatnonzero(ok & (over == 1) & (groups < 4))
+    spans.length[groups[signed] * 4, signed] = 0
+    value, good = text.wholes(spans)
+    found = np.where(value == EMPTY, np.nan, value)
+    lowest, highest = np.tile(np.array([*_SKY.values()], np.float64), (4, 1)).T[:, :, None]
+    if not good.all():
+        rows = np.flatnonzero(~good.all(axis=1) & (np.arange(16) % 4 > 0))
+        decimals = text.numbers(Spans(spans.start[rows], spans.length[rows]))
+        found[rows] = decimals.value()
+        good[rows] = decimals.ok & ~(found[rows] < lowest[rows])
+    good &= ~(found > highest)
+    if not good.all():
+        ok &= good.all(axis=0)
+    columns = {name: found[k::4].T for k, name in enumerate(_SKY)} | {"number": value[::4].T}
+    last = lines.edges[lines.first + np.maximum(lines.commas, 1) - 1] + 1
+    letter, single = text.octets[last], last + 1 == lines.star
     signal = hex_digits(letter)
     columns["signal"] = np.where((over == 1) & single & (signal <= 0xF), signal, 0)
     return columns, ok
@@ -393,11 +392,11 @@ LAYOUTS: dict[str, Layout] = {
         _number("latitude_sd", 6), _number("longitude_sd", 7), _number("altitude_sd", 8),
     )),
     "GSA": Layout(17, 18, (
-        _whole("fix", 2), Field("used", _read_used, wholes=tuple(range(3, 3 + SLOTS))), _number("pdop", 15),
+        _whole("fix", 2), Field("used", _read_used), _number("pdop", 15),
         _number("hdop", 16), _number("vdop", 17), Field("system", _read_system, letters=(18,)),
     )),
     "GSV": Layout(3, 20, (
-        _whole("in_view", 3), Field("sky", _read_sky, wholes=tuple(range(4, 20))),
+        _whole("in_view", 3), Field("sky", _read_sky),
     )),
     "ZDA": Layout(4, 6, (_clock(1), Field("day", _read_day_month_year, wholes=(2, 3, 4)))),
     "VTG": Layout(8, 9, (_number("course", 1), _number("knots", 5), _number("speed", 7), _mode(9))),
@@ -414,3 +413,4 @@ LAYOUTS: dict[str, Layout] = {
     "BESTPOSA": _best(5, Field("tow", _read_seconds, numbers=(6,))),
 }  # fmt: skip
 """Every kind that is read; what its columns are: `nmea.Table`."""
+MOST_FIELDS = max(layout.most for layout in LAYOUTS.values())
