@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 EMPTY = -1
 """A whole number, time or day that is not there."""
-PADDING = 32
-"""Octets that must follow the last field of the data."""
+PADDING = 64
+"""Octets that must follow the last field of the data: more than are read beyond it, and than a sentence has fields."""
 NS = 10**9
 _ZEROS, _DOTS = 0x3030303030303030, 0x2E2E2E2E2E2E2E2E
 _ONES, _HIGH, _OVER_NINE, _ALL = 0x0101010101010101, 0x8080808080808080, 0x7676767676767676, 0xFFFFFFFFFFFFFFFF

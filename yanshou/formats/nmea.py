@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from yanshou.formats.fields import PADDING, Text, hex_digits
 from yanshou.formats.frames import LONGEST, Frame, find_frames
-from yanshou.formats.sentences import LAYOUTS, MOST_FIELDS, Lines, read
+from yanshou.formats.sentences import LAYOUTS, Lines, read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -244,13 +244,13 @@ def _readable(lines: Lines, size: int, frames: list[Frame]) -> int:
 class _Marks:
     """What structures the text, commas left out: beginnings, stars, octets that are no text; the last is its end, as a line end.
 
-    `place`: where, `what`: which octet, `edges`: commas and stars before it.
+    `place`: where, `what`: which octet, `edge`: which of all edges, commas among them, it is.
     """
 
     octets: NDArray[np.uint8]
     place: NDArray[np.int64]
     what: NDArray[np.uint8]
-    edges: NDArray[np.int64]
+    edge: NDArray[np.int64]
 
     @cached_property
     def star(self) -> NDArray[np.bool_]:
@@ -283,9 +283,9 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, b
     at = np.concatenate([short, np.array([star for _, star in long], np.int64)])
     order = np.argsort(start, kind="stable")
     start, at = start[order], at[order]
-    first = marks.edges[at - 1] if not long else np.searchsorted(edges[:-MOST_FIELDS], start)
+    first = marks.edge[at - 1] + 1 if not long else np.searchsorted(edges, start, side="right")
     checks = marks.place[at + 1] - marks.place[at]
-    lines = Lines(Text(padded), edges, start, marks.place[at], checks, first, marks.edges[at] - first)
+    lines = Lines(Text(padded), edges, start, marks.place[at], checks, first, marks.edge[at] - first)
     return lines, *_damage(marks, start, at, torn)
 
 
@@ -294,26 +294,24 @@ def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
     import numpy as np
 
     octets = np.frombuffer(padded, np.uint8)
-    places = np.flatnonzero(np.frombuffer(padded[: size + 3].translate(_MARKS), np.bool_))
-    what = octets[places]
-    what[-3:] = _LINE, _COMMA, _COMMA
-    comma = (what == _COMMA) | (what == _SEMICOLON)
-    edges = np.append(places[comma | (what == _STAR)], np.zeros(MOST_FIELDS, np.int64))
-    keep = np.flatnonzero(~comma)
-    place, what = places[keep], what[keep]
-    star = what == _STAR
-    marks = _Marks(octets, place, what, keep - np.arange(keep.size) + np.cumsum(star) - star)
+    edges = np.flatnonzero(np.frombuffer(padded.translate(_MARKS), np.bool_))
+    what = octets[edges]
+    what[-PADDING:] = _COMMA
+    what[-PADDING] = _LINE
+    edge = np.flatnonzero((what != _COMMA) & (what != _SEMICOLON))
+    marks = _Marks(octets, edges[edge], what[edge], edge)
     named = np.flatnonzero(marks.begin)
-    at = place[named]
+    at = marks.place[named]
     letters = (octets[at + 1] | 0x20, octets[at + 2] | 0x20)
     begins = np.all([(ord("a") <= letter) & (letter <= ord("z")) for letter in letters], axis=0)
     before = octets[at - 1]
-    begins &= (what[named] == _DOLLAR) | (at == 0) | (before < 0x20) | (before > 0x7E)
+    begins &= (marks.what[named] == _DOLLAR) | (at == 0) | (before < 0x20) | (before > 0x7E)
     if begins.all():
         return marks, edges
-    stay = np.ones(place.size, np.bool_)
-    stay[named[~begins]] = False
-    return _Marks(octets, place[stay], what[stay], marks.edges[stay]), edges
+    false = named[~begins]
+    place, what = np.delete(marks.place, false), np.delete(marks.what, false)
+    edges = np.delete(edges, edge[false])
+    return _Marks(octets, place, what, np.searchsorted(edges, place)), edges
 
 
 def _xor(marks: _Marks, star: NDArray[np.intp]) -> NDArray[np.bool_]:

@@ -44,7 +44,8 @@ _IN_CACHE = 1 << 11
 class Lines:
     """Sentences of a block: where each begins and its star is, length of its checksum, its first edge, commas in it.
 
-    An edge is a comma or a star, `edges` all of the block: field k of a line lies between its edges k - 1 and k.
+    `edges`: where the text of the block is cut, all that lies between lines included; field k of a line lies between its edges
+    k - 1 and k, and its star is its last edge.
     """
 
     text: Text
@@ -413,4 +414,3 @@ LAYOUTS: dict[str, Layout] = {
     "BESTPOSA": _best(5, Field("tow", _read_seconds, numbers=(6,))),
 }  # fmt: skip
 """Every kind that is read; what its columns are: `nmea.Table`."""
-MOST_FIELDS = max(layout.most for layout in LAYOUTS.values())
