@@ -123,7 +123,8 @@ def read_blocks(chunks: Iterable[bytes], size: int = BLOCK) -> Iterator[Block]:
         text = _blanked(data, frames)
         end = len(data) if final else _cut(text, open_at)
         if end:
-            block, torn = _block(offset, data[:end], text[:end], [f for f in frames if f.stop <= end], torn)
+            padded = b"".join((memoryview(text)[:end], bytes(PADDING)))
+            block, torn = _block(offset, data[:end], padded, [f for f in frames if f.stop <= end], torn)
             yield block
         rest, offset = data[end:], offset + end
 
@@ -164,11 +165,11 @@ def _cut(text: bytes, limit: int) -> int:
     return start if start > 0 else limit
 
 
-def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: bool) -> tuple[Block, bool]:
-    """(everything in one block, whether its last line breaks off before its checksum)."""
+def _block(offset: int, data: bytes, padded: bytes, frames: list[Frame], torn: bool) -> tuple[Block, bool]:
+    """(everything in one block, whether its last line breaks off before its checksum); `padded`: what sentences may be in."""
     import numpy as np
 
-    lines, damaged, halves, torn = _sentences(text + bytes(PADDING), len(text), torn)
+    lines, damaged, halves, torn = _sentences(padded, torn)
     words = lines.text.words(lines.start + 1)
     kinds = dict(_kinds(lines, words))
     known = np.zeros(len(lines), np.bool_)
@@ -176,7 +177,7 @@ def _block(offset: int, data: bytes, text: bytes, frames: list[Frame], torn: boo
         known[at] = True
     block = Block(
         offset, data, {kind: lines.where(at) for kind, at in kinds.items()}, _unknown(words[~known]), damaged, halves,
-        Counter(frame.kind for frame in frames), _readable(lines, len(text), frames),
+        Counter(frame.kind for frame in frames), _readable(lines, len(data), frames),
     )  # fmt: skip
     return block, torn
 
@@ -263,15 +264,15 @@ class _Marks:
         return found
 
 
-def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, bool]:
-    """(intact sentences of the first `size` octets, number of damaged ones, of halves, whether the last line breaks off).
+def _sentences(padded: bytes, torn: bool) -> tuple[Lines, int, int, bool]:
+    """(intact sentences before the padding, number of damaged ones, of halves, whether the last line breaks off).
 
     A sentence goes from a beginning to the next star with nothing but text between, and its checksum is followed by something that
     is no text, or by the next beginning. `torn`: the line before broke off, so that a tail without beginning is its.
     """
     import numpy as np
 
-    marks, edges = _marks(padded, size)
+    marks, edges = _marks(padded)
     star = np.flatnonzero(marks.star)
     check = marks.place[star + 1] - marks.place[star]
     closed = ~marks.star[star + 1]
@@ -289,8 +290,8 @@ def _sentences(padded: bytes, size: int, torn: bool) -> tuple[Lines, int, int, b
     return lines, *_damage(marks, start, at, torn)
 
 
-def _marks(padded: bytes, size: int) -> tuple[_Marks, NDArray[np.int64]]:
-    """(marks, edges) of the first `size` octets; $, # and ! are marks only where a sentence may begin with them."""
+def _marks(padded: bytes) -> tuple[_Marks, NDArray[np.int64]]:
+    """(marks, edges) of what is before the padding; $, # and ! are marks only where a sentence may begin with them."""
     import numpy as np
 
     octets = np.frombuffer(padded, np.uint8)

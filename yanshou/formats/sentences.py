@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 SLOTS = 12
 """Satellites that one GSA has room for."""
-_IN_CACHE = 1 << 11
-"""Lines whose numbers are made at once."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cells:
-    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast.
+
+    `spans`: where they are, all of them.
+    """
 
     lines: Lines
     spans: Spans
@@ -115,17 +116,6 @@ class Cells:
 
 def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
     """(columns by name, whether each line is acceptable, by field)."""
-    import numpy as np
-
-    pieces = [_read(layout, lines.where(slice(at, at + _IN_CACHE))) for at in range(0, len(lines), _IN_CACHE)]
-    columns, sound = (
-        {name: np.concatenate([found[name] for found in some]) for name in some[0]} for some in zip(*pieces, strict=True)
-    )
-    return columns, sound
-
-
-def _read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
-    """The same of a few."""
     text, spans = lines.text, lines.spans(layout.most)
     cells = Cells(
         lines,
@@ -273,8 +263,10 @@ def _read_seconds(cells: Cells, field: Field) -> Read:
 
 def _read_used(cells: Cells, field: Field) -> Read:
     """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
+    import numpy as np
+
     value, ok = cells.lines.text.wholes(cells.spans.rows(range(3, 3 + SLOTS)))
-    return {field.name: value.T}, ok.all(axis=0)
+    return {field.name: value.T}, np.all(ok, axis=0)
 
 
 def _read_system(cells: Cells, field: Field) -> Read:
@@ -302,7 +294,7 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     spans.length[groups[signed] * 4, signed] = 0
     value, good = text.wholes(spans)
     found = np.where(value == EMPTY, np.nan, value)
-    lowest, highest = np.tile(np.array([*_SKY.values()], np.float64), (4, 1)).T[:, :, None]
+    lowest, highest = np.array([*_SKY.values()] * 4, np.float64).T[:, :, None]
     if not good.all():
         rows = np.flatnonzero(~good.all(axis=1) & (np.arange(16) % 4 > 0))
         decimals = text.numbers(Spans(spans.start[rows], spans.length[rows]))
@@ -312,9 +304,8 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     if not good.all():
         ok &= good.all(axis=0)
     columns = {name: found[k::4].T for k, name in enumerate(_SKY)} | {"number": value[::4].T}
-    last = lines.edges[lines.first + np.maximum(lines.commas, 1) - 1] + 1
-    letter, single = text.octets[last], last + 1 == lines.star
-    signal = hex_digits(letter)
+    single = lines.edges[lines.first + lines.commas - 1] == lines.star - 2
+    signal = hex_digits(text.octets[lines.star - 1])
     columns["signal"] = np.where((over == 1) & single & (signal <= 0xF), signal, 0)
     return columns, ok
 

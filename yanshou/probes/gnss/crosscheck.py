@@ -60,9 +60,9 @@ class Sample:
                 continue
             marks = _marks(table.end, self._seed)
             highest = kept[-1][0] if len(kept) == EACH else 1 << 64
-            lowest = np.argsort(marks)[:EACH] if len(marks) > EACH else np.arange(len(marks))
-            for row in lowest[marks[lowest] < np.uint64(min(highest, (1 << 64) - 1))].tolist():
-                values = {name: column[row] for name, column in table.columns.items()}
+            low = np.flatnonzero(marks < np.uint64(min(highest, (1 << 64) - 1)))
+            for row in low[np.argsort(marks[low])[:EACH]].tolist():
+                values = {name: column[row].copy() for name, column in table.columns.items()}
                 kept.append((int(marks[row]), block.text(int(table.begin[row]), int(table.end[row])), values))
             kept.sort(key=lambda one: one[:2])
             del kept[EACH:]

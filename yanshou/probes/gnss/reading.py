@@ -269,7 +269,7 @@ class _Tally:
         if "GSA" in block.tables:
             table = block.tables["GSA"]
             used = (table["used"] >= 0).any(axis=1)
-            self.systems |= set(np.unique(table["system"][used & (table["system"] > 0)]).tolist())
+            self.systems |= set(np.flatnonzero(np.bincount(table["system"][used], minlength=1)).tolist()) - {0}
             old = np.unique(table.talker[used & (table["system"] == 0)]).tolist()
             self.systems |= {SYSTEMS[name] for talker in old if (name := talker.decode("ascii")) in SYSTEMS}
         if "GSV" in block.tables:
@@ -284,24 +284,27 @@ class _Tally:
         """Sums over every satellite of every talker: seen, elevation (n, sum), azimuth (cosine, sine), C/N0 (n, sum)."""
         import numpy as np
 
-        for talker in np.unique(table.talker).tolist():
-            if (name := talker.decode("ascii")) not in SYSTEMS:
-                continue
-            rows = table.talker == talker
-            number = table["number"][rows].ravel()
-            named = (number >= 0) & (number < MOST_SATELLITES)
-            number = number[named]
-            elevation, azimuth, cn0 = (table[column][rows].ravel()[named] for column in ("elevation", "azimuth", "cn0"))
-            high, tracked = np.isfinite(elevation) & np.isfinite(azimuth), np.isfinite(cn0)
-            turn = np.radians(azimuth)
-            sums = self._sky.setdefault(name, np.zeros((7, MOST_SATELLITES)))
-            for row, which, weight in (
-                (0, None, None), (1, high, None), (2, high, elevation), (3, high, np.cos(turn)), (4, high, np.sin(turn)),
-                (5, tracked, None), (6, tracked, cn0),
-            ):  # fmt: skip
-                kept = number if which is None else number[which]
-                weights = None if weight is None else weight[which]
-                sums[row] += np.bincount(kept, weights, minlength=MOST_SATELLITES)
+        pairs = table.talker.view("<u2")
+        there = np.unique(pairs)
+        names, which = [name.decode("ascii") for name in there.view("S2").tolist()], np.searchsorted(there, pairs)
+        known = np.array([name in SYSTEMS for name in names], np.bool_)
+        number = table["number"]
+        named = (number >= 0) & (number < MOST_SATELLITES) & known[which][:, None]
+        one = (which[:, None] * MOST_SATELLITES + number)[named]
+        elevation, azimuth, cn0 = (table[column][named] for column in ("elevation", "azimuth", "cn0"))
+        high, tracked = np.flatnonzero(np.isfinite(elevation) & np.isfinite(azimuth)), np.flatnonzero(np.isfinite(cn0))
+        placed, turn, heard = one[high], np.radians(azimuth[high]), one[tracked]
+        sums = np.stack(
+            [
+                np.bincount(key, weight, len(names) * MOST_SATELLITES)
+                for key, weight in (
+                    (one, None), (placed, None), (placed, elevation[high]), (placed, np.cos(turn)), (placed, np.sin(turn)),
+                    (heard, None), (heard, cn0[tracked]),
+                )
+            ]
+        ).reshape(7, len(names), MOST_SATELLITES)  # fmt: skip
+        for at in np.flatnonzero(known).tolist():
+            self._sky.setdefault(names[at], np.zeros((7, MOST_SATELLITES)))[:] += sums[:, at]
 
     def satellites(self) -> tuple[Satellite, ...]:
         """Every one that was named, by talker and number."""
