@@ -16,6 +16,7 @@ import pynmea2
 import pytest
 
 from tests.unit.nmea_support import MAKERS, best, crc, rtcm3, sentence, ubx
+from yanshou.formats import nmea
 from yanshou.formats.frames import find_frames
 from yanshou.formats.nmea import Block, read_blocks
 
@@ -184,6 +185,28 @@ def test_unicore_and_novatel_positions(kind: str) -> None:
         -114.35710000002,
     )
     assert (found["altitude"], found["separation"], found["age"]) == (42.8, -14.5, 1.0)
+
+
+def test_sentences_are_split_without_their_numbers_and_numbers_made_when_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    read = nmea.read
+    monkeypatch.setattr(nmea, "read", lambda layout, lines: made.append(len(lines)) or read(layout, lines))
+    bodies = [GGA, RMC, RMC.replace("3031.", "3060."), "GPGSV,1,1,00"]
+    block = one(b"".join(map(sentence, bodies)))
+    for kind, expected in (("GGA", [GGA]), ("RMC", bodies[1:3]), ("GSV", bodies[3:])):
+        lines = block.lines[kind]
+        assert lines.commas.tolist() == [body.count(",") for body in expected]
+        start, length = lines.spans(1, int(lines.commas.max()))
+        cut = [
+            [block.data[a : a + n].decode() for a, n in zip(*one, strict=True)]
+            for one in zip(start.T, length.T, strict=True)
+        ]
+        assert cut == [body.split(",")[1:] for body in expected]
+    assert (list(block.tables), "ZDA" in block.tables, made) == (["GGA", "RMC", "GSV"], False, [])
+    assert (len(block.tables["RMC"]), block.tables["RMC"] is block.tables["RMC"], made) == (1, True, [2])
+    assert (block.refused, made) == ({"RMC.latitude": 1}, [2, 1, 1])
 
 
 # ---- what is refused ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ Experience 51 (2021).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -35,18 +34,6 @@ class Spans(NamedTuple):
 
     start: NDArray[np.int64]
     length: NDArray[np.int64]
-
-    def row(self, number: int) -> Spans:
-        """Those of one field, counted from 1."""
-        return Spans(self.start[number - 1], self.length[number - 1])
-
-    def rows(self, numbers: Sequence[int]) -> Spans:
-        """Those of some fields; all that is made of them then lies in memory line by line, as the text does."""
-        import numpy as np
-
-        first, last = numbers[0] - 1, numbers[-1]
-        at = slice(first, last) if len(numbers) == last - first else [number - 1 for number in numbers]
-        return Spans(np.asfortranarray(self.start[at]), np.asfortranarray(self.length[at]))
 
 
 class Parts(NamedTuple):

@@ -64,13 +64,17 @@ class Lines:
             self.commas[keep],
         )  # fmt: skip
 
-    def spans(self, number: int) -> Spans:
-        """The first `number` fields of every line, shape (number, n); empty in lines that end before."""
+    def spans(self, lowest: int, highest: int) -> Spans:
+        """Fields `lowest` to `highest` of every line, shape (highest - lowest + 1, n); empty in lines that end before.
+
+        They lie in memory line by line, as the text does, and so does all that is made of them.
+        """
         import numpy as np
 
-        windows = np.ndarray((self.edges.size - number, number + 1), np.int64, self.edges, strides=(8, 8))
-        at = windows[self.first].T
-        short = bool((self.commas < number).any())
+        width = highest - lowest + 2
+        windows = np.ndarray((self.edges.size - width, width), np.int64, self.edges, strides=(8, 8))
+        at = windows[self.first + (lowest - 1)].T
+        short = bool((self.commas < highest).any())
         if short:
             np.minimum(at, self.star, out=at)
         start = at[:-1] + 1
@@ -101,13 +105,9 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cells:
-    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast.
-
-    `spans`: where they are, all of them.
-    """
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
 
     lines: Lines
-    spans: Spans
     parts: Mapping[int, Parts]
     numbers: Mapping[int, Decimals]
     wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
@@ -116,14 +116,13 @@ class Cells:
 
 def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
     """(columns by name, whether each line is acceptable, by field)."""
-    text, spans = lines.text, lines.spans(layout.most)
+    text = lines.text
     cells = Cells(
         lines,
-        spans,
-        _together(spans, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
-        _together(spans, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
-        _together(spans, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
-        _together(spans, [n for field in layout.fields for n in field.letters], text.letters, tuple),
+        _together(lines, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
+        _together(lines, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
+        _together(lines, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
+        _together(lines, [n for field in layout.fields for n in field.letters], text.letters, tuple),
     )
     columns: dict[str, Column] = {}
     sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
@@ -134,15 +133,21 @@ def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Boo
 
 
 def _together(
-    spans: Spans,
+    lines: Lines,
     numbers: list[int],
     reader: Callable[[Spans], Iterable[Column]],
     make: Callable[[Iterable[Column]], Any],
 ) -> dict[int, Any]:
     """What `reader` finds in some fields of all lines, by number."""
+    import numpy as np
+
     if not numbers:
         return {}
-    found = tuple(reader(spans.rows(numbers)))
+    spans = lines.spans(min(numbers), max(numbers))
+    if len(numbers) < len(spans.start):
+        rows = [number - min(numbers) for number in numbers]
+        spans = Spans(np.asfortranarray(spans.start[rows]), np.asfortranarray(spans.length[rows]))
+    found = tuple(reader(spans))
     return {number: make(column[row] for column in found) for row, number in enumerate(numbers)}
 
 
@@ -207,7 +212,8 @@ def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
 
 
 def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
-    value, ok = cells.lines.text.texts(cells.spans.row(number), width)
+    span = cells.lines.spans(number, number)
+    value, ok = cells.lines.text.texts(Spans(span.start[0], span.length[0]), width)
     return {field.name: value}, ok
 
 
@@ -219,7 +225,7 @@ def _read_date(cells: Cells, field: Field) -> Read:
     seen = value[:1] if (value == value[:1]).all() else value
     year = seen % 100
     day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
-    six = cells.spans.row(field.wholes[0]).length == 6
+    six = cells.lines.spans(field.wholes[0], field.wholes[0]).length[0] == 6
     return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
@@ -236,7 +242,7 @@ def _read_stamp(cells: Cells, field: Field) -> Read:
     """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    start, length = cells.spans.rows([1])
+    start, length = cells.lines.spans(1, 1)
     (date,), (ok,) = cells.lines.text.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
     time, fine = clocks(cells.lines.text.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
@@ -265,7 +271,7 @@ def _read_used(cells: Cells, field: Field) -> Read:
     """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
     import numpy as np
 
-    value, ok = cells.lines.text.wholes(cells.spans.rows(range(3, 3 + SLOTS)))
+    value, ok = cells.lines.text.wholes(cells.lines.spans(3, 2 + SLOTS))
     return {field.name: value.T}, np.all(ok, axis=0)
 
 
@@ -289,7 +295,7 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     text, lines = cells.lines.text, cells.lines
     groups, over = (lines.commas - 3) >> 2, (lines.commas - 3) & 3
     ok = (groups >= 0) & (over <= 1)
-    spans = cells.spans.rows(range(4, 20))
+    spans = cells.lines.spans(4, 19)
     signed = np.flatnonzero(ok & (over == 1) & (groups < 4))
     spans.length[groups[signed] * 4, signed] = 0
     value, good = text.wholes(spans)
