@@ -119,9 +119,9 @@ class Text:
         long = span.length.max(axis=1, initial=0) > 8
         if long.all():
             return decimals(self.parts(span))
-        found = self._short(Spans(span.start[~long], span.length[~long]))
         if not long.any():
-            return found
+            return self._short(span)
+        found = self._short(Spans(span.start[~long], span.length[~long]))
         cut = decimals(self.parts(Spans(span.start[long], span.length[long])))
         order = np.argsort(np.argsort(long, kind="stable"))
         return Decimals._make(np.concatenate(both)[order] for both in zip(found, cut, strict=True))
