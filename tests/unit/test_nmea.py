@@ -198,11 +198,8 @@ def test_sentences_are_split_without_their_numbers_and_numbers_made_when_asked_f
     for kind, expected in (("GGA", [GGA]), ("RMC", bodies[1:3]), ("GSV", bodies[3:])):
         lines = block.lines[kind]
         assert lines.commas.tolist() == [body.count(",") for body in expected]
-        start, length = lines.spans(1, int(lines.commas.max()))
-        cut = [
-            [block.data[a : a + n].decode() for a, n in zip(*one, strict=True)]
-            for one in zip(start.T, length.T, strict=True)
-        ]
+        cuts = lines.cuts(int(lines.commas.max())).T.tolist()
+        cut = [[block.data[a + 1 : b].decode() for a, b in pairwise(at)] for at in cuts]
         assert cut == [body.split(",")[1:] for body in expected]
     assert (list(block.tables), "ZDA" in block.tables, made) == (["GGA", "RMC", "GSV"], False, [])
     assert (len(block.tables["RMC"]), block.tables["RMC"] is block.tables["RMC"], made) == (1, True, [2])

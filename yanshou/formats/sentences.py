@@ -64,22 +64,16 @@ class Lines:
             self.commas[keep],
         )  # fmt: skip
 
-    def spans(self, lowest: int, highest: int) -> Spans:
-        """Fields `lowest` to `highest` of every line, shape (highest - lowest + 1, n); empty in lines that end before.
+    def cuts(self, number: int) -> NDArray[np.int64]:
+        """Where the edges 0 to `number` of every line lie, shape (number + 1, n); the star in lines that have fewer.
 
         They lie in memory line by line, as the text does, and so does all that is made of them.
         """
         import numpy as np
 
-        width = highest - lowest + 2
-        windows = np.ndarray((self.edges.size - width, width), np.int64, self.edges, strides=(8, 8))
-        at = windows[self.first + (lowest - 1)].T
-        short = bool((self.commas < highest).any())
-        if short:
-            np.minimum(at, self.star, out=at)
-        start = at[:-1] + 1
-        length = at[1:] - start
-        return Spans(start, np.maximum(length, 0, out=length) if short else length)
+        windows = np.ndarray((self.edges.size - number, number + 1), np.int64, self.edges, strides=(8, 8))
+        cuts = windows[self.first].T
+        return np.minimum(cuts, self.star, out=cuts) if (self.commas < number).any() else cuts
 
 
 @dataclass(frozen=True)
@@ -105,24 +99,38 @@ class Layout:
 
 @dataclass(frozen=True)
 class Cells:
-    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast."""
+    """The fields of all lines of one kind, by number; those of one sort are read together, which is what makes it fast.
+
+    `cuts`: where all of them lie, as `Lines.cuts` tells.
+    """
 
     lines: Lines
+    cuts: NDArray[np.int64]
     parts: Mapping[int, Parts]
     numbers: Mapping[int, Decimals]
     wholes: Mapping[int, tuple[NDArray[np.int64], Bools]]
     letters: Mapping[int, tuple[NDArray[np.uint8], Bools]]
 
 
+def _spans(cuts: NDArray[np.int64], lowest: int, highest: int) -> Spans:
+    """Fields `lowest` to `highest`, shape (highest - lowest + 1, n); empty in lines that end before."""
+    import numpy as np
+
+    start = cuts[lowest - 1 : highest] + 1
+    length = cuts[lowest : highest + 1] - start
+    return Spans(start, np.maximum(length, 0, out=length))
+
+
 def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Bools]]:
     """(columns by name, whether each line is acceptable, by field)."""
-    text = lines.text
+    text, cuts = lines.text, lines.cuts(layout.most)
     cells = Cells(
         lines,
-        _together(lines, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
-        _together(lines, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
-        _together(lines, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
-        _together(lines, [n for field in layout.fields for n in field.letters], text.letters, tuple),
+        cuts,
+        _together(cuts, [n for field in layout.fields for n in field.parts], text.parts, Parts._make),
+        _together(cuts, [n for field in layout.fields for n in field.numbers], text.numbers, Decimals._make),
+        _together(cuts, [n for field in layout.fields for n in field.wholes], text.wholes, tuple),
+        _together(cuts, [n for field in layout.fields for n in field.letters], text.letters, tuple),
     )
     columns: dict[str, Column] = {}
     sound = {"fields": (lines.commas >= layout.least) & (lines.commas <= layout.most)}
@@ -133,7 +141,7 @@ def read(layout: Layout, lines: Lines) -> tuple[dict[str, Column], dict[str, Boo
 
 
 def _together(
-    lines: Lines,
+    cuts: NDArray[np.int64],
     numbers: list[int],
     reader: Callable[[Spans], Iterable[Column]],
     make: Callable[[Iterable[Column]], Any],
@@ -143,7 +151,7 @@ def _together(
 
     if not numbers:
         return {}
-    spans = lines.spans(min(numbers), max(numbers))
+    spans = _spans(cuts, min(numbers), max(numbers))
     if len(numbers) < len(spans.start):
         rows = [number - min(numbers) for number in numbers]
         spans = Spans(np.asfortranarray(spans.start[rows]), np.asfortranarray(spans.length[rows]))
@@ -212,7 +220,7 @@ def _read_letter(allowed: bytes, cells: Cells, field: Field) -> Read:
 
 
 def _read_text(width: int, number: int, cells: Cells, field: Field) -> Read:
-    span = cells.lines.spans(number, number)
+    span = _spans(cells.cuts, number, number)
     value, ok = cells.lines.text.texts(Spans(span.start[0], span.length[0]), width)
     return {field.name: value}, ok
 
@@ -225,7 +233,7 @@ def _read_date(cells: Cells, field: Field) -> Read:
     seen = value[:1] if (value == value[:1]).all() else value
     year = seen % 100
     day, real = days(np.where(year < 80, 2000, 1900) + year, seen // 100 % 100, seen // 10_000)
-    six = cells.lines.spans(field.wholes[0], field.wholes[0]).length[0] == 6
+    six = _spans(cells.cuts, field.wholes[0], field.wholes[0]).length[0] == 6
     return {field.name: np.where(value == EMPTY, EMPTY, day)}, (value == EMPTY) | (ok & real & six)
 
 
@@ -242,7 +250,7 @@ def _read_stamp(cells: Cells, field: Field) -> Read:
     """yyyymmddhhmmss.ss: day, and `time`."""
     import numpy as np
 
-    start, length = cells.lines.spans(1, 1)
+    start, length = _spans(cells.cuts, 1, 1)
     (date,), (ok,) = cells.lines.text.wholes(Spans(start, np.minimum(length, 8)))
     day, real = days(date // 10_000, date // 100 % 100, date % 100)
     time, fine = clocks(cells.lines.text.parts(Spans(start + 8, np.maximum(length - 8, 0))).row(0))
@@ -271,7 +279,7 @@ def _read_used(cells: Cells, field: Field) -> Read:
     """Satellites of a GSA, shape (n, SLOTS), EMPTY in free slots."""
     import numpy as np
 
-    value, ok = cells.lines.text.wholes(cells.lines.spans(3, 2 + SLOTS))
+    value, ok = cells.lines.text.wholes(_spans(cells.cuts, 3, 2 + SLOTS))
     return {field.name: value.T}, np.all(ok, axis=0)
 
 
@@ -295,7 +303,7 @@ def _read_sky(cells: Cells, field: Field) -> Read:
     text, lines = cells.lines.text, cells.lines
     groups, over = (lines.commas - 3) >> 2, (lines.commas - 3) & 3
     ok = (groups >= 0) & (over <= 1)
-    spans = cells.lines.spans(4, 19)
+    spans = _spans(cells.cuts, 4, 19)
     signed = np.flatnonzero(ok & (over == 1) & (groups < 4))
     spans.length[groups[signed] * 4, signed] = 0
     value, good = text.wholes(spans)
