@@ -46,6 +46,7 @@ means = [f"{value / lines:.8g}" if value else "-" for value in (fields, latitude
 print(lines, spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, *means)
 """
 OURS_SPLIT = """
+import numpy
 from yanshou.formats.nmea import read_blocks
 started = time.process_time()
 with open(path, "rb") as f:
@@ -65,6 +66,7 @@ with open(path, "rb") as f:
         cn0 += float(np.nansum(block.tables["GSV"]["cn0"]))
 """
 OURS_EPOCHS = """
+import numpy, pynmea2
 from yanshou.probes.gnss.reading import read_epochs
 started = time.process_time()
 with open(path, "rb") as f:
