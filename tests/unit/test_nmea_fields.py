@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from yanshou.formats.fields import EMPTY, PADDING, Decimals, Parts, Spans, Text, angles, clocks, days
@@ -52,6 +52,7 @@ def test_numbers_are_exactly_what_is_printed(fields: list[str]) -> None:
 
 
 @given(st.lists(st.text(st.characters(codec="latin-1", exclude_characters=","), max_size=20), min_size=1, max_size=8))
+@example(["." + "0" * 19])
 @settings(max_examples=100, deadline=None)
 def test_what_is_no_number_is_refused(fields: list[str]) -> None:
     import re

@@ -195,7 +195,7 @@ def decimals(parts: Parts) -> Decimals:
     """Numbers with up to 18 digits."""
     import numpy as np
 
-    units = parts.whole * powers()[parts.after] + parts.fraction
+    units = parts.whole * powers()[np.minimum(parts.after, _MOST_DIGITS)] + parts.fraction
     given = parts.length > 0
     digits = parts.before + parts.after
     ok = parts.ok & (digits > 0) & (digits <= _MOST_DIGITS)
