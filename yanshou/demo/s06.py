@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 DURATION_S: dict[Motion, float] = {"static": 62.0, "dynamic": 38.0}
 LEAST_S = 20.0
-"""Forty correlation times of the imaginary receiver; a real one has to be judged over half an hour."""
+"""Four hundred correlation times of the imaginary receiver; a real one has to be judged over half an hour."""
 TRUTH_HZ = 20
 TRUTH = "inputs/trajectory.csv"
 MARKS: dict[Motion, str] = {"static": "inputs/marks-static.csv", "dynamic": "inputs/marks-dynamic.csv"}
