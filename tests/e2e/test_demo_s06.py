@@ -22,6 +22,7 @@ from yanshou.harness.runs import runs_of
 from yanshou.probes.contract import Probe
 from yanshou.probes.gnss.figures import lengths
 from yanshou.probes.gnss.simulate import simulate
+from yanshou.reports.render import render
 
 GNSS: dict[str, tuple[Motion, str]] = {
     "S06-I01": ("dynamic", "horizontal"),
@@ -149,6 +150,12 @@ def test_package_verifies_from_elsewhere(demo: Path, tmp_path: Path) -> None:
     done = yanshou("verify", copied, "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")
+
+
+def test_report_is_the_same_made_again(demo: Path, tmp_path: Path) -> None:
+    render(record_of(demo), tmp_path)
+    for made in ("report.pdf", "report.html", "results.json"):
+        assert (tmp_path / made).read_bytes() == (demo / "report" / made).read_bytes(), made
 
 
 def test_nobody_else_may_judge_so_short_a_recording(demo: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -383,7 +384,11 @@ def _measure(session: _Session, job: Job, subject: str | None) -> None:
 
 
 def write_record(folder: Path, known: Analysed | None = None) -> dict[str, Json]:
-    """Assess the case and replace record.json. Raises UserError, LedgerDamage."""
-    record = assess(load_state(folder), known)
-    write_atomic(folder / RECORD_FILE, record_bytes(record))
+    """Assess the case and replace record.json; what it holds, so that a report says the same whoever has it made.
+
+    In it 20.0 and 20 are one number. Raises UserError, LedgerDamage.
+    """
+    written = record_bytes(assess(load_state(folder), known))
+    write_atomic(folder / RECORD_FILE, written)
+    record: dict[str, Json] = json.loads(written)
     return record
