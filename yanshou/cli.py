@@ -580,7 +580,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="演示文件夹；已有内容则另起一个")] = Path("demo"),
     scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景")] = 10,
 ) -> None:
-    """演示:用内置标准器从检查走到签名、核验,一分钟以内。"""
+    """演示:用内置标准器从检查走到签名、核验；一分钟以内，场景 6 约两分半钟。"""
     from yanshou.demo.play import find_demo, play
     from yanshou.show import TerminalObserver, conclusion, result_table
 

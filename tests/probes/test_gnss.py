@@ -92,6 +92,18 @@ def test_a_short_recording_is_insufficient() -> None:
         assert (outcome.verdict, outcome.reasons[0].code) == (Verdict.INCONCLUSIVE, "insufficient_samples")
 
 
+def test_a_demonstration_may_be_shorter_and_says_so() -> None:
+    short = receiver(3.0, seconds=60, rate_hz=10.0, tau_s=0.5)
+    told = params(rate_hz=10.0, least_s=30.0)
+    outcome = judged(found := measured(short, told))
+    assert outcome.verdict is Verdict.PASS
+    assert "GNS-V18" in codes(found)
+    assert judged(measured(receiver(3.0, seconds=20, rate_hz=10.0, tau_s=0.5), told)).verdict is Verdict.INCONCLUSIVE
+    assert "GNS-V18" not in codes(measured(short, params(rate_hz=10.0)))
+    with pytest.raises(ValidationError):
+        params(least_s=1801.0)
+
+
 @pytest.mark.parametrize("statistic", ["rms", "p95", "p50"])
 def test_errors_slower_than_the_recording_are_undecided_by_any_statistic(statistic: str) -> None:
     """A third of such records passes P95 at 2 % above the limit where nothing but P95's own dependence is looked at."""

@@ -659,6 +659,10 @@ def test_step_times_do_not_come_from_the_seed(monkeypatch: pytest.MonkeyPatch) -
     assert max(drawn) <= 240
 
 
+BRISK = {"least_wait_s": 1, "most_wait_s": 4, "settle_s": 3, "hold_s": 4}
+"""As with a motorised slide."""
+
+
 @pytest.mark.parametrize(
     ("source", "challenge", "why"),
     [
@@ -666,6 +670,7 @@ def test_step_times_do_not_come_from_the_seed(monkeypatch: pytest.MonkeyPatch) -
         ({"kind": "serial", "port": "a"}, {"file": "s.csv"}, "只配录好的数据"),
         ({"kind": "run", "indicator": "S06-I03"}, {"file": "s.csv"}, "只配录好的数据"),
         ({"kind": "serial", "port": "a", "duration_s": 100}, {}, "大于 duration_s"),
+        ({"kind": "serial", "port": "a", "duration_s": 150}, BRISK, "大于 duration_s"),
         ({"kind": "ntrip", "host": "a", "mountpoint": "M", "receiver": {"kind": "udp", "port": 1}}, {}, "不能转给 udp"),
         ({"kind": "udp", "port": 1, "sender": "host"}, {}, "不是 IP 地址"),
         ({"kind": "file", "paths": ["a", "b"], "chunks": "c"}, {"file": "s"}, "只能与一个文件同用"),
@@ -680,6 +685,7 @@ def test_what_does_not_go_together(source: dict[str, Any], challenge: dict[str, 
 
 def test_what_goes_together() -> None:
     require_challenge(input_of(kind="serial", port="a"), Challenge())
+    require_challenge(input_of(kind="serial", port="a", duration_s=40), Challenge(**BRISK, move_s=2))
     require_challenge(input_of(kind="file", paths=["a"]), Challenge(file="s.csv"))
     require_challenge(input_of(kind="run", indicator="S06-I03"), Challenge())
     require_challenge(input_of(kind="file", paths=["a"]), None)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
 import pynmea2
 import pytest
+import serial
 
 from yanshou.probes.gnss.geodesy import Place, enu
-from yanshou.probes.gnss.playing import on_tcp
+from yanshou.probes.gnss.playing import on_tcp, on_terminal
 from yanshou.probes.gnss.simulate import FIXED, FLOAT, Loop, Receiver, lines, simulate
 
 WUHAN = Place(30.5278, 114.3571, 28.3)
@@ -93,6 +95,41 @@ def test_it_speaks_in_real_time_over_tcp() -> None:
     assert np.diff(seconds) % 86400 == pytest.approx([0.05] * (len(seconds) - 1), abs=0.011)
     assert seconds[-1] <= got % 86400 + 1
     assert len(said) >= len(times) - 1
+
+
+def test_a_terminal_keeps_nothing_for_whom_comes_late() -> None:
+    live = replace(HONEST, start=datetime.now(UTC), seconds=60, rate_hz=20)
+    with on_terminal(live, 1) as (port, said):
+        time.sleep(0.5)
+        assert said == []
+        opened = time.time()
+        with serial.Serial(port, timeout=5) as reader:
+            reader.readline()
+            first = next(line for line in iter(reader.readline, b"") if b"GGA" in line)
+    moment = parse(first.strip()).timestamp
+    second = moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6
+    assert second >= opened % 86400 - 0.2
+
+
+def test_what_it_says_may_depend_on_what_happens() -> None:
+    """Each epoch is asked for when the one before has been said."""
+    asked: list[float] = []
+
+    def says(receiver: Receiver, seed: int) -> Iterator[tuple[float, bytes]]:
+        for t, octets in lines(receiver, seed):
+            asked.append(t)
+            yield t, octets
+
+    live = replace(HONEST, start=datetime.now(UTC), seconds=60, rate_hz=10)
+    with on_terminal(live, 1, says) as (port, said), serial.Serial(port, timeout=5) as reader:
+        while len(said) < 3:
+            assert reader.readline()
+        assert len(asked) <= len(said) + 2
+
+
+def test_satellites_are_those_of_its_talkers() -> None:
+    talkers = {s.talker for s in read(replace(HONEST, seconds=2, talkers=("GP",))) if s.sentence_type == "GSV"}
+    assert talkers == {"GP"}
 
 
 def parse(line: bytes) -> pynmea2.NMEASentence:

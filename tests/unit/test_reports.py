@@ -7,6 +7,7 @@ import csv
 import html.parser
 import io
 import json
+import math
 import os
 import re
 import shutil
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from yanshou.harness.basics import UserError
 from yanshou.harness.model import Verdict
 from yanshou.reports import document as document_module
-from yanshou.reports.blocks import Plots, Table
+from yanshou.reports.blocks import Facts, Plots, Table
 from yanshou.reports.display import (
     confidence_of,
     day,
@@ -41,7 +42,7 @@ from yanshou.reports.display import (
     verdict_text,
 )
 from yanshou.reports.document import build
-from yanshou.reports.figures import _share_above, _waterfall, panels, prefixed, strip
+from yanshou.reports.figures import _share_above, _waterfall, _with_gaps, panels, prefixed, strip
 from yanshou.reports.machine import junit_xml, results, results_csv
 from yanshou.reports.render import render
 
@@ -201,6 +202,33 @@ def test_a_missing_glyph_in_our_own_words_is_named_too(monkeypatch: pytest.Monke
 # ---- the document
 
 
+def test_what_instruments_note_is_printed_in_words_and_as_tables() -> None:
+    record = golden("record")
+    (finding,) = (f for f in record["findings"] if f["indicator"] == "S10-I03")
+    each = {"n": 5, "rms": 2.5, "bias": [0.25, 1.0], "max": 9}
+    for other in finding["attempts"][:-1]:
+        other["facts"] = {}
+    finding["attempts"][-1]["facts"] = {
+        "component": "horizontal",
+        "sessions_mm": {"n": 2, "horizontal": each, "vertical": {**each, "n": 4}},
+        "challenge": [{"way_mm": [20, 0, 0], "gone_mm": 19.5, "settled": True, "utc": "2026-01-01T00:00:00Z"}] * 3,
+        "link": {"baud": 115200, "gaps": 0},
+    }
+    finding["method"]["params"] = {"truth": {"latitude": 30.52781234, "at": None}, "datum": None}
+    blocks = [b for s in build(fit(record)).sections for b in s.blocks]
+    tables = {b.title.split("　", 1)[1].split("：")[0]: b for b in blocks if isinstance(b, Table)}
+    noted = {row[0].text: row[1].text for row in tables["仪器记录"].rows}
+    assert noted == {"分量": "水平", "线路": "波特率 115200，空隙 0", "时段平均的误差/mm": "n 2"}
+    sessions = tables["时段平均的误差/mm"]
+    assert sessions.head == ("", "n", "均方根", "均值", "最大")
+    assert [[c.text for c in row] for row in sessions.rows] == [
+        ["水平", "5", "2.500", "0.2500、1.000", "9"], ["垂直", "4", "2.500", "0.2500、1.000", "9"],
+    ]  # fmt: skip
+    assert [c.text for c in tables["位移激励"].rows[0]] == ["2026-01-01T00:00:00Z", "20、0、0", "19.50", "是"]
+    (params,) = (b.rows for b in blocks if isinstance(b, Facts) and b.rows and b.rows[0][0] == "truth")
+    assert [(name, value.text) for name, value in params] == [("truth", "latitude 30.52781234")]
+
+
 def test_fourteen_sections_and_annex() -> None:
     document = build(fit(golden("record")))
     assert [s.number for s in document.sections] == [*map(str, range(1, 15)), ""]
@@ -335,6 +363,13 @@ def test_counts_and_their_limit_are_drawn_to_one_scale(per: int, unit: str, valu
     (limit,) = [line for line in axes.lines if line.get_xdata()[0] == value]
     assert lengths[1] / per < limit.get_xdata()[0] < lengths[2] / per
     assert axes.get_xlabel() == f"数量 / {unit}"
+
+
+def test_no_line_crosses_a_gap() -> None:
+    series: list[list[float | None]] = [[0.0, 1.0, 2.0], [1.0, 1.0, None], [2.0, 1.0, 2.0], [30.0, 1.0, 2.0]]
+    found = _with_gaps(series)
+    assert [t for t, *_ in found] == [0, 1, 2, 16, 30]
+    assert [math.isnan(top) for *_, top in found] == [False, True, False, True, False]
 
 
 def test_no_plot_where_there_is_nothing_to_draw() -> None:

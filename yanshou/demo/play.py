@@ -11,37 +11,84 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from yanshou.harness.basics import ExitCode, Json, Problem, UserError
+from yanshou.harness.basics import ExitCode, Json, Problem, RunStatus, UserError
 from yanshou.harness.engine import Observer, freeze_case, run_case
 from yanshou.harness.envelope import Role
 from yanshou.harness.keys import load_private, new_key, public_path
-from yanshou.harness.plan import Plan
+from yanshou.harness.plan import Plan, PlannedIndicator
 from yanshou.harness.recording import Selection
 from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
 from yanshou.harness.verify import verify
+from yanshou.probes.capturing import nobody
 from yanshou.reports.render import render
 
+if TYPE_CHECKING:
+    from yanshou.probes.capturing import Answered, Progress
+
 Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands there, in words, and who does what an instrument asks a person for."""
+
+    text: str
+    ask: Callable[[str], Answered | None] = nobody
 
 
 @dataclass(frozen=True)
 class Demo:
     """One scenario's demonstration, `DEMO` of its module.
 
-    `stand(folder)` writes the case and its inputs and, as long as its context lasts, runs what is measured; it yields what
-    stands there. `visit(folder, plan)` plays the people on site, once the plan is frozen. `attempts`: how often an indicator
-    that a busy host left undecided is measured in all, as its plan says; every attempt is printed and costs confidence.
+    `stand(folder)` writes the case and its inputs and, as long as its context lasts, runs what is measured. `visit(folder, plan)`
+    plays the people on site, once the plan is frozen. `attempts`: how often an indicator that a busy host left undecided is
+    measured in all, as its plan says; every attempt is printed and costs confidence.
     """
 
-    stand: Callable[[Path], AbstractContextManager[str]]
+    stand: Callable[[Path], AbstractContextManager[Standing]]
     visit: Callable[[Path, Plan], None]
     attempts: Mapping[str, int] = field(default_factory=dict)
 
 
 DECIDED = ("pass", "fail")
-SCENARIOS = {1: "s01", 4: "s04", 5: "s05", 10: "s10"}
+SCENARIOS = {1: "s01", 4: "s04", 5: "s05", 6: "s06", 10: "s10"}
 """Scenario -> module of this room."""
+
+
+@dataclass(frozen=True)
+class _Operated:
+    """Tells `observer` everything; what an instrument asks for is done by `operator`, and printed."""
+
+    observer: Observer
+    operator: Callable[[str], Answered | None]
+    tell: Tell
+
+    def ask(self, text: str) -> Answered | None:
+        """Ask the played person."""
+        self.tell(f"▶ {text}——演示程序代操作员去做")
+        return self.operator(text)
+
+    def calibrating(self, probe: str) -> None:
+        """Pass on."""
+        self.observer.calibrating(probe)
+
+    def started(self, run: int, indicator: PlannedIndicator, subject: str | None, condition: str | None) -> None:
+        """Pass on."""
+        self.observer.started(run, indicator, subject, condition)
+
+    def news(self, news: Progress) -> None:
+        """Pass on."""
+        self.observer.news(news)
+
+    def ended(self, run: int, status: RunStatus, reason: str) -> None:
+        """Pass on."""
+        self.observer.ended(run, status, reason)
+
+    def problem(self, problem: Problem) -> None:
+        """Pass on."""
+        self.observer.problem(problem)
 
 
 def find_demo(scenario: int) -> Demo:
@@ -97,12 +144,13 @@ def play(wanted: Path, demo: Demo, observer: Observer, tell: Tell) -> Played:
 
 def _measure(folder: Path, demo: Demo, observer: Observer, tell: Tell) -> dict[str, Json]:
     folder.mkdir(parents=True, exist_ok=True)
-    with demo.stand(folder) as what:
-        tell(f"标准器就绪：{what}")
+    with demo.stand(folder) as standing:
+        tell(f"标准器就绪：{standing.text}")
+        watched = _Operated(observer, standing.ask, tell)
         plan, _ = freeze_case(folder)
         tell(f"计划已冻结 sha256:{plan.sha256}")
         demo.visit(folder, plan)
-        summary = run_case(folder, observer)
+        summary = run_case(folder, watched)
         for indicator, attempts in demo.attempts.items():
             for _ in range(attempts - 1):
                 finding = next(f for f in summary.record["findings"] if f["indicator"] == indicator)
@@ -110,7 +158,7 @@ def _measure(folder: Path, demo: Demo, observer: Observer, tell: Tell) -> dict[s
                     break
                 tell(f"这台机器正忙，{indicator} 未能判定：按计划再测一次，前一次照样印在报告上")
                 undecided = [s["subject"] for s in finding["subjects"] if s["verdict"] not in DECIDED]
-                summary = run_case(folder, observer, Selection([indicator], undecided, again=True))
+                summary = run_case(folder, watched, Selection([indicator], undecided, again=True))
     if summary.problems:
         raise UserError(summary.problems, ExitCode.UNDECIDED)
     return summary.record

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from yanshou.demo.checkpoint import language, parameters, written
-from yanshou.demo.play import Demo
+from yanshou.demo.play import Demo, Standing
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.evidence import digest_file, write_atomic
 from yanshou.harness.plan import Plan
@@ -38,7 +38,7 @@ MODEL, POOL = "model/model.gguf", "inputs/frames.jsonl"
 
 
 @contextmanager
-def stand(folder: Path) -> Iterator[str]:
+def stand(folder: Path) -> Iterator[Standing]:
     """Everything on loopback; the case and its inputs in `folder`, the model file only as long as it stands."""
     with ExitStack() as stack:
         stack.enter_context(written(folder / MODEL, language()))
@@ -46,7 +46,7 @@ def stand(folder: Path) -> Iterator[str]:
         write_inputs(folder)
         write_atomic(folder / "case.yaml", case_text(ports, digest_file(folder / POOL)).encode())
         times = "、".join(f"{ms:g}" for ms in VEHICLES.values())
-        yield f"{len(ports)} 个决策服务，每次 {times} ms，各映射着同一个 {TRUE_PARAMETERS} 参数的模型文件"
+        yield Standing(f"{len(ports)} 个决策服务，每次 {times} ms，各映射着同一个 {TRUE_PARAMETERS} 参数的模型文件")
 
 
 def _behaviour(folder: Path, ms: float) -> Behaviour:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from yanshou.demo.checkpoint import language, parameters, vision, written
-from yanshou.demo.play import Demo
+from yanshou.demo.play import Demo, Standing
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
@@ -42,13 +42,13 @@ COLUMNS = ("就诊流水号", "就诊时间", "机构", "平台产出编号", "�
 
 
 @contextmanager
-def stand(folder: Path) -> Iterator[str]:
+def stand(folder: Path) -> Iterator[Standing]:
     """The case and its inputs in `folder`, the model file and the service that holds it only as long as it stands."""
     service = Behaviour(first=FIRST_MS, token=TOKEN_MS, tokens=TOKENS, weights=str(folder / MODEL))
     with written(folder / MODEL, language() | vision()), serving(service, []) as port:
         write_inputs(folder)
         write_atomic(folder / "case.yaml", case_text(port).encode())
-        yield (
+        yield Standing(
             f"推理服务映射着模型文件：语言部分 {TRUE_PARAMETERS} 参数，视觉部分 {parameters(vision())}；"
             f"就诊记录 {TRUE_VISITS} 条如实，另有 {sum((TESTS, RETRIES, SILENT, EARLY, TWICE))} 条不应计入"
         )

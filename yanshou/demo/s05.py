@@ -14,7 +14,7 @@ from pathlib import Path
 
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedMember, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
-from yanshou.demo.play import Demo
+from yanshou.demo.play import Demo, Standing
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
 from yanshou.probes.chain_nodes.reference import listening
@@ -56,7 +56,7 @@ def participants() -> list[str]:
 
 
 @contextmanager
-def stand(folder: Path) -> Iterator[str]:
+def stand(folder: Path) -> Iterator[Standing]:
     """Chain and nodes on loopback; the case and its inputs in `folder`."""
     chain = chain_of_records()
     with ExitStack() as stack:
@@ -71,7 +71,7 @@ def stand(folder: Path) -> Iterator[str]:
         urls = [stack.enter_context(serving(node)) for node in nodes]
         write_inputs(folder)
         write_atomic(folder / "case.yaml", case_text(urls).encode())
-        yield (
+        yield Standing(
             f"{NODES} 个如实的节点与 {IDLE_NODES} 个挂名的；{chain.height} 个国密区块，"
             f"{RECORDS} 条记录与 {REPEATED} 条重复的；服务主体 {PARTICIPANTS} 家"
         )

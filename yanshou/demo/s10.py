@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from yanshou.demo.play import Demo
+from yanshou.demo.play import Demo, Standing
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.evidence import write_atomic
@@ -137,7 +137,7 @@ def _await(port: int) -> None:
 
 
 @contextmanager
-def stand(folder: Path) -> Iterator[str]:
+def stand(folder: Path) -> Iterator[Standing]:
     """Everything on loopback; the case and its inputs in `folder`."""
     key = folder / KEY
     new_key_file(key)
@@ -149,7 +149,7 @@ def stand(folder: Path) -> Iterator[str]:
             fleet_ = devices()
             with running("127.0.0.1", broker_port, fleet_, interval_s=SPEAK_S):
                 connected, registered = sum(d.connected for d in fleet_), sum(d.registered for d in fleet_)
-                yield (
+                yield Standing(
                     f"反射器附加时延 {TRUE_DELAY_MS} ms；{name} 上 {connected} 个连接，清册 {registered} 台，"
                     f"其中 {TRUE_DEVICES} 台如实；场景 {len(SCENES)} 个"
                 )

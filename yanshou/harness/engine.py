@@ -6,8 +6,9 @@ It must never decide a verdict (judge does), never overwrite a run, and never me
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -174,7 +175,25 @@ def draft(folder: Path) -> Draft:
     problems = tuple(check_case(case, public_list))
     if any(p.code == "C01" and p.severity == "error" for p in problems):
         raise UserError([p for p in problems if p.code == "C01"])
-    return Draft(case, public_list, problems, build_plan(case, public_list, describe, tool_identity()))
+    plan = build_plan(case, public_list, describe, tool_identity())
+    if refused := list(_only_for_demonstrations(case, plan)):
+        raise UserError(refused)
+    return Draft(case, public_list, problems, plan)
+
+
+def _only_for_demonstrations(case: Case, plan: Plan) -> Iterator[Problem]:
+    """Parameters that suit a standard of known behaviour alone, where somebody's system is measured."""
+    if plan.mode is Mode.DEMO:
+        return
+    for indicator in plan.indicators:
+        for setup in indicator.setups:
+            told = setup.instrument.params
+            for name, info in Probe(setup.instrument.probe).params_type().model_fields.items():
+                extra = info.json_schema_extra
+                if isinstance(extra, dict) and extra.get("demo_only") and told[name] != info.default:
+                    line = case.line("measure", indicator.id, "params", name)
+                    text = f"{indicator.id} 的参数 {name} 只有演示可以改"
+                    yield Problem("P-DEMO", text, "删去它，用默认值", case.path, line)
 
 
 def freeze_case(folder: Path, author: str | None = None, reason: str | None = None) -> tuple[Plan, str]:
@@ -365,7 +384,11 @@ def _measure(session: _Session, job: Job, subject: str | None) -> None:
 
 
 def write_record(folder: Path, known: Analysed | None = None) -> dict[str, Json]:
-    """Assess the case and replace record.json. Raises UserError, LedgerDamage."""
-    record = assess(load_state(folder), known)
-    write_atomic(folder / RECORD_FILE, record_bytes(record))
+    """Assess the case and replace record.json; what it holds, so that a report says the same whoever has it made.
+
+    In it 20.0 and 20 are one number. Raises UserError, LedgerDamage.
+    """
+    written = record_bytes(assess(load_state(folder), known))
+    write_atomic(folder / RECORD_FILE, written)
+    record: dict[str, Json] = json.loads(written)
     return record

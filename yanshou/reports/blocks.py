@@ -5,7 +5,7 @@ It must never know a record. All texts are final: a layout adds marks, lines and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
 from typing import TypeAlias
@@ -159,23 +159,28 @@ def cell(value: object) -> Cell:
     return Cell("、".join(value) if isinstance(value, list) else str(value))
 
 
-def field(value: Json) -> Cell:
-    """A machine's own field: a nested value in words, one line per entry of a list of records."""
-    if _is_records(value):
-        return Cell("\n".join(_in_words(v) for v in value))
-    return cell(_in_words(value))
+def field(value: Json, say: Callable[[str], str] = str, number: Callable[[float], str] = display) -> Cell:
+    """A machine's own field: a nested value in words, one line per entry of a list of records.
+
+    `say`: how its names are printed, `number`: how its numbers.
+    """
+
+    def words(part: Json) -> str:
+        if isinstance(part, dict):
+            return "，".join(f"{say(k)} {words(v)}" for k, v in part.items() if v not in (None, "", []))
+        if isinstance(part, list):
+            return f"{len(part)} 条" if _is_records(part) else "、".join(map(words, part))
+        if isinstance(part, str):
+            return say(part)
+        if type(part) is float:
+            return number(part)
+        return str(part) if type(part) is int else display(part)
+
+    return Cell("\n".join(map(words, value))) if _is_records(value) else cell(words(value))
 
 
 def _is_records(value: Json) -> bool:
     return isinstance(value, list) and any(isinstance(v, dict) for v in value)
-
-
-def _in_words(value: Json) -> str:
-    if isinstance(value, dict):
-        return "，".join(f"{k} {_in_words(v)}" for k, v in value.items() if v not in (None, "", []))
-    if isinstance(value, list):
-        return f"{len(value)} 条" if _is_records(value) else "、".join(map(_in_words, value))
-    return str(value) if type(value) in (int, str) else display(value)
 
 
 def digest(text: str | None) -> Cell:

@@ -51,6 +51,7 @@ from yanshou.reports.display import (
     verdict_text,
 )
 from yanshou.reports.figures import more_panels, panels, strip
+from yanshou.reports.words import FIELD_WORDS, word
 
 TITLES = {
     Mode.ACCEPTANCE: "重点指标检测报告",
@@ -68,18 +69,12 @@ SEVERITIES = {Severity.INFO: "提示", Severity.WARNING: "警告", Severity.INVA
 READINGS = {"p50": "中位数", "p99": "P99", "p99.9": "P99.9", "max": "最大值"}
 LOGIC = {"any": "任一符合即符合", "all": "全部符合才符合"}
 ACCEPTANCE = {"environment": "环境条件", "tools": "工具", "steps": "步骤", "samples": "样本"}
-FEW = 12
-"""Rows that fit into a cell; more are a table of their own."""
+FEW, NARROW = 12, 3
+"""Rows that fit into a cell, and fields of a row; more are a table of their own."""
 LISTED = 400
 """Rows of an instrument's own list that are printed."""
 SHORTEST, LONGEST = 7, 24
 """Characters that a column of such a list is as wide as, at least and at most."""
-FIELD_WORDS = {
-    "device_id": "设备", "status": "状态", "reason": "理由", "access": "接入", "gateway": "网关", "messages": "消息",
-    "distinct_values": "不同值", "ids": "标识", "counted": "计入", "duplicate": "重复", "ghost": "未见", "stale": "不在线",
-    "unregistered": "未登记", "excluded": "不计", "devices": "逐台设备",
-}  # fmt: skip
-"""How the fields of such a list, and the words in them, are printed; others as they are."""
 SIDE_BY_SIDE = 3
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
@@ -373,7 +368,7 @@ def _methods(record: Data) -> Iterator[Block]:
         params = (f.get("method") or {}).get("params")
         if params and f["kind"] != Kind.INSPECTED:
             yield Heading(f"{_label(f)}：测量参数")
-            yield facts(*((name, field(value)) for name, value in params.items()))
+            yield facts(*((name, field(value, number=exactly)) for name, value in params.items() if value is not None))
     acceptance = record["case"].get("acceptance") or {}
     how = acceptance.get("method") or {}
     yield Heading("任务书约定的验收内容与方式")
@@ -410,7 +405,7 @@ def _instruments(record: Data) -> Iterator[Block]:
         yield Text(f"测量已知真值的标准器，示值误差的允差为 ±{exactly(tolerance)} {unit}，结果{within}。")
         columns = {f"真值（{unit}）": 1.0, f"示值（{unit}）": 1.0, f"示值误差（{unit}）": 1.0, "n": 1.0}
         rows = [
-            (exactly(p["true"]), display(p["indicated"]), display(p["error"], {"value": tolerance}), p["n"])
+            (_true(p["true"]), display(p["indicated"]), display(p["error"], {"value": tolerance}), p["n"])
             for p in c["points"]
         ]
         yield table("校准点", columns, rows, (0, 1, 2, 3))
@@ -428,6 +423,12 @@ def _instruments(record: Data) -> Iterator[Block]:
     yield Items(tuple(noted)) if noted else Text("案卷没有记录外部时钟的同步信息。")
 
 
+def _true(value: float) -> str:
+    """A standard's value, to the eight digits that anybody may care for."""
+    shown = float(f"{value:.8g}")
+    return exactly(int(shown) if shown.is_integer() else shown)
+
+
 def _paired(calibration: Data) -> Iterator[Block]:
     """Errors event by event, where the standard logged each; at true value 0 they are the floor."""
     names = {"error_p1": "P1", "error_p50": "P50", "error_p99": "P99", "error_p99.9": "P99.9"}
@@ -436,14 +437,14 @@ def _paired(calibration: Data) -> Iterator[Block]:
         return
     least = {"value": calibration["tolerance"] / 10}
     rows = [
-        (Cell(exactly(p["true"]), ("本底",) if p["true"] == 0 else ()), *(display(p[k], least) for k in names))
+        (Cell(_true(p["true"]), ("本底",) if p["true"] == 0 else ()), *(display(p[k], least) for k in names))
         for p in points
     ]
     unit = calibration["unit"]
     yield table(f"逐个事件与标准器记录配对的误差（{unit}）", {f"真值（{unit}）": 1.0, **dict.fromkeys(names.values(), 1.0)}, rows,
                 (1, 2, 3, 4))  # fmt: skip
     if any(p["true"] == 0 for p in points):
-        yield Text("本底是没有时延可测时仪器的读数，如实列出，不从结果中扣除。")
+        yield Text("本底是真值为零时仪器的读数，如实列出，不从结果中扣除。")
 
 
 def _sampling(record: Data) -> Iterator[Block]:
@@ -758,22 +759,46 @@ def _annex(record: Data) -> Iterator[Block]:
 
 
 def _fields(f: Data) -> Iterator[Block]:
-    """What the instrument noted in each run, side by side."""
-    told = [a for a in f["attempts"] if a.get("facts")]
+    """What the instrument noted in each run, side by side; what is a table in itself follows as one."""
+    told = [(a["run"], *_parted(a["facts"])) for a in f["attempts"] if a.get("facts")]
     for some in (told[i : i + SIDE_BY_SIDE] for i in range(0, len(told), SIDE_BY_SIDE)):
-        names = sorted({name for a in some for name, value in a["facts"].items() if not _is_table(value)})
-        rows = [(name, *(field(a["facts"].get(name)) for a in some)) for name in names]
+        names = sorted({name for _, plain, _ in some for name in plain})
+        rows = [(word(name), *(field(plain.get(name), word) for _, plain, _ in some)) for name in names]
         yield table(
-            f"仪器记录：{_label(f)}", {"字段": 1.0, **{f"运行 {a['run']}": 2.4 / len(some) for a in some}}, rows
+            f"仪器记录：{_label(f)}", {"字段": 1.0, **{f"运行 {run}": 2.4 / len(some) for run, *_ in some}}, rows
         )
-    for a in told:
-        for name, value in sorted(a["facts"].items()):
-            if _is_table(value):
-                yield _listed(f"{FIELD_WORDS.get(name, name)}：{_label(f)}，运行 {a['run']}", value)
+    for run, _, tables in told:
+        for name, listed in tables.items():
+            yield _listed(f"{word(name)}：{_label(f)}，运行 {run}", listed)
+
+
+def _parted(noted: Data) -> tuple[dict[str, Json], dict[str, Sequence[Data]]]:
+    """(fields that fit into a cell, those that are tables): lists of records, and records of one kind under several names."""
+    plain: dict[str, Json] = {}
+    tables: dict[str, Sequence[Data]] = {}
+    for name, value in sorted(noted.items()):
+        if _is_table(value):
+            tables[name] = value
+        elif isinstance(value, dict) and _is_table(
+            alike := [{"": k, **v} for k, v in value.items() if isinstance(v, dict)]
+        ):
+            tables[name] = alike
+            if rest := {k: v for k, v in value.items() if not isinstance(v, dict)}:
+                plain[name] = rest
+        else:
+            plain[name] = value
+    return plain, tables
+
+
+def _named_rows(value: Data) -> list[Data]:
+    """The records in a record, each with its name in front."""
+    return [{"": name, **record} for name, record in value.items() if isinstance(record, dict)]
 
 
 def _is_table(value: Json) -> bool:
-    return isinstance(value, list) and len(value) > FEW and all(isinstance(row, dict) for row in value)
+    if not isinstance(value, list) or len(value) < 2 or not all(isinstance(row, dict) for row in value):
+        return False
+    return len(value) > FEW or min(map(len, value)) > NARROW
 
 
 def _listed(title: str, rows: Sequence[Data]) -> Table:
@@ -783,10 +808,10 @@ def _listed(title: str, rows: Sequence[Data]) -> Table:
     )  # in the record they are in alphabetical order
     names = [*(name for name in FIELD_WORDS if name in present), *(name for name in present if name not in FIELD_WORDS)]
     cells = [[_entry(row.get(name)) for name in names] for row in rows[:LISTED]]
-    heads = [FIELD_WORDS.get(name, name) for name in names]
-    # A column's share is its longest line, in columns of a terminal: Chinese characters are twice as wide.
+    heads = [word(name) for name in names]
+    # A column's share is its longest line, in columns of a terminal: Chinese characters are twice as wide; a head may take two.
     lengths = [
-        max(cell_len(line) for text in (head, *column) for line in text.split("\n"))
+        max(-(-cell_len(head) // 2), *(cell_len(line) for text in column for line in text.split("\n")))
         for head, column in zip(heads, zip(*cells, strict=True), strict=True)
     ]
     shown: list[Sequence[object]] = list(cells)
@@ -800,5 +825,5 @@ def _listed(title: str, rows: Sequence[Data]) -> Table:
 def _entry(value: Json) -> str:
     """A cell of a long list: of identities inside it only what they are and which."""
     if isinstance(value, list) and value and all(isinstance(v, dict) and {"kind", "value"} <= v.keys() for v in value):
-        return "\n".join(dict.fromkeys(f"{v['kind']} {v['value']}" for v in value))
-    return FIELD_WORDS.get(value, value) if isinstance(value, str) and value else field(value).text
+        return "\n".join(dict.fromkeys(f"{word(v['kind'])} {v['value']}" for v in value))
+    return field(value, word).text

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word
@@ -16,6 +17,9 @@ from yanshou.reports.pictures import picture_panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+GAP = 10
+"""Usual distances of neighbouring points beyond which there is nothing between two of them."""
 
 
 def panels(figure: Data | None) -> tuple[Panel, ...]:
@@ -139,23 +143,21 @@ def _bracket(axes: Axes, figure: Data, y: float) -> None:
 
 
 def _limit_line(axes: Axes, limit: Data) -> None:
-    """The limit as a dashed upright with its words beside it, on the side that has room."""
+    """The limit as a dashed upright with its words above the plot, on the side that has room."""
     value = float(limit["value"])
     low, high = axes.get_xlim()
     rightwards = value < low + 0.45 * (high - low)
     axes.axvline(value, **LIMIT_LINE)
     axes.annotate(
-        f"限值 {limit_text(limit)}", (value, 1), xycoords=("data", "axes fraction"), xytext=(4 if rightwards else -4, -1),
-        textcoords="offset points", ha="left" if rightwards else "right", va="top", color=VERMILLION, zorder=8,
+        f"限值 {limit_text(limit)}", (value, 1), xycoords=("data", "axes fraction"), xytext=(-2 if rightwards else 2, 2),
+        textcoords="offset points", ha="left" if rightwards else "right", va="bottom", color=VERMILLION, zorder=8,
     )  # fmt: skip
 
 
 def _series(axes: Axes, figure: Data) -> None:
-    """Median and maximum over time; losses as crosses on the upper edge."""
+    """Median and maximum over time, no line across a gap; losses as crosses on the upper edge."""
     limit = float(figure["limit"]["value"])
-    times = [t for t, _, _ in figure["series"]]
-    middle = [math.nan if m is None else m for _, m, _ in figure["series"]]
-    top = [math.nan if m is None else m for _, _, m in figure["series"]]
+    times, middle, top = zip(*_with_gaps(figure["series"]), strict=True)
     seen = [v for v in (*middle, *top) if not math.isnan(v)]
     high = max([limit, *seen])
     low = min([0.0, *seen])
@@ -177,6 +179,19 @@ def _series(axes: Axes, figure: Data) -> None:
         loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=4, frameon=False, handlelength=1.5, columnspacing=1.0,
         borderaxespad=0, handletextpad=0.5,
     )  # fmt: skip
+
+
+def _with_gaps(series: list[list[float | None]]) -> list[tuple[float, ...]]:
+    """The same points, NaN for None, and one that is not drawn in every gap far wider than is usual."""
+    points = [tuple(math.nan if v is None else float(v) for v in point) for point in series]
+    steps = [b[0] - a[0] for a, b in pairwise(points)]
+    usual = sorted(steps)[len(steps) // 2] if steps else 0.0
+    found: list[tuple[float, ...]] = []
+    for point, step in zip(points, [*steps, 0.0], strict=True):
+        found.append(point)
+        if step > GAP * usual > 0:
+            found.append((point[0] + step / 2, math.nan, math.nan))
+    return found
 
 
 def _count_panels(figure: Data) -> Iterator[Panel]:

@@ -37,7 +37,7 @@ from yanshou.probes.gnss.marks import NO_MARKS, Ablation, Marks, read_marks
 from yanshou.probes.gnss.paired import differences
 from yanshou.probes.gnss.pictures import deviation, error_traces, sky
 from yanshou.probes.gnss.reading import read_epochs, reading_findings
-from yanshou.probes.gnss.spec import ControlPoint, TruthFile
+from yanshou.probes.gnss.spec import LEAST_S, ControlPoint, TruthFile
 from yanshou.probes.gnss.streams import Event, Step, read_chunks, read_events, read_steps, utc_text
 from yanshou.probes.gnss.truth import LONGEST_GAP_S, antenna_place, read_trajectory, trajectory_reasons, truth_reasons
 
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 UNKNOWN_SHARE = 0.05
 """Epochs that came but have no truth, or no height, beyond which the rest no longer stands for all."""
-LEAST_S = 1800.0
-"""Judged time below which slow errors cannot be told from none."""
 SESSION_READINGS = ("rms",)
 """Statistics of session means that a silent commitment may mean: nobody states quantiles of a handful of means."""
 _WORDS = {"horizontal": "水平", "vertical": "垂直"}
@@ -170,6 +168,7 @@ def measure(recorded: Recorded, params: Params, seed: int) -> Samples:
         *(_standing(epochs, due, judged, means, recorded, answered, params) if params.motion == "static" else ()),
         *beidou_checks(reading.systems, reading.talkers),
         *ablation_findings(params.sources, effects),
+        *_short_by_plan(params),
     )
     samples = _samples(params, due, judged, known, means, times, epochs, reasons, validity, facts)
     return replace(samples, pictures=tuple(_pictures(params, due, judged, means, reading, not reasons)))
@@ -360,7 +359,7 @@ def _samples(
     u95 = 0.0
     if truth is not None and not reasons:
         u95 = truth.u95_horizontal_mm if params.component == "horizontal" else truth.u95_vertical_mm
-    short = tuple(_too_little(due, parts))
+    short = tuple(_too_little(due, parts, params.least_s))
     return Samples(
         unit="mm",
         values=values,
@@ -376,11 +375,17 @@ def _samples(
     )
 
 
-def _too_little(due: Due, parts: tuple[NDArray[np.float64], ...]) -> Iterator[Reason]:
+def _short_by_plan(params: Params) -> Iterator[Validity]:
+    if params.least_s < LEAST_S:
+        text = f"计划把参加判定的最短时间从 {LEAST_S:g} s 改为 {params.least_s:g} s：真接收机的误差变化慢，这样短的录取不能判定它"
+        yield Validity("GNS-V18", Severity.WARNING, text)
+
+
+def _too_little(due: Due, parts: tuple[NDArray[np.float64], ...], least_s: float) -> Iterator[Reason]:
     """What forbids a verdict by any statistic: errors that may be slow against the recording."""
-    if due.expected * due.period_ns < LEAST_S * 1e9:
+    if due.expected * due.period_ns < least_s * 1e9:
         minutes = due.expected * due.period_ns / 60e9
-        text = f"参加判定的只有 {minutes:.1f} min，至少要 {LEAST_S / 60:.0f} min：比这更慢的误差在这段里看起来是常数"
+        text = f"参加判定的只有 {minutes:.1f} min，至少要 {least_s / 60:.3g} min：比这更慢的误差在这段里看起来是常数"
         yield Reason("insufficient_samples", text)
     elif parts[0].size and (bounds := rms_bounds(np.stack(parts), ALPHA)).upper is None:
         worth = int(bounds.n_effective)

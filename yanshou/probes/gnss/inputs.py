@@ -17,8 +17,6 @@ from yanshou.probes.gnss.streams import FARTHEST_MM
 LEAST_STEP_MM = 10.0
 """A shorter way is within the noise of a fixed solution."""
 MOST_PARTS = 999
-MOVE_S = 60.0
-"""What a person is given to move the antenna; a later answer is taken too, as long as the run lasts."""
 
 
 class _Frozen(BaseModel):
@@ -147,6 +145,9 @@ class Challenge(_Frozen):
     )
     least_wait_s: float = Field(default=60, gt=0, le=86_400, description="每次移动之前至少等几秒；时刻临场随机抽取")
     most_wait_s: float = Field(default=240, gt=0, le=86_400, description="至多等几秒")
+    move_s: float = Field(
+        default=60, gt=0, le=3600, description="移动一次天线至多给几秒，电动滑台可少；录取时长据此核对，晚应答照样接受"
+    )
     settle_s: float = Field(default=5, gt=0, le=600, description="移好之后几秒之内输出须到位")
     hold_s: float = Field(default=30, gt=0, le=3600, description="到位之后至少停几秒，用来判断是否到位")
     tolerance_mm: float = Field(default=10, gt=0, le=1000, description="输出的位移与滑台的位移相差几毫米以内算到位")
@@ -169,7 +170,7 @@ class Challenge(_Frozen):
     @property
     def longest_s(self) -> float:
         """How long it takes at most, of an operator who is at hand."""
-        return len(self.offsets_mm) * (self.most_wait_s + MOVE_S + self.settle_s + self.hold_s)
+        return len(self.offsets_mm) * (self.most_wait_s + self.move_s + self.settle_s + self.hold_s)
 
 
 def recording(source: Input) -> Serial | Tcp | Udp | None:

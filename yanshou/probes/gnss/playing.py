@@ -6,6 +6,7 @@ It is for standards, tests and demonstrations. It must never give out an epoch b
 from __future__ import annotations
 
 import os
+import select
 import socket
 import threading
 import time
@@ -18,12 +19,15 @@ from yanshou.probes.gnss.simulate import Receiver, lines
 LATENCY_S = 0.02
 """From the epoch to its first octet."""
 
+Says = Callable[[Receiver, int], Iterator[tuple[float, bytes]]]
+"""What a receiver says with a seed, as `lines` has it; each epoch is asked for when the one before it has been said."""
+
 
 @contextmanager
-def on_terminal(receiver: Receiver, seed: int) -> Iterator[tuple[str, list[float]]]:
+def on_terminal(receiver: Receiver, seed: int, says: Says = lines) -> Iterator[tuple[str, list[float]]]:
     """(port, seconds since its start of every epoch given out so far). Raises ProbeError GNS-E19 where there is no pseudo-terminal.
 
-    What nobody reads in time is lost, as on a real line.
+    What is said while nobody has the port open, or reads it in time, is lost, as on a real line.
     """
     try:
         import tty
@@ -33,19 +37,24 @@ def on_terminal(receiver: Receiver, seed: int) -> Iterator[tuple[str, list[float
         text = f"没有可用的伪终端，模拟接收机不能扮作串口接收机：{error}"
         raise ProbeError("GNS-E19", text, "在 Linux 上运行") from None
     tty.setraw(theirs)
+    port = os.ttyname(theirs)
+    os.close(theirs)
     os.set_blocking(ours, False)
+    far_end = select.poll()
+    far_end.register(ours, 0)
 
     def send(octets: bytes) -> bool:
+        if far_end.poll(0):  # hung up
+            return False
         with suppress(BlockingIOError):
             return os.write(ours, octets) == len(octets)
         return False
 
     try:
-        with _playing(receiver, seed, send) as said:
-            yield os.ttyname(theirs), said
+        with _playing(receiver, says(receiver, seed), send) as said:
+            yield port, said
     finally:
         os.close(ours)
-        os.close(theirs)
 
 
 @contextmanager
@@ -68,7 +77,7 @@ def on_tcp(receiver: Receiver, seed: int, host: str = "127.0.0.1") -> Iterator[t
             return True
 
         try:
-            with _playing(receiver, seed, send) as said:
+            with _playing(receiver, lines(receiver, seed), send) as said:
                 yield server.getsockname()[1], said
         finally:
             for peer in peers:
@@ -76,13 +85,15 @@ def on_tcp(receiver: Receiver, seed: int, host: str = "127.0.0.1") -> Iterator[t
 
 
 @contextmanager
-def _playing(receiver: Receiver, seed: int, send: Callable[[bytes], bool]) -> Iterator[list[float]]:
+def _playing(
+    receiver: Receiver, says: Iterator[tuple[float, bytes]], send: Callable[[bytes], bool]
+) -> Iterator[list[float]]:
     said: list[float] = []
     stop = threading.Event()
 
     def play() -> None:
         start = receiver.start.timestamp() + LATENCY_S
-        for t, octets in lines(receiver, seed):
+        for t, octets in says:
             if stop.wait(max(0.0, start + t - time.time())):
                 return
             if send(octets):

@@ -110,7 +110,7 @@ class Receiver:
     `sigma_mm`, `bias_mm`: of east, north, up, `sigma_mm` about the bias, correlated over `tau_s`, with a share `white` of the
     variance independent from epoch to epoch. `latency_s`: positions are that old when they are stamped. `float_share`: of the
     epochs, in stretches, errors twenty times as large and quality 5. `missing`: stretches without output, seconds.
-    `decimals`: of the minutes and of the altitude.
+    `decimals`: of the minutes and of the altitude. `talkers`: of the satellites it uses.
 
     Cheats: "frozen" repeats its first position for `hold` epochs at a time. "averaged" prints the mean of the last `hold`,
     "smoothed" an exponential mean. "coarse" has two minute decimals less. "fixed_only" leaves out what is not fixed. "wrong_fix" is
@@ -132,6 +132,7 @@ class Receiver:
     missing: tuple[tuple[float, float], ...] = ()
     decimals: tuple[int, int] = (7, 4)
     separation: float | None = -14.5
+    talkers: tuple[str, ...] = ("GB", "GP")
     cheat: Cheat = ""
     hold: int = 30
 
@@ -223,7 +224,7 @@ def _epoch(receiver: Receiver, moment: datetime, place: Place, quality: int, min
     time = f"{utc:%H%M%S}.{utc.microsecond // 10000:02d}"
     where = f"{_angle(place.latitude, 2, minutes)},{'N' if place.latitude >= 0 else 'S'}"
     where += f",{_angle(place.longitude, 3, minutes)},{'E' if place.longitude >= 0 else 'W'}"
-    talkers = ("GP",) if receiver.cheat == "no_beidou" else ("GB", "GP")
+    talkers = ("GP",) if receiver.cheat == "no_beidou" else receiver.talkers
     used = sum(len(SATELLITES[talker]) for talker in talkers)
     separation = receiver.separation
     told = "," if separation is None else f"{separation:.4f},M"
@@ -240,7 +241,10 @@ def _epoch(receiver: Receiver, moment: datetime, place: Place, quality: int, min
         out.append(f"GNGSA,A,3,{','.join(numbers + [''] * (12 - len(numbers)))},1.1,0.6,0.9,{SYSTEM_ID[talker]}")
         groups = [numbers[i : i + 4] for i in range(0, len(numbers), 4)]
         for index, group in enumerate(groups, 1):
-            seen = ",".join(f"{number},{30 + int(number):02d},{int(number) * 8 % 360:03d},45" for number in group)
+            seen = ",".join(
+                f"{number},{30 + int(number):02d},{int(number) * 8 % 360:03d},{35 + int(number) // 3}"
+                for number in group
+            )
             out.append(f"{talker}GSV,{len(groups)},{index},{len(numbers):02d},{seen},1")
     return b"".join(sentence(body) for body in out)
 

@@ -18,6 +18,8 @@ from yanshou.probes.gnss.reading import Datum, Sentence
 from yanshou.probes.gnss.streams import TRUTH
 
 U95_MAX_MM = 1000.0
+LEAST_S = 1800.0
+"""Judged time below which slow errors cannot be told from none."""
 
 
 class _Frozen(BaseModel):
@@ -124,6 +126,13 @@ class Params(_Frozen):
         description="静态判什么：epoch 逐历元，session 时段平均；承诺没有写明则不写，两种都算，都符合才算符合",
     )
     least_fixed: float = Field(default=0.95, gt=0, le=1, description="固定解占应有历元的最低比例，低于它本次无效")
+    least_s: float = Field(
+        default=LEAST_S,
+        gt=0,
+        le=LEAST_S,
+        json_schema_extra={"demo_only": True},
+        description="参加判定的时间至少几秒；只有演示可以改小，它的标准器误差变化之快是已知的",
+    )
     correction_frame: str | None = Field(
         default=None, min_length=1, description="差分改正数（基准站坐标）的参考框架；不写或与真值不同则不作精度结论"
     )

@@ -1,0 +1,49 @@
+"""How the names that instruments give their own fields, and the words in these, are printed. Others are printed as they are.
+
+A name has one meaning in all instruments; the order is that of the columns of a list.
+"""
+
+from __future__ import annotations
+
+FIELD_WORDS = {
+    # devices
+    "": "", "device_id": "设备", "name": "名称",
+    "status": "状态", "reason": "理由", "access": "接入", "gateway": "网关", "messages": "消息",
+    "distinct_values": "不同值", "ids": "标识", "counted": "计入", "duplicate": "重复", "ghost": "未见", "stale": "不在线",
+    "unregistered": "未登记", "excluded": "不计", "devices": "逐台设备", "devices_listed": "列出的设备",
+    "devices_total": "设备总数", "register_rows": "清册行数", "seen_by_source": "各来源见到",
+    "baseline_date": "基线日期", "baseline_ids": "基线设备数", "positions": "定位记录", "serial": "序列号", "client_id": "客户端号",
+    # boundary, area, coverage
+    "covered": "覆盖", "cells": "格数", "hit_cells": "有定位的格", "share": "占比", "fixes": "定位数",
+    "terminals": "终端数", "days": "天数", "hull_cells": "外包内的格", "busiest_terminal": "到格最多的终端", "alone": "只有它到过",
+    "code": "原因码",
+    "streets": "逐个街道", "cell_m": "格边长/m", "recognition": "覆盖的认定", "track": "轨迹", "least": "最低要求",
+    "rows": "行数", "valid_fixes": "有效定位", "inside_fixes": "界线内的定位", "boundary_sha256": "边界文件 SHA-256",
+    "crs": "坐标系", "polygons": "面数", "holes": "洞数", "vertices": "顶点数", "check_point": "检查点", "offset_m": "偏差/m",
+    "area_m2": "椭球面积/m2", "visited": "现场核验",
+    # gnss
+    "component": "分量", "horizontal": "水平", "vertical": "垂直", "motion": "运动", "static": "静态", "dynamic": "动态",
+    "about": "误差相对于",
+    "truth": "真值", "own mean": "自身均值", "start": "开始(UTC)", "sentence": "取用的语句", "dated": "日期来自",
+    "stream": "数据", "systems": "解算所用系统号", "talkers": "语句来源", "n": "n", "rms": "均方根", "upper": "95% 上界",
+    "upper_bootstrap": "自助法上界", "bias": "均值", "std": "标准差", "cep50": "CEP50", "p50": "P50", "p95": "95%", "max": "最大",
+    "n_effective": "有效样本数", "epochs_mm": "逐历元的误差/mm", "sessions_mm": "时段平均的误差/mm",
+    "shares": "历元", "expected": "应有", "fixed": "固定", "float": "浮点", "other": "其他解", "no_position": "无位置",
+    "missing": "缺失", "longest_outage_s": "最长中断/s", "longest_unfixed_s": "最长未固定/s", "left_out": "不参加判定的历元",
+    "pause": "停顿", "initialise": "初始化", "unknown": "无法比较的历元", "to_first_fix_s": "首次固定用时/s", "pauses": "停顿次数",
+    "age_s": "差分龄期/s", "given": "给出次数", "delay": "到达延迟", "delay_median_s": "中位/s", "delay_p01_s": "P1/s",
+    "delay_p99_s": "P99/s", "link": "线路", "bytes": "字节", "baud": "波特率", "load": "负载", "load_peak": "负载峰值",
+    "losses": "断开次数", "away_s": "断开时长/s", "gaps": "空隙", "longest_gap_s": "最长空隙/s", "full_buffer": "缓冲溢出",
+    "foreign": "外来发送者", "diagnosis": "诊断(不扣除)", "along_mean_mm": "沿迹均值/mm", "across_mean_mm": "横迹均值/mm",
+    "speed_mean": "平均速度/(m/s)", "skew_ms": "时间偏差/ms", "along_offset_mm": "沿迹常偏/mm",
+    "along_left_std_mm": "扣除后沿迹标准差/mm", "challenge": "位移激励", "utc": "移好(UTC)", "way_mm": "移动(东、北、高)/mm",
+    "gone_mm": "输出走了/mm", "settled": "到位", "ablations": "关断试验", "ablation": "关断试验", "source": "来源",
+    "due": "应有历元",
+    "came": "得到历元", "fixed_with_without": "固定率(开、关)", "spread_mm_with_without": "离散/mm(开、关)",
+    "names_beidou": "关断时仍说用北斗",
+}  # fmt: skip
+
+
+def word(name: str) -> str:
+    """How a name, or a word that an instrument uses, is printed."""
+    return FIELD_WORDS.get(name, name)
