@@ -6,25 +6,29 @@ streamed; what must be remembered of each candidate lies in a scratch database o
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 from yanshou.chains import reader
 from yanshou.chains.crypto import Suite
-from yanshou.chains.model import MALFORMED, Block, Proof, Reads
+from yanshou.chains.model import MALFORMED, Block, Proof, Reads, Transaction
 from yanshou.chains.segments import raw_rows
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Validity
 from yanshou.probes.chain_records.candidates import Candidates, Place
 from yanshou.probes.chain_records.cleartext import personal_kinds
-from yanshou.probes.chain_records.rule import REASONS, Rule, digest, hollow
+from yanshou.probes.chain_records.earlier import last_drawn
+from yanshou.probes.chain_records.rule import REASONS, Rule, digest, hollow, stated_digest
 from yanshou.probes.chain_records.spec import Params
-from yanshou.probes.chain_records.streams import BLOCKS, End, Pin, read_end, read_pin
+from yanshou.probes.chain_records.streams import BLOCKS, ORIGINALS, End, Pin, read_end, read_originals, read_pin
 from yanshou.probes.sampling import draw_sample
 from yanshou.probes.texts import BEIJING
 
@@ -34,6 +38,9 @@ CROWDED = 0.5
 FEW = 100
 """Below so many records no share means anything."""
 TOP_SENDERS = 10
+DigestOf = Callable[[Transaction, int], bytes | None]
+REQUEST = ("transaction", "item", "height", "scheme", "digest")
+"""Columns of the list of originals to be handed over."""
 
 
 @dataclass
@@ -132,6 +139,47 @@ class _Sample:
     personal: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass
+class _Originals:
+    """What was handed over: digests of `files` originals that are not empty. Each vouches for one record."""
+
+    digests: DigestOf
+    files: int
+    left: set[bytes]
+
+    @classmethod
+    def of(cls, evidence: RunEvidence, params: Params, read: Reads) -> _Originals | None:
+        """None where none were asked for, or none are in evidence."""
+        if params.originals is None or ORIGINALS not in evidence.streams():
+            return None
+        try:
+            originals = [original for original in read_originals(evidence) if original.bytes]
+            left = {bytes.fromhex(original.digest) for original in originals}
+        except MALFORMED:
+            return None
+        return cls(_digests(params, read), len(originals), left)
+
+    def vouches(self, transaction: Transaction, item: int) -> bool:
+        """Whether an original is there that no other record has claimed."""
+        stated = self.digests(transaction, item)
+        if stated not in self.left:
+            return False
+        self.left.remove(stated)
+        return True
+
+
+def _digests(params: Params, read: Reads) -> DigestOf:
+    """What the record number `item` of a transaction states as its original's digest."""
+    assert params.originals is not None
+    rule = Rule.of(params.record.model_copy(update={"payload": (params.originals.argument,)}), read.is_system)
+
+    def stated(transaction: Transaction, item: int) -> bytes | None:
+        judged = list(rule.judge(transaction))[item]
+        return None if isinstance(judged, str) else stated_digest(judged[0])
+
+    return stated
+
+
 _FAULTS = {
     "header": "区块哈希不由块头得出",
     "root": "交易根不由块内全部交易得出",
@@ -139,34 +187,42 @@ _FAULTS = {
     "genuine": "交易哈希或发送方签名不成立",
     "seals": "出块签名不足法定数",
     "unreadable": "区块的字段读不出来",
+    "original": "没有交来与链上摘要一致的原件",
 }
 
 
-def _sample(
-    evidence: RunEvidence, params: Params, read: Reads, candidates: Candidates, net: int, draw: str, seed: int
-) -> _Sample:
-    """Draw by `seed` and the hash `draw`, then recompute each drawn record from its whole block."""
-    places = candidates.places(draw_sample(net, params.sample, seed, draw))
+def _drawn(
+    evidence: RunEvidence, params: Params, candidates: Candidates, net: int, draw: str, seed: int
+) -> Iterator[tuple[list[Place], Json]]:
+    """Draw by `seed` and the hash `draw`: of each block with drawn records, in order, where these stand, and its row."""
     wanted: dict[int, list[Place]] = defaultdict(list)
-    for place in places:
+    for place in candidates.places(draw_sample(net, params.sample, seed, draw)):
         wanted[place.block].append(place)
-    sample = _Sample(drawn=len(places))
     with closing(evidence.open(BLOCKS)) as stream:
         for number, line in enumerate(raw_rows(stream)):
             if number in wanted:
-                drawn = [place.transaction for place in wanted[number]]
-                row = json.loads(line)
-                try:
-                    _note(sample, read.prove(row, drawn), drawn)
-                    transactions = read.block(row).transactions
-                    sample.personal.update(kind for i in drawn for kind in personal_kinds(transactions[i]))
-                except MALFORMED:
-                    sample.faults["unreadable"] += len(drawn)
+                yield wanted[number], json.loads(line)
+
+
+def _sample(drawn: Iterator[tuple[list[Place], Json]], read: Reads, originals: _Originals | None) -> _Sample:
+    """Recompute each drawn record from its whole block, and look for its original where these were asked for."""
+    sample = _Sample()
+    for places, row in drawn:
+        sample.drawn += len(places)
+        at = [place.transaction for place in places]
+        try:
+            proof, transactions = read.prove(row, at), read.block(row).transactions
+        except MALFORMED:
+            sample.faults["unreadable"] += len(places)
+            continue
+        sample.personal.update(kind for i in at for kind in personal_kinds(transactions[i]))
+        there = [originals.vouches(transactions[p.transaction], p.item) for p in places] if originals else None
+        _note(sample, proof, at, there)
     return sample
 
 
-def _note(sample: _Sample, proof: Proof, drawn: Sequence[int]) -> None:
-    """Enter one block's proof for the records at the transactions `drawn`."""
+def _note(sample: _Sample, proof: Proof, drawn: Sequence[int], originals: Sequence[bool] | None) -> None:
+    """Enter one block's proof for the records at the transactions `drawn`, and whether the original of each is there."""
     sample.blocks += 1
     sample.sealed += proof.seals.enough
     sample.signers |= set(proof.seals.signed)
@@ -175,8 +231,10 @@ def _note(sample: _Sample, proof: Proof, drawn: Sequence[int]) -> None:
         block["receipts"] = proof.receipts
     if proof.seals.sealers:
         block["seals"] = proof.seals.enough
-    for transaction in drawn:
+    for number, transaction in enumerate(drawn):
         held = {**block, "genuine": proof.genuine[transaction]}
+        if originals is not None:
+            held["original"] = originals[number]
         sample.good += all(held.values())
         sample.faults.update(name for name, holds in held.items() if not holds)
 
@@ -194,8 +252,10 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         walk.excluded["CHR-X-DUP"] = seen - net
         whole = not walk.broken and pin is not None and end is not None and walk.blocks == pin.height + 1
         sample = None
+        originals = _Originals.of(evidence, params, read)
         if net and whole and end:
-            sample = _sample(evidence, params, read, candidates, net, end.later_hash, seed)
+            drawn = _drawn(evidence, params, candidates, net, end.later_hash, seed)
+            sample = _sample(drawn, read, originals)
         per_day = tuple((date.fromordinal(day).isoformat(), n) for day, n in candidates.per_day())
         top, crowd, senders = candidates.top_senders(TOP_SENDERS), candidates.top_sender_day(), candidates.senders()
     validity = [
@@ -204,6 +264,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         *_witnesses(params, pin, end),
         *_crowding(params, net, per_day, top),
         *_proofs(sample),
+        *_handed_over(params, originals),
     ]
     share = _share_at_the_end(per_day, net)
     facts: dict[str, Json] = {
@@ -234,6 +295,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
             "blocks_with_quorum": sample.sealed,
             "signers": sorted(sample.signers),
             "faults": dict(sorted(sample.faults.items())),
+            "original_files": originals.files if originals else None,
         },
     }
     return Count(
@@ -348,6 +410,11 @@ def _proofs(sample: _Sample | None) -> Iterator[Validity]:
         yield Validity("CHR-V12", Severity.WARNING, text)
 
 
+def _handed_over(params: Params, originals: _Originals | None) -> Iterator[Validity]:
+    if params.originals and originals is None:
+        yield Validity("CHR-V14", Severity.INVALID, "约定核对链下原件，证据里却没有原件的摘要：抽样没有核对完")
+
+
 def _open(read: Reads, pin: Pin | None, walk: _Walk, net: int, crowd: tuple[str, int, int]) -> Iterator[Reason]:
     """What forbids a verdict: questions that only people can answer."""
     if text := _difference(read, pin, walk):
@@ -356,3 +423,37 @@ def _open(read: Reads, pin: Pin | None, walk: _Walk, net: int, crowd: tuple[str,
     if net >= FEW and most > CROWDED * net:
         text = f"{most / net:.0%} 的记录由账户 {address} 在 {date.fromordinal(day)} 一天内发送：请项目说明来源，查明之前不予判定"
         yield Reason("one_sender_in_one_day", text)
+
+
+# --- the list of originals ------------------------------------------------------------------------------------------------
+
+
+def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
+    """The list of drawn records whose originals are to be handed over, beside the folder for these and named after the run.
+
+    Raises OSError, ValueError where nothing has been counted to the end yet.
+    """
+    if params.originals is None:
+        return {}
+    run = last_drawn(folder, params, seed)
+    if run is None:
+        raise ValueError("链上记录还没有数完，要先运行 yanshou run")
+    evidence, read = run.evidence(folder), reader(params.chain.kind)
+    _, end = _read(evidence)
+    if end is None:
+        raise ValueError(f"运行 {run.folder_name} 的证据读不出来")
+    digests = _digests(params, read)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(REQUEST)
+    with Candidates() as candidates:
+        _walk(evidence, params, read, candidates)
+        net, _ = candidates.settle()
+        for places, row in _drawn(evidence, params, candidates, net, end.later_hash, seed):
+            block = read.block(row)
+            for place in places:
+                transaction = block.transactions[place.transaction]
+                stated = digests(transaction, place.item)
+                hexed = stated.hex() if stated else ""
+                writer.writerow((transaction.hash, place.item, block.number, params.originals.digest, hexed))
+    return {f"{params.originals.folder.rstrip('/')}-{run.number:04d}.csv": out.getvalue()}
