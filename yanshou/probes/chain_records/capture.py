@@ -26,8 +26,8 @@ from yanshou.chains.segments import lines, member, members
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import CHUNK, RunEvidence, StreamWriter
 from yanshou.probes.capturing import Progress, RunContext
-from yanshou.probes.chain_records.earlier import unfinished
-from yanshou.probes.chain_records.spec import Originals, Params
+from yanshou.probes.chain_records.earlier import Identity, unfinished
+from yanshou.probes.chain_records.spec import SPEC, Originals, Params
 from yanshou.probes.chain_records.streams import (
     BLOCKS,
     END,
@@ -56,18 +56,23 @@ def capture(params: Params, run: RunContext) -> None:
     Raises ProbeError CHN-E01 to E05 (a node or a witness cannot be asked), CHR-E01 (too few blocks), CHR-E02 (counted, and the
     originals of the drawn records are still to come), CHR-E03 (an original cannot be read), UserError (no 国密 library).
     """
+    take_blocks(params, run, Identity.of(SPEC, params, run.seed))
+    if params.originals:
+        _take_originals(params.originals, run)
+
+
+def take_blocks(params: Params, run: RunContext, identity: Identity) -> None:
+    """All streams but the last; `identity` tells the runs that may be gone on with. Raises as `capture` does."""
     with ExitStack() as stack:
         asks, *witnesses = (
             stack.enter_context(connect(params.chain, endpoint, run.folder))
             for endpoint in (params.endpoint, *params.witnesses)
         )
-        _record(params, asks, witnesses, run)
-    if params.originals:
-        _take_originals(params.originals, run)
+        _record(params, asks, witnesses, run, identity)
 
 
-def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunContext) -> None:
-    earlier = _unfinished(params, run)
+def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunContext, identity: Identity) -> None:
+    earlier = _unfinished(run, identity)
     if earlier and asks.hash_at(earlier.pin.height) == earlier.pin.hash:
         pin = replace(earlier.pin, adopted=_adoptable(params, earlier, asks))
     else:
@@ -140,9 +145,9 @@ class _Unfinished:
     end: End | None
 
 
-def _unfinished(params: Params, run: RunContext) -> _Unfinished | None:
+def _unfinished(run: RunContext, identity: Identity) -> _Unfinished | None:
     """The run to go on from, unless it is too old."""
-    earlier = unfinished(run.folder, params, run.seed, run.subject)
+    earlier = unfinished(run.folder, identity, run.subject)
     if earlier is None:
         return None
     evidence = earlier.evidence(run.folder)
