@@ -45,19 +45,19 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         active = {activity.address: activity for activity in candidates.by_sender()}
     judged = None
     if REGISTER in evidence.streams():
-        with read_table(evidence.open(REGISTER), params.register.encoding, ",") as (columns, rows):
-            if set(params.register.columns()) <= set(columns):
-                judged = judge(columns, rows, params.register, active)
+        with read_table(evidence.open(REGISTER), params.subjects.encoding, ",") as (columns, rows):
+            if set(params.subjects.columns()) <= set(columns):
+                judged = judge(columns, rows, params.subjects, active)
     readable = judged is not None
-    judged = judged or Judged(0, Counter(), {}, frozenset(), 0)
+    judged = judged or Judged(0, Counter(), {}, {}, frozenset(), 0)
     sample = None
     if judged.net and end and is_whole(pin, end, walk):
         source = f"{end.later_hash}:{evidence.sha256(REGISTER)}"
         drawn = sorted(draw_sample(judged.net, params.records.sample, seed, source))
-        firsts = [subject.activity.first for subject in judged.subjects.values()]
+        firsts = [activity.first for activity in judged.subjects.values()]
         sample = recompute(rows_at(evidence, [firsts[i] for i in drawn]), read, None)
     strangers = [activity for address, activity in active.items() if address not in judged.accounts]
-    days = Counter(subject.activity.day for subject in judged.subjects.values())
+    days = Counter(activity.day for activity in judged.subjects.values())
     affiliates = judged.affiliates()
     facts: dict[str, Json] = {
         "height": pin.height if pin else None,
@@ -95,7 +95,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
 
 def _columns(params: Params, judged: Judged) -> tuple[tuple[str, int], ...]:
     """Those that share a controller apart from the others."""
-    if params.register.controller is None:
+    if params.subjects.controller is None:
         return ()
     affiliated = sum(judged.affiliates().values())
     return (("无共同控制方", judged.net - affiliated), ("有共同控制方", affiliated))
@@ -107,7 +107,7 @@ def _said(params: Params, judged: Judged, readable: bool, days: Counter[int]) ->
     if judged.shared:
         text = f"{judged.shared} 个账户登记在不止一家名下：只认首行，请查明账户由谁掌握"
         yield Validity("CHS-V02", Severity.WARNING, text)
-    if params.register.controller is None:
+    if params.subjects.controller is None:
         yield Validity("CHS-V03", Severity.WARNING, "清册没有控制方一列：关联主体没有另列")
     if judged.net >= FEW:
         day, most = days.most_common(1)[0]

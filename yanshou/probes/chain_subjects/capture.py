@@ -22,14 +22,14 @@ def capture(params: Params, run: RunContext) -> None:
     """
     path = checked_file(
         run.folder,
-        params.register.file,
+        params.subjects.file,
         "服务主体清册",
         missing="CHS-E01",
         directory="CHS-E02",
         empty="CHS-E03",
         unreadable="CHS-E04",
     )
-    _check(path, params.register)
+    _check(path, params.subjects)
     run.sink.attach(path, REGISTER)
     take_blocks(params.records, run, Identity.of(SPEC, params, run.seed))
 

@@ -8,21 +8,22 @@ from __future__ import annotations
 import csv
 import io
 import random
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
 from yanshou.harness.basics import Json
-from yanshou.harness.evidence import canonical, write_atomic
+from yanshou.harness.evidence import canonical
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.reference import CONTRACT, DAY_MS, START_MS, call_data, params_for
 
 POINTS = (20.0, 200.0)
 COLUMNS = ("链上账户", "统一社会信用代码", "控制方")
 PER_BLOCK, SEALERS, DAYS = 20, 4, 60
-FILE = "inputs/calibration-subjects.csv"
 
 
 def codes(count: int) -> list[str]:
@@ -81,7 +82,7 @@ def planted(subjects: int, seed: int) -> tuple[SimulatedChain, list[list[str]], 
 
 def params_of(url: str, file: str) -> dict[str, Any]:
     """The parameters that count what `planted` holds."""
-    return {"records": params_for(url), "register": {"file": file, "controller": COLUMNS[2]}}
+    return {"records": params_for(url), "subjects": {"file": file, "controller": COLUMNS[2]}}
 
 
 @contextmanager
@@ -91,11 +92,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
     basis = "造出的链：使用它的主体数按构造已知，清册另按原因植入不应计数的行；区块、交易与签名均真实计算"
     truth: Json = {"true": true_value, "unit": "家", "n": len(rows), "basis": basis, "planted": why}
     run.sink.stream("truth.json").write(canonical(truth) + b"\n")
-    path = run.folder / FILE
-    path.parent.mkdir(exist_ok=True)
-    write_atomic(path, table(rows))
-    try:
-        with serving(SimulatedNode(chain)) as url:
-            yield params_of(url, FILE)
-    finally:
-        path.unlink()
+    with tempfile.TemporaryDirectory() as folder, serving(SimulatedNode(chain)) as url:
+        path = Path(folder) / "register.csv"
+        path.write_bytes(table(rows))
+        yield params_of(url, str(path))

@@ -24,21 +24,18 @@ REASONS = {
 _ACCOUNT = re.compile(r"(0x)?([0-9a-f]{40})")
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A legal person that counts: its controller as stated ("" for none), and what its first account in the register did."""
-
-    controller: str
-    activity: Activity
-
-
 @dataclass
 class Judged:
-    """What came of the register: `subjects` by their code in its order; `accounts` that it names rightly; accounts of several."""
+    """What came of the register.
+
+    `subjects`: the code of each that counts, in its order, and what its first active account did. `controllers`: who controls a
+    code, by the first of its rows that says so. `accounts`: all that are named rightly; `shared`: how many of them by several.
+    """
 
     gross: int
     excluded: Counter[str]
-    subjects: dict[str, Subject]
+    subjects: dict[str, Activity]
+    controllers: dict[str, str]
     accounts: frozenset[str]
     shared: int
 
@@ -49,7 +46,7 @@ class Judged:
 
     def affiliates(self) -> Counter[str]:
         """Controller -> counted subjects, of those controllers that have several."""
-        sizes = Counter(s.controller for s in self.subjects.values() if s.controller)
+        sizes = Counter(self.controllers[code] for code in self.subjects if code in self.controllers)
         return Counter({name: n for name, n in sizes.items() if n > 1})
 
 
@@ -76,7 +73,8 @@ def judge(columns: Key, rows: Iterable[list[str]], register: Register, active: M
     excluded: Counter[str] = Counter()
     owners: dict[str, str] = {}
     shared: set[str] = set()
-    subjects: dict[str, Subject] = {}
+    subjects: dict[str, Activity] = {}
+    controllers: dict[str, str] = {}
     gross = 0
     for row in rows:
         gross += 1
@@ -95,10 +93,12 @@ def judge(columns: Key, rows: Iterable[list[str]], register: Register, active: M
                 shared.add(address)
         else:
             owners[address] = code
+            if register.controller and (stated := plain(cells[2])):
+                controllers.setdefault(code, stated)
             if address not in active:
                 excluded["CHS-X-SILENT"] += 1
             elif code in subjects:
                 excluded["CHS-X-DUP"] += 1
             else:
-                subjects[code] = Subject(plain(cells[2]) if register.controller else "", active[address])
-    return Judged(gross, excluded, subjects, frozenset(owners), len(shared))
+                subjects[code] = active[address]
+    return Judged(gross, excluded, subjects, controllers, frozenset(owners), len(shared))

@@ -48,7 +48,7 @@ class Params(_Frozen):
     records: Records = Field(
         description="什么算一条业务记录、怎样数：同 chain.records 的参数；sample 是抽多少家逐家重算"
     )
-    register: Register = Field(description="服务主体清册 {file, encoding, account, code, controller}")
+    subjects: Register = Field(description="服务主体清册 {file, encoding, account, code, controller}")
     unit: str = Field(default="家", min_length=1, description="计数单位")
 
     @model_validator(mode="after")
