@@ -25,7 +25,7 @@ from yanshou.chains.model import Log, Transaction
 from yanshou.chains.segments import lines, member
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Verdict
+from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Shares, Verdict
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.analyse import analyse
@@ -71,6 +71,10 @@ def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None
     assert found.audit == Audit(int(true_value), min(int(true_value), 200), min(int(true_value), 200))
     assert sum(n for _, n in found.per_day) == found.net
     assert found.facts["senders"] == 5
+    (shares,) = found.pictures
+    assert isinstance(shares, Shares)
+    assert sum(n for _, n in shares.parts) == shares.total == found.net
+    assert (len(shares.parts), shares.others) == (5, 0)
     assert found.facts["sample"]["blocks_with_quorum"] == found.facts["sample"]["blocks"]
     assert analyse(evidence, params, 42) == found
 

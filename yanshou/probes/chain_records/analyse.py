@@ -17,7 +17,7 @@ from yanshou.chains import reader
 from yanshou.chains.model import Reads
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
-from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Validity
+from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Shares, Validity
 from yanshou.probes.chain_records.candidates import Candidates, Place
 from yanshou.probes.chain_records.earlier import Identity, last_drawn
 from yanshou.probes.chain_records.realness import Originals, digests_of, handed_over, proofs, recompute, rows_at
@@ -102,6 +102,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         open=tuple(_open(read, pin, walk, net, crowd)),
         validity=tuple(validity),
         facts=facts,
+        pictures=(Shares("各发送账户的记录数", params.unit, tuple(top), net, senders - len(top)),),
     )
 
 
