@@ -15,17 +15,15 @@ import pytest
 from pydantic import ValidationError
 
 from tests.e2e.support import finding, yanshou
-from tests.probes.chain_support import verdict
+from tests.probes.chain_support import measure, verdict
 from tests.probes.records_support import MemoryEvidence, codes
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
 from yanshou.harness.basics import ProbeError, RunStatus
-from yanshou.harness.evidence import Ledger, RunWriter, recover
+from yanshou.harness.evidence import Ledger
 from yanshou.harness.model import Audit, Count, Limit, Op, Verdict
 from yanshou.harness.runs import runs_of
-from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.analyse import analyse, sheets
-from yanshou.probes.chain_records.capture import capture
 from yanshou.probes.chain_records.reference import CONTRACT, DAY_MS, METHOD, START_MS, call_data, params_for
 from yanshou.probes.chain_records.rule import stated_digest
 from yanshou.probes.chain_records.spec import Params
@@ -69,32 +67,10 @@ def asked(url: str, **changes: Any) -> Params:
     return Params.model_validate(params_for(url) | {"sample": DRAWN, "originals": {**WANTED, **changes}})
 
 
-def run(folder: Path, params: Params) -> None:
-    """One run as the driver makes it. Raises what the capture raises, after the run was closed as interrupted."""
-    meta = {
-        "purpose": "measurement",
-        "probe": "chain.records",
-        "version": "1",
-        "subject": None,
-        "seed": 1,
-        "params": params.model_dump(mode="json"),
-        "host": {},
-    }
-    with Ledger(folder) as ledger:
-        recover(ledger)
-        with RunWriter(ledger, "count", meta) as writer:
-            try:
-                capture(params, RunContext(writer.sink, 1, folder))
-            except ProbeError:
-                writer.close(RunStatus.ABORTED)
-                raise
-            writer.close(RunStatus.COMPLETED)
-
-
 def waiting(folder: Path, params: Params) -> list[dict[str, str]]:
     """Count until originals are missing; the rows of the list that is laid out then."""
     with pytest.raises(ProbeError) as caught:
-        run(folder, params)
+        measure(folder, params)
     assert caught.value.problem.code == "CHR-E02"
     assert "yanshou sample" in (caught.value.problem.remedy or "")
     return laid_out(folder, params)
@@ -136,7 +112,7 @@ def test_counted_drawn_handed_over_and_compared(tmp_path: Path, node: SimulatedN
     node.chain.seal([])  # the chain goes on; the draw stays
     assert waiting(tmp_path, params) == rows
     hand_over(tmp_path, rows)
-    run(tmp_path, params)
+    measure(tmp_path, params)
     found = last(tmp_path, params)
     assert found.net == RECORDS
     assert found.audit == Audit(RECORDS, DRAWN, DRAWN)
@@ -156,7 +132,7 @@ def test_every_original_that_is_not_there_is_a_bad_record(tmp_path: Path, url: s
     files[1].unlink()
     files[2].write_bytes(b"")
     (tmp_path / "originals/unasked.txt").write_bytes(b"something else")
-    run(tmp_path, params)
+    measure(tmp_path, params)
     found = last(tmp_path, params)
     assert found.audit == Audit(RECORDS, DRAWN, DRAWN - 3)
     assert found.facts["sample"]["faults"] == {"original": 3}
@@ -173,7 +149,7 @@ def test_one_original_vouches_for_one_record(tmp_path: Path) -> None:
         params = asked(url)
         rows = waiting(tmp_path, params)
         hand_over(tmp_path, rows)
-        run(tmp_path, params)
+        measure(tmp_path, params)
     assert last(tmp_path, params).audit == Audit(2, 2, 1)
 
 
@@ -181,14 +157,14 @@ def test_a_digest_may_be_text(tmp_path: Path) -> None:
     with serving(SimulatedNode(chain_of_originals(text_argument=True))) as url:
         params = asked(url, argument=0)
         hand_over(tmp_path, waiting(tmp_path, params))
-        run(tmp_path, params)
+        measure(tmp_path, params)
     assert last(tmp_path, params).audit == Audit(RECORDS, DRAWN, DRAWN)
 
 
 def test_another_scheme_finds_nothing(tmp_path: Path, url: str) -> None:
     params = asked(url, digest="sm3")
     hand_over(tmp_path, waiting(tmp_path, params))
-    run(tmp_path, params)
+    measure(tmp_path, params)
     assert last(tmp_path, params).audit == Audit(RECORDS, DRAWN, 0)
 
 
@@ -204,7 +180,7 @@ def test_a_draw_that_was_changed_on_the_disk_is_not_kept(tmp_path: Path, node: S
 def test_no_originals_in_evidence_is_invalid(tmp_path: Path, url: str) -> None:
     params = asked(url)
     hand_over(tmp_path, waiting(tmp_path, params))
-    run(tmp_path, params)
+    measure(tmp_path, params)
     with Ledger(tmp_path) as ledger:
         evidence = runs_of(ledger.records)[-1].evidence(tmp_path)
     parts = {name: evidence.open(name).read() for name in (PIN, BLOCKS, END, ORIGINALS)}
@@ -228,7 +204,7 @@ def test_an_original_that_cannot_be_read_stops_the_run(
 
     monkeypatch.setattr(Path, "open", refusing)
     with pytest.raises(ProbeError) as caught:
-        run(tmp_path, params)
+        measure(tmp_path, params)
     assert caught.value.problem.code == "CHR-E03"
     assert file.name in str(caught.value)
 

@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, verdict
+from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, measure, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
@@ -552,20 +552,9 @@ def test_a_chain_with_another_top_than_was_pinned(honest: SimulatedChain) -> Non
 KILLED = """
 import json, sys
 from pathlib import Path
-from yanshou.harness.basics import RunStatus
-from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.probes.capturing import RunContext
+from tests.probes.chain_support import measure
 from yanshou.probes.contract import Probe
-folder, values = Path(sys.argv[1]), json.loads(sys.argv[2])
-probe = Probe("chain.records")
-params = probe.params(values)
-meta = {"purpose": "measurement", "probe": "chain.records", "version": "1", "subject": None, "seed": 1,
-        "params": params.model_dump(mode="json"), "host": {}}
-with Ledger(folder) as ledger:
-    recover(ledger)
-    with RunWriter(ledger, "count", meta) as run:
-        probe.capture(params, RunContext(run.sink, 1, folder))
-        run.close(RunStatus.COMPLETED)
+measure(Path(sys.argv[1]), Probe("chain.records").params(json.loads(sys.argv[2])))
 """
 
 
@@ -608,7 +597,7 @@ def killed_at_once(folder: Path, values: dict[str, Any]) -> None:
 
 def finish(folder: Path, values: dict[str, Any]) -> Count:
     folder.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-c", KILLED, str(folder), json.dumps(values)], check=True)
+    measure(folder, Params.model_validate(values))
     with Ledger(folder) as ledger:
         last = runs_of(ledger.records)[-1]
     assert last.status is RunStatus.COMPLETED
