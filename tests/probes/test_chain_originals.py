@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 import random
 from collections.abc import Iterator
 from decimal import Decimal
@@ -132,6 +133,7 @@ def test_every_original_that_is_not_there_is_a_bad_record(tmp_path: Path, url: s
     files[1].unlink()
     files[2].write_bytes(b"")
     (tmp_path / "originals/unasked.txt").write_bytes(b"something else")
+    (tmp_path / "originals" / os.fsdecode(b"\xc3\xfb.txt")).write_bytes(b"under a name that is no UTF-8")
     measure(tmp_path, params)
     found = last(tmp_path, params)
     assert found.audit == Audit(RECORDS, DRAWN, DRAWN - 3)

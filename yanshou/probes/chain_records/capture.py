@@ -210,7 +210,8 @@ def _take_originals(wanted: Originals, run: RunContext) -> None:
 
 
 def _original(folder: Path, path: Path, scheme: str) -> Original:
-    name, h, size = path.relative_to(folder).as_posix(), hashlib.new(scheme), 0
+    name = path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()  # a name may be no text at all
+    h, size = hashlib.new(scheme), 0
     try:
         with path.open("rb") as f:
             while data := f.read(CHUNK):
