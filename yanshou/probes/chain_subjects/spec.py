@@ -46,7 +46,7 @@ class Params(_Frozen):
     """Who is registered, and what on which chain counts as use."""
 
     records: Records = Field(
-        description="什么算一条业务记录、怎样数 {chain, endpoint, witnesses, record, window, sample}：同 chain.records；sample 是抽多少家重算"
+        description="什么算一条业务记录 {chain, endpoint, witnesses, record, window, sample}：同 chain.records；sample 是重算几家"
     )
     subjects: Register = Field(description="服务主体清册 {file, encoding, account, code, controller}")
     unit: str = Field(default="家", min_length=1, description="计数单位")
