@@ -11,7 +11,19 @@ from typing import Any
 
 from tests.e2e.support import YANSHOU, finding, record_of, yanshou
 from yanshou.chains.bcos3.simulate import SimulatedNode, serving
-from yanshou.demo.s05 import CONTRACT, EVENT, IDLE_NODES, NODES, PARTICIPANTS, RECORDS, REPEATED, chain_of_records
+from yanshou.demo.s05 import (
+    AFFILIATED,
+    CONTRACT,
+    EVENT,
+    IDLE_NODES,
+    NODES,
+    PARTICIPANTS,
+    RECORDS,
+    REPEATED,
+    SILENT,
+    TWICE,
+    chain_of_records,
+)
 
 COUNTED, AGAIN = 101_000, 2_000
 
@@ -29,6 +41,9 @@ def test_the_demonstration_says_what_its_standards_hold(tmp_path: Path) -> None:
     assert found["S05-I01"]["attempts"][0]["figure"]["gross"] == NODES + IDLE_NODES
     assert found["S05-I03"]["attempts"][0]["figure"]["gross"] == RECORDS + REPEATED
     assert found["S05-I03"]["lower"] > 100_000
+    subjects = found["S05-I02"]["attempts"][0]["figure"]
+    assert subjects["gross"] == PARTICIPANTS + TWICE + SILENT
+    assert subjects["columns"] == [["无共同控制方", PARTICIPANTS - AFFILIATED], ["有共同控制方", AFFILIATED]]
     assert [v["code"] for v in found["S05-I03"]["validity"]] == []
     assert all(f["calibration"]["within"] for f in found.values())
 

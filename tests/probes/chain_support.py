@@ -17,8 +17,8 @@ import pytest
 
 from tests.probes.records_support import record
 from tests.probes.sources_support import free_port
-from yanshou.harness.basics import RunStatus
-from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter
+from yanshou.harness.basics import ProbeError, RunStatus
+from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter, recover
 from yanshou.harness.judge import Criterion, judge_run
 from yanshou.harness.model import Checklist, Count, Kind, Limit, Severity, Verdict
 from yanshou.harness.runs import runs_of
@@ -184,6 +184,28 @@ def counted(folder: Path, values: dict[str, Any], seed: int = 1) -> Count:
     measurement = probe.analyse(record(folder, probe.capture, params, seed), params, seed)
     assert isinstance(measurement, Count)
     return measurement
+
+
+def measure(folder: Path, params: Any) -> None:
+    """One run of `chain.records` as the driver makes it. Raises what its capture raises, once the run was closed as interrupted."""
+    meta = {
+        "purpose": "measurement",
+        "probe": "chain.records",
+        "version": "1",
+        "subject": None,
+        "seed": 1,
+        "params": params.model_dump(mode="json"),
+        "host": {},
+    }
+    with Ledger(folder) as ledger:
+        recover(ledger)
+        with RunWriter(ledger, "count", meta) as writer:
+            try:
+                Probe("chain.records").capture(params, RunContext(writer.sink, 1, folder))
+            except ProbeError:
+                writer.close(RunStatus.ABORTED)
+                raise
+            writer.close(RunStatus.COMPLETED)
 
 
 def calibrated(folder: Path, name: str, true_value: float) -> tuple[RunEvidence, Any, dict[str, Any]]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
+from tests.probes.bft_chain import BftChain, BftNode
 from tests.probes.chain_support import anvil, calibrated, ethereumjs_peers, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Signer, SimulatedChain, SimulatedMember, SimulatedNode, serving
@@ -364,6 +366,26 @@ def test_real_peers_as_they_are(tmp_path: Path) -> None:
     assert (hub.net, fell(hub)) == (0, {"CHO-X-UNCONFIRMED": PEERS})
     assert spokes.net == 0
     assert fell(spokes) == {"CHO-X-UNCONFIRMED": 2, "CHO-X-OFFLINE": 1}
+
+
+@pytest.mark.parametrize("qbft", [False, True])
+def test_a_bft_network(tmp_path: Path, signers: list[Signer], qbft: bool) -> None:
+    """Validators by verified seals, one of which never seals; an observer; one that nobody can see. Keys are addresses here."""
+    chain = BftChain(qbft, signers[:5])
+    for n in range(60):
+        chain.seal([n % 3, (n + 1) % 3, (n + 2) % 3, 4])  # number 3 never signs
+    with listening(6) as addresses:
+        nodes = [
+            BftNode(chain, [*addresses[:4], "127.0.0.9:1", addresses[5]], me, [signers[5]]) for me in (0, 1, 2, 3, 5)
+        ]
+        with ExitStack() as stack:
+            urls = [stack.enter_context(serving(node)) for node in nodes]
+            found = counted(tmp_path, params_for(urls, window_s=0.05) | {"chain": {"kind": "ethereum"}})
+    assert found.gross == 6
+    assert found.net == 4
+    assert fell(found) == {"CHO-X-SILENT": 1, "CHO-X-OFFLINE": 1}
+    assert said(found) == {"CHO-V08": "info"}
+    assert {n["key"] for n in found.facts["nodes"]} == {s.address[2:] for s in signers[:6]}
 
 
 class Garbled(SimulatedNode):

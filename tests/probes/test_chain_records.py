@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.probes.bcos2_chain import Chain2, Node2
-from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, verdict
+from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, measure, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
@@ -25,7 +25,7 @@ from yanshou.chains.model import Log, Transaction
 from yanshou.chains.segments import lines, member
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Verdict
+from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Shares, Verdict
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.analyse import analyse
@@ -71,6 +71,10 @@ def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None
     assert found.audit == Audit(int(true_value), min(int(true_value), 200), min(int(true_value), 200))
     assert sum(n for _, n in found.per_day) == found.net
     assert found.facts["senders"] == 5
+    (shares,) = found.pictures
+    assert isinstance(shares, Shares)
+    assert sum(n for _, n in shares.parts) == shares.total == found.net
+    assert (len(shares.parts), shares.others) == (5, 0)
     assert found.facts["sample"]["blocks_with_quorum"] == found.facts["sample"]["blocks"]
     assert analyse(evidence, params, 42) == found
 
@@ -548,20 +552,9 @@ def test_a_chain_with_another_top_than_was_pinned(honest: SimulatedChain) -> Non
 KILLED = """
 import json, sys
 from pathlib import Path
-from yanshou.harness.basics import RunStatus
-from yanshou.harness.evidence import Ledger, RunWriter, recover
-from yanshou.probes.capturing import RunContext
+from tests.probes.chain_support import measure
 from yanshou.probes.contract import Probe
-folder, values = Path(sys.argv[1]), json.loads(sys.argv[2])
-probe = Probe("chain.records")
-params = probe.params(values)
-meta = {"purpose": "measurement", "probe": "chain.records", "version": "1", "subject": None, "seed": 1,
-        "params": params.model_dump(mode="json"), "host": {}}
-with Ledger(folder) as ledger:
-    recover(ledger)
-    with RunWriter(ledger, "count", meta) as run:
-        probe.capture(params, RunContext(run.sink, 1, folder))
-        run.close(RunStatus.COMPLETED)
+measure(Path(sys.argv[1]), Probe("chain.records").params(json.loads(sys.argv[2])))
 """
 
 
@@ -604,7 +597,7 @@ def killed_at_once(folder: Path, values: dict[str, Any]) -> None:
 
 def finish(folder: Path, values: dict[str, Any]) -> Count:
     folder.mkdir(exist_ok=True)
-    subprocess.run([sys.executable, "-c", KILLED, str(folder), json.dumps(values)], check=True)
+    measure(folder, Params.model_validate(values))
     with Ledger(folder) as ledger:
         last = runs_of(ledger.records)[-1]
     assert last.status is RunStatus.COMPLETED

@@ -15,16 +15,18 @@ from typing import Any
 import pytest
 
 from tests.probes.bcos2_chain import Chain2
+from tests.probes.bft_chain import BftChain
 from yanshou.chains import abi, reader
 from yanshou.chains.bcos2 import blocks as bcos2
 from yanshou.chains.bcos3 import blocks as bcos3
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain
 from yanshou.chains.crypto import Suite, recovered
 from yanshou.chains.ethereum import blocks as ethereum
+from yanshou.chains.ethereum.bft import bft_extra
 from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Refused, Rpc, joined, require_blocks
 from yanshou.chains.segments import lines, member, members, raw_rows
-from yanshou.chains.trees import big_endian, rlp, trie_root, width_root
+from yanshou.chains.trees import big_endian, rlp, trie_root, unrlp, width_root
 from yanshou.harness.basics import ProbeError
 
 DOCUMENTED = json.loads((Path(__file__).parents[1] / "golden/bcos_blocks.json").read_text(encoding="utf-8"))
@@ -251,6 +253,102 @@ def test_a_simulated_2x_chain_holds(suite: Suite) -> None:
     assert [t.to for t in bcos2.block(row).transactions][:2] == ["", "0x" + "c0" * 20]
     row["block"]["transactions"][3]["hash"] = "0x" + "00" * 32
     assert not bcos2.prove(row, []).root
+
+
+# --- Ethereum-type: the seals of IBFT 2.0 and QBFT --------------------------------------------------------------------------
+
+FOUR = ["44add0ec310f115a0e603b2d7db9f067778eaf8a", "294fc7e8f22b3bcdcf955dd7ff3ba2ed833f8212",
+        "6beaaed781d2d2ab6350f5c4566a2c6eaac407a6", "8be76812f765c24641ec63dc2852b378aba2b440"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("extra", "validators", "signed_end", "hashed_end"),
+    [
+        # Besu documentation, "Example IBFT 2.0 genesis file": hashed without round and seals
+        ("f83ea0" + "00" * 32 + "d5949811ebc35d7b06b3fa8dc5809a1f9c52751e1deb808400000000c0",
+         ["9811ebc35d7b06b3fa8dc5809a1f9c52751e1deb"], "808400000000", "52751e1deb80"),
+        # GoQuorum's own test of QBFT's extraData: hashed with both empty
+        ("f87aa0" + "00" * 32 + "f85494" + "94".join(FOUR) + "c080c0", FOUR, "c080c0", "c080c0"),
+    ],
+)  # fmt: skip
+def test_documented_extra_data(extra: str, validators: list[str], signed_end: str, hashed_end: str) -> None:
+    found = bft_extra(bytes.fromhex(extra))
+    assert found is not None
+    assert [v.hex() for v in found.validators] == validators
+    assert found.seals == ()
+    assert found.signed.hex().endswith(signed_end)
+    assert found.hashed.hex().endswith(hashed_end)
+
+
+@pytest.mark.parametrize(
+    "extra", ["", "00" * 32, "c0", "c58080808080", "f83e", "f87aa0" + "00" * 32, "b8" * 9, "c50102030405"]
+)
+def test_other_extra_data_is_none_of_these(extra: str) -> None:
+    assert bft_extra(bytes.fromhex(extra)) is None
+
+
+@pytest.mark.parametrize(
+    "item", [b"", b"a", b"\x80", b"x" * 55, b"x" * 300, [], [b"", [b"a", [b"b" * 60]]], [b"y" * 70] * 9]
+)
+def test_rlp_is_read_as_it_is_written(item: Any) -> None:
+    assert unrlp(rlp(item)) == item
+    for junk in (rlp(item) + b"\0", rlp(item)[:-1]):
+        with pytest.raises(ValueError, match="RLP"):
+            unrlp(junk)
+
+
+@pytest.mark.parametrize("junk", [b"\x81\x05", b"\xb8\x01a", b"\xf8\x00", b"\xc1\x82", b"\xff" * 9])
+def test_a_second_spelling_is_no_rlp(junk: bytes) -> None:
+    with pytest.raises(ValueError, match="RLP"):
+        unrlp(junk)
+
+
+@pytest.mark.parametrize("qbft", [False, True])
+def test_seals_of_a_bft_chain(qbft: bool) -> None:
+    signers = [Signer.new(Suite.KECCAK) for _ in range(4)]
+    chain = BftChain(qbft, signers)
+    for turn in (0, 1, 300):
+        row = {"block": chain.seal([0, 2, 3], turn), "receipts": []}
+        assert ethereum.suite(row) is Suite.KECCAK
+        seals = ethereum.seals(row)
+        assert set(seals.sealers) == {s.address[2:] for s in signers}
+        assert seals.signed == tuple(signers[i].address[2:] for i in (0, 2, 3))
+        assert (seals.wrong, seals.quorum, seals.enough) == (0, 3, True)
+        proof = ethereum.prove(row, [])
+        assert (proof.header, proof.root, proof.receipts, proof.seals) == (True, True, True, seals)
+    few = ethereum.seals({"block": chain.seal([0, 2]), "receipts": []})
+    assert (len(few.signed), few.wrong, few.enough) == (2, 0, False)
+    assert not ethereum.seals({"block": chain.seal([1, 1, 1]), "receipts": []}).enough
+    assert ethereum.suite({"block": {**chain.blocks[1], "gasUsed": "0x1"}, "receipts": []}) is None
+
+
+@pytest.mark.parametrize("qbft", [False, True])
+def test_seals_that_do_not_hold(qbft: bool) -> None:
+    signers = [Signer.new(Suite.KECCAK) for _ in range(4)]
+    chain = BftChain(qbft, signers)
+    block = chain.seal([0, 1, 2])
+    extra = bft_extra(bytes.fromhex(block["extraData"][2:]))
+    assert extra is not None
+
+    def with_seals(*seals: bytes) -> Any:
+        changed = {**block, "extraData": "0x" + chain.extra(1, seals).hex()}
+        return ethereum.seals({"block": changed, "receipts": []})
+
+    foreign = Signer.new(Suite.KECCAK).sign(KECCAK(b"x"))
+    one, two, three = extra.seals
+    assert (with_seals(one, two, foreign).wrong, with_seals(one, two, foreign).enough) == (1, False)
+    assert (with_seals(one, two, bytes(65)).wrong, with_seals(one, two, three).wrong) == (1, 0)
+    other_round = {**block, "extraData": "0x" + chain.extra(2, extra.seals).hex()}
+    assert ethereum.suite({"block": other_round, "receipts": []}) is Suite.KECCAK, "the round is not in the hash"
+    assert ethereum.seals({"block": other_round, "receipts": []}).wrong == 3
+    later = {**block, "timestamp": "0x1"}
+    assert ethereum.seals({"block": later, "receipts": []}).wrong == 3
+
+
+def test_a_chain_that_is_none_of_these_carries_no_seals() -> None:
+    block = BftChain(True, [Signer.new(Suite.KECCAK)]).seal([0])
+    for changed in ({"mixHash": "0x" + "00" * 32}, {"extraData": "0x"}):
+        assert ethereum.seals({"block": {**block, **changed}, "receipts": []}).sealers == {}
 
 
 def test_system_addresses() -> None:

@@ -142,7 +142,7 @@ def test_default_probes_exist(indicators: dict[str, Indicator]) -> None:
     assert {i.probe for i in indicators.values()} <= known
     counted = {name: i.probe for name, i in indicators.items() if i.kind is Kind.COUNTED}
     assert {name for name, probe in counted.items() if probe == "devices"} == {"S06-I05", "S09-I02", "S10-I02"}
-    assert set(counted.values()) == {"coverage", "devices", "records", "chain.nodes", "chain.records"}
+    assert set(counted.values()) == {"coverage", "devices", "records", "chain.nodes", "chain.records", "chain.subjects"}
     assert indicators["S10-I03"].probe == "rtt"
 
 

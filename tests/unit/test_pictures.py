@@ -26,12 +26,13 @@ from yanshou.harness.model import (
     Samples,
     Satellite,
     Scatter,
+    Shares,
     Sky,
     Trace,
     Traces,
     Verdict,
 )
-from yanshou.harness.pictures import BINS, CELLS, POINTS, SATELLITES, VERTICES, kept
+from yanshou.harness.pictures import BINS, CELLS, PARTS, POINTS, SATELLITES, VERTICES, kept
 from yanshou.reports.pictures import picture_panels
 
 CM2 = Limit(Op.LE, Decimal(2), "cm")
@@ -156,6 +157,8 @@ def test_every_picture_is_bounded() -> None:
     many = tuple(Satellite("BDS", f"C{i}", ((1, 2),) * 5000) for i in range(400))
     picture = kept(Sky("天空", many, "BDS"), CM2)
     assert (len(picture["satellites"]), picture["left_out"]) == (SATELLITES, 400 - SATELLITES)
+    picture = kept(Shares("账户", "条", tuple((str(n), 1) for n in range(500)), 1000, 300), CM2)
+    assert (len(picture["parts"]), picture["rest"], picture["others"]) == (PARTS, 1000 - PARTS, 800 - PARTS)
 
 
 def test_the_record_holds_them_for_the_attempt_that_decides_and_always_the_same() -> None:
@@ -196,6 +199,7 @@ EVERY = (
         Cells((0, 0), 100, RNG.integers(0, 3, (100, 100))),
         points=Points(*RNG.uniform(0, 9000, (2, 30)), np.arange(30) % 2, ("到", "未到")),
     ),
+    Shares("账户", "条", (("0x" + "ab" * 20, 60), (HOSTILE, 20)), 100, 7),
 )
 DEGENERATE = (
     scatter(np.array([0.003]), np.array([0.001])),
@@ -210,6 +214,7 @@ DEGENERATE = (
     Sky("天空", (Satellite("BDS", "C01", ((359, -3),), 0.0),), "BDS"),
     Map("图", "原点", points=Points(np.zeros(1), np.zeros(1), np.zeros(1, np.int64), (HOSTILE,))),
     Map("图", "原点", cells=Cells((0, 0), 0.5, np.array([[1]]))),
+    Shares("账户", "条", (("甲", 1),), 1, 0),
 )
 NOTHING = (
     scatter(np.zeros(0), np.zeros(0)),
@@ -220,6 +225,7 @@ NOTHING = (
     Sky("天空", (), "BDS"),
     Sky("天空", (Satellite("BDS", "C01", ((math.nan, 1),), 40.0),), "BDS"),
     Map("图", "原点", (Area("无", ()),), Cells((0, 0), 100, np.zeros((3, 3), np.int64))),
+    Shares("账户", "条", (), 0, 0),
 )
 
 
@@ -287,3 +293,12 @@ def test_alt_texts_and_notes_say_what_the_picture_shows() -> None:
     assert "C01 40" in strength.alt
     (panel,) = picture_panels(kept(EVERY[3], STREETS))
     assert "区域：1 甲街道；2 " in panel.note
+
+
+def test_shares_say_the_largest_and_the_rest() -> None:
+    (panel,) = picture_panels(kept(EVERY[4], CM2))
+    assert "共 100 条，最多的 0x" in panel.alt
+    assert "有 60（60" in panel.alt
+    assert "其余 7 个合计 20" in panel.alt
+    (panel,) = picture_panels(kept(Shares("账户", "条", (("甲", 3),), 3, 0), CM2))
+    assert "其余" not in panel.alt

@@ -6,7 +6,7 @@ Sources: Ethereum Yellow Paper, appendices B (RLP), C and D (hex-prefix, Merkle 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Hash: TypeAlias = Callable[[bytes], bytes]
 Item: TypeAlias = "bytes | Sequence[Item]"
@@ -32,6 +32,40 @@ def _headed(offset: int, payload: bytes) -> bytes:
         return bytes([offset + size]) + payload
     length = big_endian(size)
     return bytes([offset + 55 + len(length)]) + length + payload
+
+
+def unrlp(data: bytes) -> bytes | list[Any]:
+    """The one item that `data` is the RLP of: bytes, or nested lists of them. Raises ValueError for anything else."""
+    item, end = _item(data, 0)
+    if end != len(data) or rlp(item) != data:  # so that no second spelling of the same item passes
+        raise ValueError("not RLP")
+    return item
+
+
+def _item(data: bytes, at: int) -> tuple[bytes | list[Any], int]:
+    """The item that begins at `at`, and where it ends."""
+    if at >= len(data):
+        raise ValueError("RLP too short")
+    first = data[at]
+    if first < 0x80:
+        return data[at : at + 1], at + 1
+    offset = 0xC0 if first >= 0xC0 else 0x80
+    size, start = first - offset, at + 1
+    if size >= 56:
+        start += size - 55
+        size = int.from_bytes(data[at + 1 : start], "big")
+    end = start + size
+    if end > len(data):
+        raise ValueError("RLP too short")
+    if offset == 0x80:
+        return data[start:end], end
+    items, at = [], start
+    while at < end:
+        item, at = _item(data, at)
+        items.append(item)
+    if at != end:
+        raise ValueError("RLP too short")
+    return items, end
 
 
 def width_root(leaves: Sequence[bytes], width: int, hash_: Hash) -> bytes:

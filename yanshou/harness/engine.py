@@ -244,7 +244,7 @@ def lay_out_samples(folder: Path) -> tuple[list[Sheet], list[Problem]]:
                 drawn = probe.sheets(params, folder, indicator.seed)
             except (OSError, ValueError) as error:
                 why = " ".join(str(error).split())
-                remedy = "把要抽样的清册、导出或边界放进案卷文件夹，再运行 yanshou sample"
+                remedy = "照上面补齐（清册、导出或边界放进案卷文件夹），再运行 yanshou sample"
                 problems.append(Problem("P-SAMPLE", f"{indicator.id} 还不能抽样：{why}", remedy, folder))
                 continue
             for name, text in drawn.items():

@@ -287,7 +287,18 @@ class Map:
     points: Points | None = None
 
 
-Picture: TypeAlias = Scatter | Traces | Sky | Map
+@dataclass(frozen=True)
+class Shares:
+    """How a `total` is shared out: (name, its part), the largest first. What the parts leave is drawn as one rest of `others`."""
+
+    title: str
+    unit: str
+    parts: tuple[tuple[str, int], ...]
+    total: int
+    others: int
+
+
+Picture: TypeAlias = Scatter | Traces | Sky | Map | Shares
 """What a measurement may show of itself beside its numbers. It knows no limit: where one belongs, the finding's is drawn."""
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from yanshou.harness.basics import Json
-from yanshou.harness.model import Cells, Limit, Map, Picture, Points, Satellite, Scatter, Sky, Traces
+from yanshou.harness.model import Cells, Limit, Map, Picture, Points, Satellite, Scatter, Shares, Sky, Traces
 from yanshou.harness.units import convert
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ VERTICES, RINGS = 3000, 200
 CELLS = 120
 """Cells of a map from edge to edge; a finer grid is merged."""
 SATELLITES, TRACK = 150, 12
+PARTS = 12
+"""Bars of shares."""
 GAP = 1.5
 """Usual distances in time from which on two values are not joined, where such a gap is wide enough to be seen."""
 STATES = " .#"
@@ -38,6 +40,8 @@ def kept(picture: Picture, limit: Limit) -> dict[str, Json]:
         return _scatter(picture, limit)
     if isinstance(picture, Traces):
         return _traces(picture, limit)
+    if isinstance(picture, Shares):
+        return _shared(picture)
     return _sky(picture) if isinstance(picture, Sky) else _map(picture)
 
 
@@ -231,6 +235,19 @@ def _sky(picture: Sky) -> dict[str, Json]:
 
 def _track(satellite: Satellite) -> list[list[float]]:
     return [list(place) for place in satellite.track if all(map(math.isfinite, place))]
+
+
+def _shared(picture: Shares) -> dict[str, Json]:
+    shown = picture.parts[:PARTS]
+    return {
+        "kind": "shares",
+        "title": picture.title,
+        "unit": picture.unit,
+        "parts": [list(part) for part in shown],
+        "total": picture.total,
+        "rest": picture.total - sum(n for _, n in shown),
+        "others": picture.others + len(picture.parts[PARTS:]),
+    }
 
 
 def _map(picture: Map) -> dict[str, Json]:

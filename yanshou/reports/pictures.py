@@ -1,4 +1,4 @@
-"""The further pictures of a record as SVG: deviations, traces, sky and map.
+"""The further pictures of a record as SVG: deviations, traces, sky, map and shares.
 
 They draw what the record holds, to one scale where both axes are lengths, and must never compute a statistic. Legends and notes
 stand outside, so that no word covers a value.
@@ -74,6 +74,8 @@ def picture_panels(picture: Data) -> Iterator[Panel]:
         yield from _trace_panels(picture)
     elif picture["kind"] == "sky":
         yield from _sky_panels(picture)
+    elif picture["kind"] == "shares":
+        yield from _share_panels(picture)
     else:
         yield from _map_panels(picture)
 
@@ -557,3 +559,41 @@ def _scale_bar(axes: Axes, width: float) -> None:
     arrow = {"arrowstyle": "-|>", "lw": 0.9, "color": INK, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (0.98, -0.01), xytext=(0, -16), ha="center", arrowprops={**arrow, "relpos": (0.5, 0)}, **north)
     axes.annotate("北", (0.98, -0.01), xytext=(-5, -3), ha="right", va="top", **north)
+
+
+# ---- shares
+
+
+def _share_panels(picture: Data) -> Iterator[Panel]:
+    if not picture["total"]:
+        return
+    name, most = picture["parts"][0]
+    others = f"，其余 {display(picture['others'])} 个合计 {display(picture['rest'])}" if picture["others"] else ""
+    alt = (
+        f"{picture['title']}的条形图：共 {display(picture['total'])} {picture['unit']}，最多的 {name} 有 {display(most)}"
+        f"（{percent(most / picture['total'])}）{others}。"
+    )
+    bars = [(_middle_cut(name), n) for name, n in picture["parts"]]
+    if picture["others"]:
+        bars.append((f"其余 {display(picture['others'])} 个", picture["rest"]))
+
+    def paint(axes: Axes) -> None:
+        for row, (words, n) in enumerate(bars):
+            rest = row == len(picture["parts"])
+            axes.barh(row, n, height=0.34, color="white" if rest else BLUE, ec=GREY if rest else BLUE, lw=0.6)
+            text = f"{words}  {display(n)}（{percent(n / picture['total'])}）"
+            axes.annotate(text, (0, row - 0.22), xytext=(2, 1), textcoords="offset points", va="bottom")
+        axes.set_ylim(len(bars) - 0.6, -0.95)
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlim(0, 1.06 * max(n for _, n in bars))
+        axes.locator_params(axis="x", nbins=5, integer=True)
+        axes.xaxis.set_major_formatter(lambda x, _: display(round(x)))
+        axes.set_xlabel(f"数量 / {picture['unit']}")
+
+    yield Panel(picture["title"], draw_axes(paint, 0.5 + 0.3 * len(bars)), alt)
+
+
+def _middle_cut(name: str, most: int = 20) -> str:
+    """Addresses differ at either end."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[-(most // 2 - 1) :]}"

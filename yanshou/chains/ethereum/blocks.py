@@ -1,7 +1,7 @@
 """An Ethereum-type node's answers -> blocks, and what of them holds by keccak-256 and secp256k1. Pure.
 
 Sources: Ethereum Yellow Paper 4.3 (header, transactions root); EIP-155, 2718, 2930, 1559, 4844, 7702 (transactions); EIP-1559,
-4895, 4844, 4788, 7685 (header fields, in that order). Executed blocks carry no signatures of validators here.
+4895, 4844, 4788, 7685 (header fields, in that order). Only blocks of IBFT 2.0 and QBFT carry signatures that are verified (`bft`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from itertools import starmap
 
 from yanshou.chains.crypto import Suite, recovered
+from yanshou.chains.ethereum.bft import MIX_HASH, BftExtra, bft_extra, quorum
 from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import Item, big_endian, rlp, trie_root
 from yanshou.harness.basics import Json
@@ -78,24 +79,62 @@ def suite(row: Json) -> Suite | None:
     return Suite.KECCAK if _header_holds(row["block"]) else None
 
 
-def seals(_row: Json) -> Seals:
-    """See `Reads`: executed blocks carry no signatures that are verified here."""
-    return Seals()
+def seals(row: Json) -> Seals:
+    """See `Reads`. Sealers are known by their addresses."""
+    b = row["block"]
+    extra = _bft(b)
+    if extra is None or not extra.validators:
+        return Seals()
+    digest = HASH(_header(b, extra.signed))
+    validators = {address.hex(): 1 for address in extra.validators}
+    keys = [recovered(digest, seal) for seal in extra.seals]
+    signed = [Suite.KECCAK.address(key)[2:] for key in keys if key is not None]
+    right = tuple(address for address in signed if address in validators)
+    return Seals(validators, right, len(extra.seals) - len(right), quorum(len(validators)))
+
+
+def _bft(b: Json) -> BftExtra | None:
+    return bft_extra(data(b["extraData"])) if data(b["mixHash"]) == MIX_HASH else None
 
 
 def view(answer: Json) -> View:
-    """See `Reads`. A peer's own height is not told: only a node that is asked itself shows that it is in sync."""
+    """See `Reads`. A peer's own height is not told: only a node that is asked itself shows that it is in sync.
+
+    Where blocks name validators these are the sealers, and every node is known by the address of its key, as they are.
+    """
     me, head = answer["admin_nodeInfo"], answer["head"]
+    extra = _bft(head["block"])
+    validators = [address.hex() for address in extra.validators] if extra else []
+
+    def key(entry: Json) -> str:
+        return Suite.KECCAK.address(_public_key(entry))[2:] if validators else _node_key(entry)
+
+    def role(name: str) -> str:
+        return "" if not validators else "sealer" if name in validators else "observer"
+
     own = Member(
-        _node_key(me),
-        "",
+        key(me),
+        role(key(me)),
         int(head["number"]),
         head["hash"],
         head["genesis"],
         (f"{me['ip']}:{me['ports']['listener']}",),
     )
-    peers = (Member(_node_key(p), "", None, "", "", (p["network"]["remoteAddress"],)) for p in answer["admin_peers"])
-    return View(own.key, (own, *peers))
+    peers = [
+        Member(key(p), role(key(p)), None, "", "", (p["network"]["remoteAddress"],)) for p in answer["admin_peers"]
+    ]
+    seen = {own.key, *(peer.key for peer in peers)}
+    unseen = [Member(name, "sealer", None, "", "", ()) for name in validators if name not in seen]
+    return View(own.key, (own, *peers, *unseen))
+
+
+def _public_key(entry: Json) -> bytes:
+    """x and y, from the node's URL or its identity: some clients give a digest of the key as the latter."""
+    text = entry.get("enode") or entry["id"]
+    key = bytes.fromhex(text.removeprefix("enode://").removeprefix("0x").partition("@")[0])
+    if len(key) != 64:
+        raise ValueError("no public key")
+    return key
 
 
 def _node_key(entry: Json) -> str:
@@ -124,13 +163,20 @@ def prove(row: Json, indices: Collection[int]) -> Proof:
     root = trie_root(encoded, HASH) == data(b["transactionsRoot"])
     receipts = trie_root([_encoded_receipt(r) for r in row["receipts"]], HASH) == data(b["receiptsRoot"])
     genuine = {i: _genuine(b["transactions"][i], encoded[i]) for i in indices}
-    return Proof(_header_holds(b), root, receipts, genuine, Seals())
+    return Proof(_header_holds(b), root, receipts, genuine, seals(row))
 
 
 def _header_holds(b: Json) -> bool:
+    extra = _bft(b)
+    return HASH(_header(b, extra.hashed if extra else data(b["extraData"]))) == data(b["hash"])
+
+
+def _header(b: Json, extra: bytes) -> bytes:
+    """RLP of a header with `extra` in place of its extraData."""
     fields = [*HEADER, *(field for field in LATER if b.get(field[0]) is not None)]
-    encoded: list[Item] = [data(b[name]) if raw else big_endian(number(b[name])) for name, raw in fields]
-    return HASH(rlp(encoded)) == data(b["hash"])
+    shown = b | {"extraData": "0x" + extra.hex()}
+    encoded: list[Item] = [data(shown[name]) if raw else big_endian(number(shown[name])) for name, raw in fields]
+    return rlp(encoded)
 
 
 def _access_list(t: Json) -> list[Item]:

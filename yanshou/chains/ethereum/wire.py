@@ -43,10 +43,11 @@ class Wire:
     def view(self) -> Json:
         """Itself and its peers, by the administration's interface, and how far it is itself."""
         height = self.head()
+        (header,) = self.headers(range(height, height + 1))
         return {
             "admin_nodeInfo": self._rpc.answer("admin_nodeInfo"),
             "admin_peers": self._rpc.answer("admin_peers"),
-            "head": {"number": height, "hash": self.hash_at(height), "genesis": self.hash_at(0)},
+            "head": {"number": height, "hash": self.hash_at(height), "genesis": self.hash_at(0), **header},
         }
 
     def counter(self) -> Json:

@@ -27,6 +27,16 @@ class Place:
     item: int
 
 
+@dataclass(frozen=True)
+class Activity:
+    """What one sender did: distinct records, and the first one's date (its ordinal) and place."""
+
+    address: str
+    records: int
+    day: int
+    first: Place
+
+
 class Candidates:
     """Append with `add`, then `settle` once, then ask. A context manager."""
 
@@ -117,6 +127,14 @@ class Candidates:
             "SELECT s1, s2, s3, day, count(*) AS n FROM net GROUP BY ALL ORDER BY n DESC, day, s1, s2, s3 LIMIT 1"
         ).fetchone()
         return (_address(*row[:3]), int(row[3]), int(row[4])) if row else ("", 0, 0)
+
+    def by_sender(self) -> list[Activity]:
+        """Every sender of a distinct record, in the order in which they began."""
+        rows = self._db.execute(
+            "SELECT s1, s2, s3, count(*), arg_min(day, seq), arg_min(block, seq), arg_min(tx, seq), arg_min(item, seq)"
+            " FROM net GROUP BY s1, s2, s3 ORDER BY min(seq)"
+        ).fetchall()
+        return [Activity(_address(*r[:3]), int(r[3]), int(r[4]), Place(*map(int, r[5:]))) for r in rows]
 
     def places(self, indices: Sequence[int]) -> list[Place]:
         """Where the distinct records number `indices` stand, counted from 0 and given in the chain's order."""

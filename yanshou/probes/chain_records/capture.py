@@ -3,6 +3,7 @@
 It is for a record that can be counted again without the chain. It must never count, judge or leave out a block. Blocks come
 in parallel and are written in order. An interrupted run stays what it was; a new one takes its whole blocks over, byte for
 byte, when the chain still has them, keeps its height, and goes on: every block must still link to the pinned one by hash.
+Originals are hashed where they lie and never copied.
 """
 
 from __future__ import annotations
@@ -15,43 +16,63 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
-from itertools import takewhile
+from pathlib import Path
 
 from yanshou.chains import reader
 from yanshou.chains.connect import connect, require_verifiable
 from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Asks
 from yanshou.chains.segments import lines, member, members
-from yanshou.harness.basics import ProbeError, RunStatus
-from yanshou.harness.evidence import CHUNK, LedgerDamage, RunEvidence, StreamWriter, read_ledger
-from yanshou.harness.runs import MEASUREMENT, Run, runs_of
+from yanshou.harness.basics import ProbeError
+from yanshou.harness.evidence import CHUNK, RunEvidence, StreamWriter
 from yanshou.probes.capturing import Progress, RunContext
-from yanshou.probes.chain_records.spec import SPEC, Params
-from yanshou.probes.chain_records.streams import BLOCKS, END, PIN, Adopted, End, Pin, line, read_pin
+from yanshou.probes.chain_records.earlier import Identity, unfinished
+from yanshou.probes.chain_records.spec import SPEC, Originals, Params
+from yanshou.probes.chain_records.streams import (
+    BLOCKS,
+    END,
+    ORIGINALS,
+    PIN,
+    Adopted,
+    End,
+    Original,
+    Pin,
+    line,
+    read_end,
+    read_pin,
+)
 
 MEMBER_BYTES = 2 << 20
 """About how much JSON one member holds: what a killed run may lose, and what each request in flight may weigh."""
 FIRST_BLOCKS = 8
 """Blocks in the first requests, while nobody knows how much one weighs."""
 RESUME_S = 24 * 3600
-"""An interrupted count older than this is not gone on with: its height has become history."""
+"""An interrupted count older than this is not gone on with, unless it has drawn: its height has become history."""
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Streams `pin.json`, `blocks.jsonl.gz` and, last, `end.json`.
+    """Streams `pin.json`, `blocks.jsonl.gz`, `end.json` and, where originals are asked for, `originals.jsonl`.
 
-    Raises ProbeError CHN-E01 to E05 (a node or a witness cannot be asked), CHR-E01 (too few blocks), UserError (no 国密 library).
+    Raises ProbeError CHN-E01 to E05 (a node or a witness cannot be asked), CHR-E01 (too few blocks), CHR-E02 (counted, and the
+    originals of the drawn records are still to come), CHR-E03 (an original cannot be read), UserError (no 国密 library).
     """
+    take_blocks(params, run, Identity.of(SPEC, params, run.seed))
+    if params.originals:
+        _take_originals(params.originals, run)
+
+
+def take_blocks(params: Params, run: RunContext, identity: Identity) -> None:
+    """All streams but the last; `identity` tells the runs that may be gone on with. Raises as `capture` does."""
     with ExitStack() as stack:
         asks, *witnesses = (
             stack.enter_context(connect(params.chain, endpoint, run.folder))
             for endpoint in (params.endpoint, *params.witnesses)
         )
-        _record(params, asks, witnesses, run)
+        _record(params, asks, witnesses, run, identity)
 
 
-def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunContext) -> None:
-    earlier = _unfinished(params, run)
+def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunContext, identity: Identity) -> None:
+    earlier = _unfinished(run, identity)
     if earlier and asks.hash_at(earlier.pin.height) == earlier.pin.hash:
         pin = replace(earlier.pin, adopted=_adoptable(params, earlier, asks))
     else:
@@ -62,10 +83,13 @@ def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunConte
     if earlier and pin.adopted:
         _copy(earlier.evidence, pin.adopted.bytes, blocks)
     _fetch(params, asks, range(pin.adopted.blocks if pin.adopted else 0, pin.height + 1), blocks, run)
-    later = asks.head()
     seen = tuple(witness.hash_at(pin.height) for witness in witnesses)
-    end = End(asks.hash_at(pin.height), seen, later, asks.hash_at(later) or "")
-    run.sink.stream(END).write(line(end))
+    if earlier and earlier.pin.hash == pin.hash and earlier.end:
+        later, later_hash = earlier.end.later_height, earlier.end.later_hash
+    else:
+        later = asks.head()
+        later_hash = asks.hash_at(later) or ""
+    run.sink.stream(END).write(line(End(asks.hash_at(pin.height), seen, later, later_hash)))
 
 
 def _pinned(params: Params, asks: Asks) -> Pin:
@@ -113,53 +137,34 @@ def _fetch(params: Params, asks: Asks, heights: range, blocks: StreamWriter, run
 
 @dataclass(frozen=True)
 class _Unfinished:
-    """An interrupted run of the same count, and where it had pinned the height."""
+    """An interrupted run of the same count, where it had pinned the height, and how it ended when it has drawn."""
 
     folder: str
     evidence: RunEvidence
     pin: Pin
+    end: End | None
 
 
-def _unfinished(params: Params, run: RunContext) -> _Unfinished | None:
-    """Of the interrupted runs of the very same count since it was last finished, not too old, the one that came furthest."""
-    wanted = (SPEC.name, SPEC.version, run.subject, params.model_dump(mode="json"), run.seed)
-    same = [
-        r
-        for r in _runs(run)
-        if r.status is not None
-        and r.purpose == MEASUREMENT
-        and (r.meta["probe"], r.meta["version"], r.subject, r.meta["params"], r.meta["seed"]) == wanted
-    ]
-    interrupted = takewhile(lambda r: r.status is not RunStatus.COMPLETED, reversed(same))
-    found = [r for r in interrupted if BLOCKS in r.streams and PIN in r.streams]
-    if not found:
+def _unfinished(run: RunContext, identity: Identity) -> _Unfinished | None:
+    """The run to go on from, unless it is too old."""
+    earlier = unfinished(run.folder, identity, run.subject)
+    if earlier is None:
         return None
-    furthest = max(found, key=lambda r: int(r.streams[BLOCKS]["bytes"]))
-    evidence = furthest.evidence(run.folder)
+    evidence = earlier.evidence(run.folder)
     try:
         pin = read_pin(evidence)
+        end = read_end(evidence) if END in evidence.streams() and _intact(evidence, END) else None
     except (*MALFORMED, OSError):
         return None
     recent = 0 <= time.time_ns() - pin.since_ns <= RESUME_S * 10**9
-    return _Unfinished(furthest.folder_name, evidence, pin) if recent else None
-
-
-def _runs(run: RunContext) -> list[Run]:
-    """What the ledger tells so far. Its last line may be half written: the run's own checkpoints go on meanwhile."""
-    records = []
-    try:
-        for _, record in read_ledger(run.folder / "ledger.jsonl"):
-            records.append(record)
-    except (FileNotFoundError, LedgerDamage):
-        pass
-    return runs_of(records)
+    return _Unfinished(earlier.folder_name, evidence, pin, end) if recent or end else None
 
 
 def _adoptable(params: Params, earlier: _Unfinished, asks: Asks) -> Adopted | None:
     """Its whole members, if they are as acknowledged and hold every block up to one that the chain still has; else nothing."""
     size, blocks, last = 0, 0, b""
     try:
-        if not _intact(earlier.evidence):
+        if not _intact(earlier.evidence, BLOCKS):
             return None
         with closing(earlier.evidence.open(BLOCKS)) as stream:
             for packed, data in members(stream):
@@ -171,13 +176,13 @@ def _adoptable(params: Params, earlier: _Unfinished, asks: Asks) -> Adopted | No
     return Adopted(earlier.folder, size, blocks) if whole else None
 
 
-def _intact(evidence: RunEvidence) -> bool:
-    """Whether the blocks are still the bytes that the ledger acknowledged."""
+def _intact(evidence: RunEvidence, name: str) -> bool:
+    """Whether a stream is still the bytes that the ledger acknowledged."""
     h = hashlib.sha256()
-    with closing(evidence.open(BLOCKS)) as stream:
+    with closing(evidence.open(name)) as stream:
         while data := stream.read(CHUNK):
             h.update(data)
-    return h.hexdigest() == evidence.sha256(BLOCKS)
+    return h.hexdigest() == evidence.sha256(name)
 
 
 def _copy(evidence: RunEvidence, size: int, blocks: StreamWriter) -> None:
@@ -186,3 +191,32 @@ def _copy(evidence: RunEvidence, size: int, blocks: StreamWriter) -> None:
             data = stream.read(min(CHUNK, size))
             blocks.write(data)
             size -= len(data)
+
+
+# --- originals -----------------------------------------------------------------------------------------------------------
+
+
+def _take_originals(wanted: Originals, run: RunContext) -> None:
+    folder = run.folder / wanted.folder
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        text = f"计数已完成，抽中记录的链下原件还没有交来：{wanted.folder} 里没有文件"
+        remedy = "用 yanshou sample 出清单，把清单上各条的原件放进这个文件夹，再运行 yanshou run 接着做（抽样不变）"
+        raise ProbeError("CHR-E02", text, remedy)
+    stream = run.sink.stream(ORIGINALS)
+    for number, path in enumerate(files, 1):
+        stream.write(line(_original(folder, path, wanted.digest)))
+        run.progress(Progress(number, len(files), text=f"已读原件 {number} 件"))
+
+
+def _original(folder: Path, path: Path, scheme: str) -> Original:
+    name = path.relative_to(folder).as_posix().encode("utf-8", "replace").decode()  # a name may be no text at all
+    h, size = hashlib.new(scheme), 0
+    try:
+        with path.open("rb") as f:
+            while data := f.read(CHUNK):
+                h.update(data)
+                size += len(data)
+    except OSError as error:
+        raise ProbeError("CHR-E03", f"读不了原件 {name}：{error.strerror}", "检查读权限，关掉独占它的程序") from None
+    return Original(name, size, h.hexdigest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ REASONS = {
 }
 """Code -> Chinese text of every exclusion, in order of application."""
 SELECTOR = 4
+DIGEST = 32
+_HEX_DIGEST = re.compile(rb"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,14 @@ class Rule:
         data = iter(arguments([name for name, is_topic in zip(types, indexed, strict=True) if not is_topic], log.data))
         values = [bytes.fromhex(next(topics)[2:]) if is_topic else next(data) for is_topic in indexed]
         return tuple(values[i] for i in self.chosen)
+
+
+def stated_digest(value: bytes) -> bytes | None:
+    """The 32-byte digest that an argument states: as bytes, or as hex with or without 0x; None where it is none."""
+    if len(value) == DIGEST:
+        return value
+    text = value.removeprefix(b"0x").removeprefix(b"0X")
+    return bytes.fromhex(text.decode()) if _HEX_DIGEST.fullmatch(text) else None
 
 
 def hollow(values: tuple[bytes, ...]) -> str | None:

@@ -5,7 +5,7 @@ The descriptions of the fields are the help that a person sees in case.yaml. It 
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -64,6 +64,16 @@ class Record(_Frozen):
         return self
 
 
+class Originals(_Frozen):
+    """What lies off the chain: the files whose digests the records hold, handed over for those that were drawn."""
+
+    folder: str = Field(min_length=1, description="交来的原件放在哪个文件夹（相对案卷文件夹），文件名不拘")
+    digest: Literal["sha256", "sm3"] = Field(description="链上的摘要怎样由原件算出：sha256 或 sm3，对整个文件")
+    argument: int = Field(
+        ge=0, description="摘要是 method 或 event 的第几个参数（从 0 数）：32 字节，或 64 位十六进制文字"
+    )
+
+
 class Params(_Frozen):
     """Which chain, and what on it counts."""
 
@@ -78,7 +88,18 @@ class Params(_Frozen):
     sample: int = Field(
         default=1000, ge=1, description="抽多少条逐条重算哈希、签名、交易根与出块签名；多于净数时全数重算"
     )
+    originals: Originals | None = Field(
+        default=None,
+        description="抽中的记录要交来链下原件 {folder, digest, argument}：计数后用 yanshou sample 出清单；不写则不核对",
+    )
     unit: str = Field(default="条", min_length=1, description="计数单位")
+
+    @model_validator(mode="after")
+    def _digest_is_an_argument(self) -> Self:
+        named = self.record.method or self.record.event
+        if self.originals and not (named and self.originals.argument < len(signature(named).types)):
+            raise ValueError("originals.argument 要是 record 里 method 或 event 的一个参数")
+        return self
 
 
 SPEC = ProbeSpec(

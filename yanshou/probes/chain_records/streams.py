@@ -1,4 +1,4 @@
-"""Names of the streams, and what stands in the two small ones: where the height was pinned, and how it stood at the end.
+"""Names of the streams, and what stands in the small ones: the pinned height, how it stood at the end, what was handed over.
 
 Read by whoever analyses and by a capture that goes on from an interrupted one. It must never touch the world.
 """
@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 
-BLOCKS, PIN, END = "blocks.jsonl.gz", "pin.json", "end.json"
+BLOCKS, PIN, END, ORIGINALS = "blocks.jsonl.gz", "pin.json", "end.json", "originals.jsonl"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,17 @@ class End:
     later_hash: str
 
 
-def line(value: Pin | End) -> bytes:
-    """The stream's content."""
+@dataclass(frozen=True)
+class Original:
+    """One file that was handed over: its path in the folder, its size, and its digest (hex) by the declared scheme."""
+
+    file: str
+    bytes: int
+    digest: str
+
+
+def line(value: Pin | End | Original) -> bytes:
+    """The stream's content, or a line of it."""
     return json.dumps(asdict(value), ensure_ascii=False, sort_keys=True).encode() + b"\n"
 
 
@@ -71,3 +80,9 @@ def read_end(evidence: RunEvidence) -> End:
     with evidence.open(END) as f:
         said = json.load(f)
     return End(**{**said, "witnesses": tuple(said["witnesses"])})
+
+
+def read_originals(evidence: RunEvidence) -> list[Original]:
+    """Raises KeyError, ValueError, TypeError for none."""
+    with evidence.open(ORIGINALS) as f:
+        return [Original(**json.loads(row)) for row in f]
