@@ -236,6 +236,7 @@ def test_full_disk_in_the_middle_of_a_run(tmp_path: Path) -> None:
 
 
 def test_interrupt_keeps_what_was_measured(tmp_path: Path) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job hands down that it is ignored
     with reflector() as port:
         case = latency_case(tmp_path, "127.0.0.1", port, count=20_000, interval_ms=2)
         assert yanshou("plan", case, "--freeze").returncode == 0
