@@ -25,6 +25,7 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import RunEvidence, canonical, sha256_bytes
 from yanshou.harness.model import Severity, Validity
 from yanshou.probes.capturing import Progress, RunContext
+from yanshou.probes.encodings import Encoding
 from yanshou.probes.importing import checked_file, one_line, stamp
 
 SESSION = "session.json"
@@ -53,20 +54,11 @@ class BoundaryFile(_Frozen):
     file: str = Field(min_length=1, description="边界文件，.geojson、.json 或 .shp（连同 .dbf），相对案卷文件夹")
     crs: str | None = Field(default=None, description="文件的坐标系：CGCS2000、WGS84 或 EPSG:代号；没有声明则结果无效")
     name: str | None = Field(default=None, min_length=1, description="名称在哪个属性；不写则所有面合为一个区域")
-    encoding: str = Field(default="utf-8", description=".dbf 的文字编码：utf-8、gb18030 等")
+    encoding: Encoding = Field(default="utf-8", description=".dbf 的文字编码：utf-8、gb18030 等")
     sha256: str | None = Field(
         default=None, pattern=r"^[0-9a-f]{64}$", description="边界文件的 SHA-256；写了就随计划冻结，换文件即无效"
     )
     check: CheckPoint | None = Field(default=None, description="检查点 {name, longitude, latitude, file}")
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError("不认识的文字编码，请写 utf-8 或 gb18030") from None
-        return value
 
     @field_validator("file")
     @classmethod

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from yanshou.harness.model import Kind
 from yanshou.probes.chain_records.spec import Params as Records
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.encodings import Encoding
 
 
 class _Frozen(BaseModel):
@@ -22,20 +23,12 @@ class Register(_Frozen):
     """Which on-chain account belongs to which legal person, as the project states it: one row an account."""
 
     file: str = Field(min_length=1, description="服务主体清册（CSV，首行为列名），相对案卷文件夹；一行一个链上账户")
-    encoding: str = Field(default="utf-8", description="文件编码：utf-8、gb18030 等")
+    encoding: Encoding = Field(default="utf-8", description="文件编码：utf-8、gb18030 等")
     account: str = Field(default="链上账户", min_length=1, description="账户地址那一列：0x 加 40 位十六进制")
     code: str = Field(default="统一社会信用代码", min_length=1, description="统一社会信用代码那一列")
     controller: str | None = Field(
         default=None, description="控制方那一列（母公司或集团，没有则留空）；同一控制方的主体另列"
     )
-
-    @model_validator(mode="after")
-    def _known_encoding(self) -> Self:
-        try:
-            "".encode(self.encoding)
-        except LookupError:
-            raise ValueError("不认识的文字编码，请写 utf-8 或 gb18030") from None
-        return self
 
     def columns(self) -> tuple[str, ...]:
         """The declared columns."""

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, BinaryIO
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
+from yanshou.probes.encodings import Encoding
 from yanshou.probes.reading import Key, read_table
 
 
@@ -20,18 +21,9 @@ class TableFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     file: str = Field(min_length=1, description="CSV 或 xlsx 文件，首行为列名，相对案卷文件夹")
-    encoding: str = Field(default="utf-8", description="CSV 的编码：utf-8、gb18030 等")
+    encoding: Encoding = Field(default="utf-8", description="CSV 的编码：utf-8、gb18030 等")
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="CSV 的列分隔符")
     sheet: str | None = Field(default=None, description="xlsx 的工作表；不写则取第一张")
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError("不认识的文字编码，请写 utf-8、utf-8-sig 或 gb18030") from None
-        return value
 
     @property
     def suffix(self) -> str:

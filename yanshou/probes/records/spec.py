@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.encodings import Encoding
 from yanshou.probes.texts import DATE, moment, plain
 
 
@@ -129,7 +130,7 @@ class Params(_Frozen):
     """What to count, and what not."""
 
     file: str = Field(min_length=1, description="数据导出文件（CSV，首行为列名），相对案卷文件夹")
-    encoding: str = Field(default="utf-8", description="文件编码：utf-8、utf-8-sig、gb18030 等")
+    encoding: Encoding = Field(default="utf-8", description="文件编码：utf-8、utf-8-sig、gb18030 等")
     delimiter: str = Field(default=",", min_length=1, max_length=1, description="列分隔符")
     key: tuple[str, ...] = Field(min_length=1, description="合起来唯一标识一条记录的列")
     time: str | None = Field(default=None, description="时间列：ISO 8601 或 YYYY-MM-DD HH:MM:SS；不带时区的按北京时间")
@@ -146,15 +147,6 @@ class Params(_Frozen):
         default=("nfkc", "strip"), description="关键列的规范化：nfkc 全角转半角，strip 去首尾空白，upper 转大写"
     )
     audit: AuditFile | None = Field(default=None, description="抽样核验 {file, size}；不写则只计数，不核实")
-
-    @field_validator("encoding")
-    @classmethod
-    def _known_encoding(cls, value: str) -> str:
-        try:
-            "".encode(value)
-        except LookupError:
-            raise ValueError("不认识的文字编码，请写 utf-8、utf-8-sig 或 gb18030") from None
-        return value
 
     @field_validator("delimiter")
     @classmethod
