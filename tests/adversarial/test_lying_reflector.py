@@ -21,6 +21,8 @@ from yanshou.probes.capturing import RunContext
 from yanshou.probes.rtt.secret import load_key
 from yanshou.probes.rtt.stamp import error_estimate, pack_reply, read_request
 
+pytestmark = pytest.mark.alone
+
 TRUE_HOLD_S = 0.003
 CRITERION = Criterion(
     indicator="S10-I03",

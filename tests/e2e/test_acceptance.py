@@ -59,6 +59,7 @@ def audit(case: Path) -> None:
     write_audit(case, devices["seed"], devices["instrument"]["params"])
 
 
+@pytest.mark.alone
 def test_a_formal_acceptance(tmp_path: Path) -> None:
     trust = keys_and_trust(tmp_path)
     case = tmp_path / "case"

@@ -39,7 +39,13 @@ def test_list_shows_all_and_marks_restored_wording() -> None:
     assert "S10-I03" in yanshou("list", "10").stdout
 
 
-@pytest.mark.parametrize("name", probe_names())
+TIMED = ("rtt", "load", "model.latency")
+"""What has a standard that is true to a millisecond."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.alone] if name.startswith(TIMED) else []) for name in probe_names()]
+)
 def test_calibrate_prints_error_of_indication(name: str) -> None:
     done = yanshou("calibrate", name, "--json")
     answer = json.loads(done.stdout)

@@ -18,6 +18,8 @@ from yanshou.harness.evidence import canonical, link, utc_now
 from yanshou.harness.keys import load_private, new_key
 from yanshou.harness.verify import verify
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -12,6 +12,8 @@ from tests.e2e.support import package_of, record_of, yanshou
 from yanshou.demo.s01 import COUNT, TRUE_PARAMETERS, VEHICLES
 from yanshou.probes.inspection.vin import written, wrong
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -11,6 +11,8 @@ from tests.e2e.support import package_of, record_of, yanshou
 from yanshou.demo import s04
 from yanshou.demo.checkpoint import parameters, vision
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:

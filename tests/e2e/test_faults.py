@@ -19,6 +19,8 @@ from tests.e2e.support import YANSHOU, finding, latency_case, reflector, yanshou
 from yanshou.harness.evidence import read_ledger
 from yanshou.harness.runs import damaged_streams, runs_of
 
+pytestmark = pytest.mark.alone
+
 
 def snapshot(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

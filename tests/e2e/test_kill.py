@@ -8,10 +8,14 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.support import YANSHOU, finding, latency_case, reflector, yanshou
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.evidence import Ledger, read_ledger, recover
 from yanshou.harness.runs import damaged_streams, runs_of
+
+pytestmark = pytest.mark.alone
 
 KILLS = 50
 CALIBRATING = 6

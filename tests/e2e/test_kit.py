@@ -15,6 +15,8 @@ from tests.e2e.support import finding, latency_case, record_of, reflector, yansh
 from yanshou.harness.evidence import TornLine, read_ledger
 from yanshou.harness.runs import Run, damaged_streams, runs_of
 
+pytestmark = pytest.mark.alone
+
 BARE = [sys.executable, "-I", "-S"]
 COUNT = 1200
 OLD = shutil.which("python3.8")

@@ -12,6 +12,7 @@ from tests.e2e.support import finding, latency_case, reflector, yanshou
 from tests.namespaces import AVAILABLE, Host, two_hosts
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.netns,
     pytest.mark.skipif(not AVAILABLE, reason="needs root and iproute2 for network namespaces"),
 ]

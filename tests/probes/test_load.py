@@ -48,6 +48,8 @@ from yanshou.probes.rtt.analyse import analyse as rtt_analyse
 from yanshou.probes.rtt.capture import capture as rtt_capture
 from yanshou.probes.rtt.reflector import reflect
 
+pytestmark = pytest.mark.alone
+
 SEED = 7
 MS = 1_000_000
 START = 1_795_000_000_000_000_000

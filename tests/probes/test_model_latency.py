@@ -47,6 +47,8 @@ from yanshou.probes.model_latency.spec import SPEC, Params, estimate
 from yanshou.probes.model_latency.streams import COLUMNS, GAP_COLUMNS, HOST_COLUMNS
 from yanshou.probes.rtt.schedule import send_offsets
 
+pytestmark = pytest.mark.alone
+
 MS = 1_000_000
 URL = "http://192.0.2.1:8000/v1/chat/completions"
 

@@ -36,6 +36,8 @@ from yanshou.probes.rtt.schedule import send_offsets
 from yanshou.probes.rtt.spec import SPEC, Params, estimate
 from yanshou.probes.rtt.streams import CLOCK, CLOCK_COLUMNS, END, PACKET_COLUMNS, PACKETS, SESSION
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 SEED = 20241122
 NOW = 1_795_391_398_114_397_305

@@ -14,6 +14,8 @@ from tests.probes.rtt_standards import told
 from tests.probes.test_rtt import KEY, MS, SEED, far_end, other, quick, record, refused
 from yanshou.probes.contract import Probe
 
+pytestmark = pytest.mark.alone
+
 EPOCH = 2_208_988_800
 CLOCK_AHEAD = 3600
 """Its clock is an hour wrong, as nobody's business is."""

@@ -35,6 +35,8 @@ from yanshou.probes.rtt_http.capture import Target, capture
 from yanshou.probes.rtt_http.spec import SPEC, Params, estimate
 from yanshou.probes.rtt_http.streams import EXCHANGE_COLUMNS, EXCHANGES
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 LOGIN = ("验收", "se cret:口令")
 MS = 1_000_000

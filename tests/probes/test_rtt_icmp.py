@@ -34,6 +34,8 @@ from yanshou.probes.rtt_icmp.analyse import analyse
 from yanshou.probes.rtt_icmp.capture import capture, echo_socket
 from yanshou.probes.rtt_icmp.spec import SPEC, Params, estimate
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 NOW = 1_795_391_398_114_397_305
 NEAR, FAR = reference.NEAR, reference.FAR

@@ -37,6 +37,8 @@ from yanshou.probes.rtt_mqtt.analyse import analyse
 from yanshou.probes.rtt_mqtt.capture import capture
 from yanshou.probes.rtt_mqtt.spec import SPEC, Params, estimate
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 LOGIN = ("验收", "se cret:口令")
 MS = 1_000_000

@@ -14,6 +14,7 @@ from yanshou.harness.model import Kind, Limit, Op, Verdict
 from yanshou.probes.rtt import reference
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.netns,
     pytest.mark.skipif(not reference.has_rights(), reason="a tunnel needs root, /dev/net/tun and two processors"),
 ]

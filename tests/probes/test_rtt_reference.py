@@ -23,6 +23,8 @@ from yanshou.probes.rtt.namespaces import host, inside
 from yanshou.probes.rtt.spec import SPEC
 from yanshou.probes.rtt.streams import HOLD
 
+pytestmark = pytest.mark.alone
+
 PATHS = [
     pytest.param(
         reference.tunnel,
