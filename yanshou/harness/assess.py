@@ -219,6 +219,7 @@ def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
             "confidence": min((i.confidence for i in plan.indicators), default=None),
             "tool": dict(plan.tool),
             "signed_by": plan_signers(state),
+            "envelope": plan_envelope(state),
             "not_planned": list(plan.not_planned),
         },
         "amendments": [
@@ -243,19 +244,28 @@ def record_bytes(record: Mapping[str, Json]) -> bytes:
     return canonical(dict(record)) + b"\n"
 
 
-def plan_signers(state: CaseState) -> list[str]:
-    """Roles that sealed the plan in force before the first measurement run, or before the kit was made that recorded it."""
+def _plan_seals(state: CaseState) -> list[Mapping[str, Json]]:
+    """Seals of the plan in force from before the first measurement run, or before the kit was made that recorded it."""
     opened = [r["seq"] for r in state.records if r["kind"] == "run_opened" and r["meta"]["purpose"] == MEASUREMENT]
     brought = {r.origin.kit_sha256 for r in state.runs if r.origin and r.purpose == MEASUREMENT}
     opened += [r["seq"] for r in state.records if r["kind"] == "kit" and r["kit_sha256"] in brought]
     first = min(opened, default=math.inf)
-    return sorted(
-        {
-            str(r["role"])
-            for r in state.records
-            if r["kind"] == "seal" and r["of"] == "plan" and r["sha256"] == state.frozen.sha256 and r["seq"] < first
-        }
-    )
+    return [
+        r
+        for r in state.records
+        if r["kind"] == "seal" and r["of"] == "plan" and r["sha256"] == state.frozen.sha256 and r["seq"] < first
+    ]
+
+
+def plan_signers(state: CaseState) -> list[str]:
+    """Roles that signed the plan in force in time."""
+    return sorted({str(r["role"]) for r in _plan_seals(state)})
+
+
+def plan_envelope(state: CaseState) -> Json:
+    """The DSSE envelope with all signatures that the plan in force got in time, None where it has none."""
+    seals = _plan_seals(state)
+    return seals[-1]["envelope"] if seals else None
 
 
 def _qualitative(requirement: Mapping[str, Json], verdicts: Mapping[str, Verdict]) -> dict[str, Json]:

@@ -1,11 +1,14 @@
 """The HTML: the document in one file that needs no script, no network and no font of its own.
 
-It must never load anything: the page forbids itself scripts and resources, all texts are escaped, and the machine-readable
+One script adds what paper cannot: it checks signatures and digests, shows raw evidence, sorts, enlarges. It must never load
+anything: the page allows itself that one script, by digest, and no resource; all texts are escaped, and the machine-readable
 results lie inside as inert data.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from pathlib import Path
 
 from yanshou.harness.model import Verdict
@@ -14,6 +17,7 @@ from yanshou.reports.display import MARKS
 from yanshou.reports.figures import prefixed
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+SCRIPT = Path(__file__).with_name("report.js")
 
 
 def render_html(document: Document, results: bytes) -> bytes:
@@ -22,11 +26,15 @@ def render_html(document: Document, results: bytes) -> bytes:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    script = SCRIPT.read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         doc=document.to_json(),
         verdicts={v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict},
         results=Markup(_inert(results)),
+        script=Markup(script),
+        script_digest=f"sha256-{digest}",
     )
     return page.encode()
 
