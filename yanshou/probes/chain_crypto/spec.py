@@ -5,7 +5,9 @@ The descriptions of the fields are the help that a person sees in case.yaml. It 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from yanshou.chains.spec import HOST_PORT, Chain, Endpoint
 from yanshou.harness.model import Kind
@@ -33,6 +35,11 @@ class Params(BaseModel):
         if not all(re.fullmatch(HOST_PORT, value) for value in values) or len(set(values)) != len(values):
             raise ValueError("每个端口写成 主机:端口，不得重复")
         return values
+
+    @model_validator(mode="after")
+    def _asked_rightly(self) -> Self:
+        self.chain.check([self.endpoint])
+        return self
 
 
 SPEC = ProbeSpec(

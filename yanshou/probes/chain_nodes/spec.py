@@ -49,6 +49,7 @@ class Params(_Frozen):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
+        self.chain.check(self.endpoints)
         for what, values in (
             ("endpoints 的 url", [e.url for e in self.endpoints]),
             ("declared 的 key", [plain_key(d.key) for d in self.declared]),

@@ -95,6 +95,11 @@ class Params(_Frozen):
     unit: str = Field(default="条", min_length=1, description="计数单位")
 
     @model_validator(mode="after")
+    def _asked_rightly(self) -> Self:
+        self.chain.check((self.endpoint, *self.witnesses))
+        return self
+
+    @model_validator(mode="after")
     def _digest_is_an_argument(self) -> Self:
         named = self.record.method or self.record.event
         if self.originals and not (named and self.originals.argument < len(signature(named).types)):
