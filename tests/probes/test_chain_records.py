@@ -20,7 +20,8 @@ from tests.probes.bcos2_chain import Chain2, Node2
 from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, measure, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
-from yanshou.chains.crypto import Suite
+from yanshou.chains.crypto import EVM_SUITES, Suite
+from yanshou.chains.model import Call as NamedCall
 from yanshou.chains.model import Log, Transaction
 from yanshou.chains.segments import lines, member
 from yanshou.harness.basics import ProbeError, RunStatus
@@ -98,8 +99,9 @@ def test_spec_and_estimate() -> None:
     ],
 )
 def test_a_record_must_be_said_clearly(changes: dict[str, Any], text: str) -> None:
+    values = params_for("http://127.0.0.1:1")
     with pytest.raises(ValidationError, match=text):
-        Record.model_validate({"contracts": [CONTRACT], "method": METHOD, **changes})
+        Params.model_validate(values | {"record": values["record"] | changes})
 
 
 @pytest.mark.parametrize("url", ["ftp://h", "http://u:p@h", "http://h?x", "h:80"])
@@ -243,11 +245,54 @@ def test_what_is_no_such_chain_is_refused(tmp_path: Path) -> None:
 
 def judged(record_: dict[str, Any], **changes: Any) -> list[Any]:
     values = {"hash": "0x", "sender": "0x", "to": CONTRACT, "input": b"", "succeeded": True, "logs": (), **changes}
-    rule = Rule.of(Record.model_validate({"contracts": [CONTRACT], **record_}), lambda a: int(a, 16) < 1 << 16)
+    rule = Rule.of(
+        Record.model_validate({"contracts": [CONTRACT], **record_}), lambda a: int(a, 16) < 1 << 16, by_name=False
+    )
     return list(rule.judge(Transaction(**values)))
 
 
-@pytest.mark.parametrize("suite", Suite)
+def judged_by_name(record_: dict[str, Any], call: tuple[str, list[tuple[str, bytes]]], **changes: Any) -> list[Any]:
+    called = NamedCall(call[0], tuple(call[1]))
+    values = {"hash": "", "sender": "0x", "to": "evidence", "input": b"", "succeeded": True, "logs": (), "call": called}
+    rule = Rule.of(Record.model_validate({"contracts": ["evidence"], **record_}), lambda a: a == "SYS", by_name=True)
+    return list(rule.judge(Transaction(**(values | changes))))
+
+
+def test_a_call_by_name_counts_under_its_names() -> None:
+    """Where there are names: parameters by key, in whatever order; where there are none: by position."""
+    saved = ("save", [("digest", b"\7" * 32), ("id", b"a"), ("time", b"t")])
+    assert judged_by_name({"method": "save(id, digest)"}, saved) == [(b"a", b"\7" * 32)]
+    assert judged_by_name({"method": "save(id,digest)", "payload": [1]}, saved) == [(b"\7" * 32,)]
+    assert judged_by_name({"method": "save(string)"}, ("save", [("string", b"x")])) == [(b"x",)]
+    assert judged_by_name({}, saved) == [(b"\7" * 32, b"a", b"t")]
+    assert judged_by_name({"method": "save(id,digest)"}, ("save", [("", b"a"), ("", b"b")])) == [(b"a", b"b")]
+    short, twice = ("save", [("id", b"a")]), ("save", [("id", b"a"), ("digest", b"b"), ("id", b"c")])
+    for call in (short, twice, ("save", [("", b"a")])):
+        assert judged_by_name({"method": "save(id,digest)"}, call) == ["CHR-X-MALFORMED"]
+    assert judged_by_name({"method": "save(id)"}, ("other", [("id", b"a")])) == ["CHR-X-OTHER"]
+    assert judged_by_name({"method": "save(id)"}, saved, to="elsewhere") == ["CHR-X-OTHER"]
+    assert judged_by_name({"method": "save(id)"}, saved, to="SYS") == ["CHR-X-SYSTEM"]
+    assert judged_by_name({"method": "save(id)"}, saved, succeeded=False) == ["CHR-X-FAILED"]
+
+
+def test_events_by_name() -> None:
+    raised = (
+        Log("evidence", ("saved",), b"", (b"a", b"b")),
+        Log("evidence", ("moved",), b"", (b"a",)),
+        Log("elsewhere", ("saved",), b"", (b"a", b"b")),
+        Log("evidence", ("saved",), b"", (b"a",)),
+    )
+    record_ = {"event": "saved(id,digest)", "payload": [1]}
+    assert judged_by_name(record_, ("save", []), logs=raised) == [(b"b",), "CHR-X-MALFORMED"]
+
+
+@pytest.mark.parametrize("method", ["save", "save(a,a)", "save(a,)", "(a)", "save(a)(b)"])
+def test_what_is_no_call_by_name(method: str) -> None:
+    with pytest.raises(ValueError, match="名"):
+        Record.model_validate({"contracts": ["evidence"], "method": method}).check(by_name=True)
+
+
+@pytest.mark.parametrize("suite", EVM_SUITES)
 def test_a_call_counts_under_the_selector_of_either_suite(suite: Suite) -> None:
     data = call_data(suite, "id", b"\7" * 32)
     assert judged({"method": METHOD}, input=data) == [(b"id", b"\7" * 32)]

@@ -20,7 +20,7 @@ from yanshou.chains import abi, reader
 from yanshou.chains.bcos2 import blocks as bcos2
 from yanshou.chains.bcos3 import blocks as bcos3
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain
-from yanshou.chains.crypto import Suite, recovered
+from yanshou.chains.crypto import EVM_SUITES, Suite, recovered
 from yanshou.chains.ethereum import blocks as ethereum
 from yanshou.chains.ethereum.bft import bft_extra
 from yanshou.chains.model import MALFORMED
@@ -90,7 +90,7 @@ def test_width_roots_by_hand() -> None:
 # --- signatures ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suite", Suite)
+@pytest.mark.parametrize("suite", EVM_SUITES)
 def test_a_signature_holds_for_its_key_and_digest_only(suite: Suite) -> None:
     signer, other = Signer.new(suite), Signer.new(suite)
     digest = suite.hash(b"message")
@@ -169,7 +169,7 @@ def test_wrong_and_missing_seals_are_no_quorum() -> None:
     assert bcos3.prove(row, []).seals.signed == ()
 
 
-@pytest.mark.parametrize("suite", Suite)
+@pytest.mark.parametrize("suite", EVM_SUITES)
 def test_a_simulated_chain_holds_and_every_lie_in_a_transaction_shows(suite: Suite) -> None:
     accounts = [Signer.new(suite) for _ in range(3)]
     chain = SimulatedChain(suite, [Signer.new(suite) for _ in range(4)], 1_735_689_600_000)
@@ -242,7 +242,7 @@ def test_every_field_of_a_2x_transaction_is_in_its_hash_or_signature(name: str, 
     assert bcos2.prove({"block": block, "receipts": [{}]}, [0]).genuine == {0: False}
 
 
-@pytest.mark.parametrize("suite", Suite)
+@pytest.mark.parametrize("suite", EVM_SUITES)
 def test_a_simulated_2x_chain_holds(suite: Suite) -> None:
     accounts = [Signer.new(suite) for _ in range(3)]
     chain = Chain2(suite, [Signer.new(suite) for _ in range(4)], 1_735_689_600_000)

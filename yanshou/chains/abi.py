@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 WORD = 32
 _SIGNATURE = re.compile(r"([A-Za-z_$][A-Za-z0-9_$]*)\(([^()]*)\)")
+_NAMES = re.compile(r"([^\s(),][^(),]*)\(([^()]*)\)")
 _STATIC = re.compile(r"u?int([0-9]+)|address|bool|bytes([0-9]+)")
 
 
@@ -39,6 +40,20 @@ def signature(text: str) -> Signature:
         if name not in ("bytes", "string") and not _STATIC.fullmatch(name):
             raise ValueError(f"参数类型 {name} 不支持：只认整数、address、bool、bytesN、bytes、string")
     return Signature(f"{match[1]}({','.join(types)})", types, tuple("indexed" in w[1:] for w in words))
+
+
+def names(text: str) -> tuple[str, tuple[str, ...]]:
+    """Parse `save(file_hash, file_name)`: what is called, and what its arguments are called, where a chain has names and no ABI.
+
+    Raises ValueError with a Chinese text.
+    """
+    match = _NAMES.fullmatch(text.strip())
+    if not match:
+        raise ValueError("不是按名称调用的写法，请写成 save(参数名,参数名)")
+    found = tuple(word.strip() for word in match[2].split(",")) if match[2].strip() else ()
+    if not all(found) or len(set(found)) != len(found):
+        raise ValueError("参数名有空的或重复的")
+    return match[1].strip(), found
 
 
 def arguments(types: Sequence[str], data: bytes) -> tuple[bytes, ...]:

@@ -64,7 +64,7 @@ class Link:
         self._channel.close()
 
     def ask(self, method: str, request: bytes) -> bytes:
-        """The answer to one message of `method` (/package.Service/Method). Raises Refused, ProbeError CHN-E01, CHN-E02."""
+        """The answer to one message of `method` (/package.Service/Method). Raises Refused, ProbeError CHN-E01."""
         return self.ask_all(method, [request])[0]
 
     def ask_all(self, method: str, requests: Sequence[bytes]) -> list[bytes]:
@@ -86,9 +86,6 @@ class Link:
                     raise Refused(method, UNSUPPORTED, reason) from None
                 if code in (codes.UNAVAILABLE, codes.DEADLINE_EXCEEDED):
                     continue
-                if code in (codes.UNKNOWN, codes.INTERNAL, codes.CANCELLED, codes.DATA_LOSS):
-                    text = f"{self._url} 对 {method} 的应答不是 gRPC：{reason or code.name}"
-                    raise ProbeError("CHN-E02", text, "检查地址与端口，是不是链的 gRPC 接口，是否要求证书") from None
                 raise Refused(method, code.value[0], reason or code.name) from None
             else:
                 return answer

@@ -19,16 +19,28 @@ MALFORMED = (KeyError, ValueError, TypeError, AttributeError, IndexError, Arithm
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """One event that a contract raised."""
+    """One event that a contract raised. `values`: its values in order, where the chain has no ABI; then topic 0 is its name."""
 
     address: str
     topics: tuple[str, ...]
     data: bytes
+    values: tuple[bytes, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was called, where contracts and methods have names and no ABI: arguments in order, each with its name ("" for none)."""
+
+    method: str
+    arguments: tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """One transaction with what came of it. `to` is "" for a deployment."""
+    """One transaction with what came of it. `to` is "" for a deployment, else an address or, with a `call`, a contract's name.
+
+    `hash`: what it is known by; `input`: everything that its sender wrote.
+    """
 
     hash: str
     sender: str
@@ -36,6 +48,7 @@ class Transaction:
     input: bytes
     succeeded: bool
     logs: tuple[Log, ...]
+    call: Call | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +87,15 @@ class Seals:
     """Who may seal a block (consensus key in hex -> weight), and whose signatures over it were verified.
 
     `wrong`: signatures that stand there and do not verify. `quorum`: the weight that must have signed. With no `sealers`
-    this kind of chain puts no signatures into its blocks, or none that can be verified.
+    this kind of chain puts no signatures into its blocks, or none that can be verified. `mixed`: how many of `signed` are by
+    another algorithm than belongs with the block's hash.
     """
 
     sealers: Mapping[str, int] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
     wrong: int = 0
     quorum: int = 0
+    mixed: int = 0
 
     @property
     def enough(self) -> bool:
@@ -94,6 +109,7 @@ class Proof:
     the root of what came of them (None where that is not recomputed).
 
     `genuine`: of each transaction asked for, by index, whether its hash follows from its fields and its sender from its signature.
+    `mixed`: those whose signature is by another algorithm than belongs with the block's hash.
     """
 
     header: bool
@@ -101,6 +117,7 @@ class Proof:
     receipts: bool | None
     genuine: dict[int, bool]
     seals: Seals
+    mixed: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,11 @@ class Chain(BaseModel):
             raise ValueError(f"kind 为 {self.kind} 时{'要' if self.member is None else '不'}写 member")
         return self
 
+    @property
+    def by_name(self) -> bool:
+        """Whether contracts and their methods are called by names, and not by an address and an ABI."""
+        return self.kind in BEHIND_GRPC
+
     def check(self, endpoints: Sequence[Endpoint]) -> None:
         """Raises ValueError for an endpoint that is not asked as this kind of chain is."""
         schemes = ("grpc://", "grpcs://") if self.kind in BEHIND_GRPC else ("http://", "https://")

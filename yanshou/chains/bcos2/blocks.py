@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Collection
 from itertools import starmap
 
-from yanshou.chains.crypto import Suite, recovered
+from yanshou.chains.crypto import EVM_SUITES, Suite, recovered
 from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import Item, big_endian, rlp, width_root
 from yanshou.harness.basics import Json
@@ -55,7 +55,7 @@ def _receiver(t: Json) -> str:
 def suite(row: Json) -> Suite | None:
     """See `Reads`."""
     encoded, stated = _header(row["block"]), _data(row["block"]["hash"])
-    return next((s for s in Suite if s.hash(encoded) == stated), None)
+    return next((s for s in EVM_SUITES if s.hash(encoded) == stated), None)
 
 
 def counter(answer: Json) -> Counter | None:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from itertools import product, starmap
 
-from yanshou.chains.crypto import Suite, recovered
+from yanshou.chains.crypto import EVM_SUITES, Suite, recovered
 from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import width_root
 from yanshou.harness.basics import Json
@@ -51,7 +51,7 @@ def _transaction(t: Json, receipt: Json) -> Transaction:
 def suite(row: Json) -> Suite | None:
     """See `Reads`."""
     hashed, stated = _header(row["block"]), _data(row["block"]["hash"])
-    return next((s for s in Suite if s.hash(hashed) == stated), None)
+    return next((s for s in EVM_SUITES if s.hash(hashed) == stated), None)
 
 
 def counter(answer: Json) -> Counter | None:

@@ -36,6 +36,7 @@ class _Seen:
     sealed: int = 0
     short: list[int] = field(default_factory=list)
     wrong: list[int] = field(default_factory=list)
+    mixed: list[int] = field(default_factory=list)
     sealers: set[str] = field(default_factory=set)
     signers: set[str] = field(default_factory=set)
     genuine: Counter[bool] = field(default_factory=Counter)
@@ -79,11 +80,13 @@ def _header(seen: _Seen, read: Reads, row: Json) -> None:
     if not seals.sealers or not at.number:
         return
     seen.sealers |= set(seals.sealers)
-    if suite is Suite.SM:
+    if suite is Suite.SM and not seals.mixed:
         seen.signers |= set(seals.signed)
         seen.sealed += seals.enough
     if seals.wrong:
         seen.wrong.append(at.number)
+    elif seals.mixed and suite is Suite.SM:
+        seen.mixed.append(at.number)
     elif not seals.enough:
         seen.short.append(at.number)
 
@@ -93,8 +96,9 @@ def _block(seen: _Seen, read: Reads, row: Json, most: int) -> None:
     transactions = read.block(row).transactions
     indices = range(min(len(transactions), most - seen.genuine.total()))
     suite = read.suite(row)
-    for index, holds in read.prove(row, indices).genuine.items():
-        proven = holds and suite is Suite.SM
+    proof = read.prove(row, indices)
+    for index, holds in proof.genuine.items():
+        proven = holds and suite is Suite.SM and index not in proof.mixed
         seen.genuine[proven] += 1
         if not proven:
             seen.false.append(transactions[index].hash)
@@ -120,11 +124,13 @@ def _hashes(seen: _Seen) -> tuple[Given, str]:
 def _signatures(seen: _Seen) -> tuple[Given, str]:
     if not seen.sealers:
         return Given.OPEN, "区块里没有可核对的出块签名"
-    other = f"{sum(n for suite, n in seen.suites.items() if suite is Suite.KECCAK)} 块的签名是 secp256k1"
     if seen.wrong:
         return Given.NO, f"高度 {_some(seen.wrong)} 有不成立的签名"
-    if seen.suites[Suite.KECCAK]:
-        return Given.NO, other
+    if seen.mixed:
+        return Given.NO, f"高度 {_some(seen.mixed)} 的签名成立，但不是 SM2"
+    for suite in (Suite.KECCAK, Suite.SHA256):
+        if seen.suites[suite]:
+            return Given.NO, f"{seen.suites[suite]} 块的签名是 {suite.signature}"
     if seen.short:
         return Given.NO, f"高度 {_some(seen.short)} 的有效签名不足法定数"
     if not seen.sealed:

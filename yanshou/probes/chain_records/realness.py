@@ -85,7 +85,8 @@ class Originals:
 def digests_of(params: Params, read: Reads) -> DigestOf:
     """What the record number `item` of a transaction states as its original's digest."""
     assert params.originals is not None
-    rule = Rule.of(params.record.model_copy(update={"payload": (params.originals.argument,)}), read.is_system)
+    record = params.record.model_copy(update={"payload": (params.originals.argument,)})
+    rule = Rule.of(record, read.is_system, params.chain.by_name)
 
     def stated(transaction: Transaction, item: int) -> bytes | None:
         judged = list(rule.judge(transaction))[item]

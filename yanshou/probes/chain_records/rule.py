@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from yanshou.chains.abi import Signature, arguments, signature
-from yanshou.chains.crypto import Suite
-from yanshou.chains.model import Log, Transaction
+from yanshou.chains.abi import Signature, arguments, names, signature
+from yanshou.chains.crypto import EVM_SUITES
+from yanshou.chains.model import Call, Log, Transaction
 from yanshou.probes.chain_records.spec import Record
 
 REASONS = {
@@ -32,27 +32,43 @@ _HEX_DIGEST = re.compile(rb"[0-9A-Fa-f]{64}")
 
 @dataclass(frozen=True)
 class Rule:
-    """A `Record` made ready. Selectors and topics are those of either suite: a compiler may use another hash than its chain."""
+    """A `Record` made ready. Selectors and topics are those of either suite: a compiler may use another hash than its chain.
+
+    `called`, `names`: method or event, and its arguments, on a chain that calls contracts by name.
+    """
 
     contracts: frozenset[str]
     is_system: Callable[[str], bool]
+    events: bool
     named: Signature | None
     selectors: frozenset[bytes]
     topics: frozenset[str]
+    called: str
+    names: tuple[str, ...]
     chosen: tuple[int, ...]
 
     @classmethod
-    def of(cls, record: Record, is_system: Callable[[str], bool]) -> Rule:
-        """The rule that `record` states, on a chain where `is_system` tells its own contracts."""
-        named = signature(record.method or record.event or "") if record.method or record.event else None
-        hashes = [suite.hash(named.text.encode()) for suite in Suite] if named else []
+    def of(cls, record: Record, is_system: Callable[[str], bool], by_name: bool) -> Rule:
+        """The rule that `record` states, on a chain where `is_system` tells its own contracts; `by_name`: see `Chain`."""
+        text, events = record.method or record.event, record.event is not None
+        count = record.arguments(by_name)
+        chosen = record.payload or tuple(range(1 if count is None else count))
+        if by_name:
+            called, words = names(text) if text else ("", ())
+            topics = frozenset({called}) if events else frozenset[str]()
+            return cls(frozenset(record.contracts), is_system, events, None, frozenset(), topics, called, words, chosen)
+        named = signature(text) if text else None
+        hashes = [suite.hash(named.text.encode()) for suite in EVM_SUITES] if named else []
         return cls(
-            frozenset(record.contracts),
+            frozenset(contract.lower() for contract in record.contracts),
             is_system,
+            events,
             named,
-            frozenset(h[:SELECTOR] for h in hashes) if record.method else frozenset(),
-            frozenset("0x" + h.hex() for h in hashes) if record.event else frozenset(),
-            record.payload or tuple(range(len(named.types) if named else 1)),
+            frozenset() if events else frozenset(h[:SELECTOR] for h in hashes),
+            frozenset("0x" + h.hex() for h in hashes) if events else frozenset(),
+            "",
+            (),
+            chosen,
         )
 
     def judge(self, t: Transaction) -> Iterator[str | tuple[bytes, ...]]:
@@ -61,10 +77,10 @@ class Rule:
             yield "CHR-X-FAILED"
             return
         found: list[tuple[Callable[[Any], tuple[bytes, ...]], Any]] = []
-        if self.topics:
+        if self.events:
             found = [(self._event, log) for log in t.logs if self._raised(log)]
-        elif t.to in self.contracts and (not self.selectors or t.input[:SELECTOR] in self.selectors):
-            found = [(self._call, t.input[SELECTOR:])]
+        elif t.to in self.contracts and self._calls(t):
+            found = [(self._named_call, t.call)] if t.call else [(self._call, t.input[SELECTOR:])]
         if not found:
             yield self._why_none(t)
         for read, source in found:
@@ -74,6 +90,11 @@ class Rule:
                 yield "CHR-X-MALFORMED"
             else:
                 yield values
+
+    def _calls(self, t: Transaction) -> bool:
+        if t.call:
+            return not self.called or t.call.method == self.called
+        return not self.selectors or t.input[:SELECTOR] in self.selectors
 
     def _raised(self, log: Log) -> bool:
         return log.address in self.contracts and bool(log.topics) and log.topics[0] in self.topics
@@ -87,7 +108,19 @@ class Rule:
         values = arguments(self.named.types, data) if self.named else (data,)
         return tuple(values[i] for i in self.chosen)
 
+    def _named_call(self, call: Call) -> tuple[bytes, ...]:
+        if not self.called:
+            return tuple(value for _, value in call.arguments)
+        if all(name for name, _ in call.arguments):
+            by_name = dict(call.arguments)
+            if not set(self.names) <= by_name.keys() or len(by_name) != len(call.arguments):
+                raise ValueError("an argument is missing or there twice")
+            return tuple(by_name[self.names[i]] for i in self.chosen)
+        return tuple(call.arguments[i][1] for i in self.chosen)
+
     def _event(self, log: Log) -> tuple[bytes, ...]:
+        if log.values is not None:
+            return tuple(log.values[i] for i in self.chosen)
         assert self.named is not None
         types, indexed = self.named.types, self.named.indexed
         if len(log.topics) <= sum(indexed):

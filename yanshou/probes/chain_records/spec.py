@@ -5,11 +5,12 @@ The descriptions of the fields are the help that a person sees in case.yaml. It 
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from yanshou.chains.abi import signature
+from yanshou.chains.abi import names, signature
 from yanshou.chains.spec import Chain, Endpoint
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
@@ -25,43 +26,45 @@ class _Frozen(BaseModel):
 class Record(_Frozen):
     """What one record is: a call of a contract, or one event that it raises."""
 
-    contracts: tuple[str, ...] = Field(min_length=1, description="存证合约的地址，0x 加 40 位十六进制")
+    contracts: tuple[str, ...] = Field(
+        min_length=1, description="存证合约的地址，0x 加 40 位十六进制；长安链、Fabric 写合约名"
+    )
     method: str | None = Field(
-        default=None, description="存证函数的签名，如 save(string,bytes32)；不写则调用这些合约的任何函数都算"
+        default=None,
+        description="存证函数的签名，如 save(string,bytes32)；长安链、Fabric 写名称，如 save(file_hash,file_name)；"
+        "不写则调用这些合约的任何函数都算",
     )
     event: str | None = Field(
-        default=None, description="一条记录是一个事件而不是一笔交易时：事件的签名，如 Saved(bytes32 indexed,string)"
+        default=None,
+        description="一条记录是一个事件而不是一笔交易时：事件的签名，如 Saved(bytes32 indexed,string)；"
+        "长安链、Fabric 写 主题(各项名称)",
     )
     payload: tuple[int, ...] = Field(
         default=(), description="哪几个参数是记录的内容（从 0 数）；不写则全部。查重、查空只看它们"
     )
 
-    @field_validator("contracts")
-    @classmethod
-    def _addresses(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        import re
-
-        if not all(re.fullmatch(ADDRESS, value) for value in values):
-            raise ValueError("合约地址要写成 0x 加 40 位十六进制")
-        return tuple(value.lower() for value in values)
-
-    @field_validator("method", "event")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if value is not None:
-            signature(value)
-        return value
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.method and self.event:
             raise ValueError("method 与 event 只写一个：一条记录要么是一次调用，要么是一个事件")
-        named = self.method or self.event
-        if self.payload and not named:
+        if self.payload and not (self.method or self.event):
             raise ValueError("写了 payload 就要写 method 或 event")
-        if named and any(not 0 <= i < len(signature(named).types) for i in self.payload):
-            raise ValueError("payload 里的参数序号超出了签名")
         return self
+
+    def check(self, by_name: bool) -> None:
+        """Raises ValueError, with a Chinese text, for what cannot be on a chain that calls contracts by name, or does not."""
+        count = self.arguments(by_name)
+        if count is not None and any(not 0 <= i < count for i in self.payload):
+            raise ValueError("payload 里的参数序号超出了签名")
+        if not by_name and not all(re.fullmatch(ADDRESS, value) for value in self.contracts):
+            raise ValueError("合约地址要写成 0x 加 40 位十六进制")
+
+    def arguments(self, by_name: bool) -> int | None:
+        """How many arguments the method or event has; None where neither is written. Raises ValueError."""
+        named = self.method or self.event
+        if not named:
+            return None
+        return len(names(named)[1] if by_name else signature(named).types)
 
 
 class Originals(_Frozen):
@@ -95,14 +98,10 @@ class Params(_Frozen):
     unit: str = Field(default="条", min_length=1, description="计数单位")
 
     @model_validator(mode="after")
-    def _asked_rightly(self) -> Self:
+    def _consistent(self) -> Self:
         self.chain.check((self.endpoint, *self.witnesses))
-        return self
-
-    @model_validator(mode="after")
-    def _digest_is_an_argument(self) -> Self:
-        named = self.record.method or self.record.event
-        if self.originals and not (named and self.originals.argument < len(signature(named).types)):
+        self.record.check(self.chain.by_name)
+        if self.originals and self.originals.argument >= (self.record.arguments(self.chain.by_name) or 0):
             raise ValueError("originals.argument 要是 record 里 method 或 event 的一个参数")
         return self
 

@@ -62,7 +62,7 @@ def walk_blocks(evidence: RunEvidence, params: Params, read: Reads, candidates: 
     """The blocks of the evidence, as far as they go; candidates into `candidates`, which are not settled."""
     if BLOCKS not in evidence.streams():
         return Walk(broken=True)
-    walk, rule = Walk(), Rule.of(params.record, read.is_system)
+    walk, rule = Walk(), Rule.of(params.record, read.is_system, params.chain.by_name)
     start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
     try:
         with closing(evidence.open(BLOCKS)) as stream:
