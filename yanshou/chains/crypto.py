@@ -64,13 +64,11 @@ class Suite(StrEnum):
         """Whether an ASN.1 signature is `key`'s (x and y) over a message: SM2 with SM3 and the standard identity (GM/T 0009), or
         ECDSA on P-256 with SHA-256. Raises UserError without gmssl-pyx, ValueError for the suite that signs digests only.
         """
-        if self is Suite.KECCAK:
-            raise ValueError("signs digests only")
-        if len(key) != 64:
-            return False
         if self is Suite.SM:
-            return PublicKey("", Algorithm.SM2, key).verifies(message, signature)
-        return _p256_verifies(key, message, signature)
+            return len(key) == 64 and PublicKey("", Algorithm.SM2, key).verifies(message, signature)
+        if self is Suite.SHA256:
+            return p256_verifies(key, self.hash(message), signature)
+        raise ValueError("signs digests only")
 
     def address(self, key: bytes) -> str:
         """The account of a public key (x and y): the last 20 bytes of its digest."""
@@ -81,14 +79,16 @@ EVM_SUITES = (Suite.KECCAK, Suite.SM)
 """What chains that run Solidity hash with."""
 
 
-def _p256_verifies(key: bytes, message: bytes, signature: bytes) -> bool:
+def p256_verifies(key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Whether an ASN.1 signature is `key`'s (x and y) over a 32-byte digest: ECDSA on P-256, whatever the hash."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.hashes import SHA256
 
     try:
         point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + key)
-        point.verify(signature, message, ec.ECDSA(SHA256()))
+        point.verify(signature, digest, ec.ECDSA(Prehashed(SHA256())))
     except (InvalidSignature, ValueError):
         return False
     return True

@@ -7,7 +7,7 @@ so whoever asks bounds the nesting. It must never do I/O.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TypeAlias
 
 Value: TypeAlias = "int | bytes"
@@ -127,6 +127,22 @@ class Message:
 def without(data: bytes, numbers: Collection[int]) -> bytes:
     """A message's bytes as they are, but for the fields `numbers`. Raises ValueError for what is no message."""
     return b"".join([data[start:end] for number, _, start, end in _fields(data) if number not in numbers])
+
+
+def only(data: bytes, numbers: Collection[int]) -> bytes:
+    """A message's bytes as they are, of the fields `numbers`. Raises ValueError for what is no message."""
+    return b"".join([data[start:end] for number, _, start, end in _fields(data) if number in numbers])
+
+
+def edited(data: bytes, number: int, change: Callable[[bytes], bytes]) -> bytes:
+    """A message's bytes as they are, but with `change` made to its field `number`. Raises ValueError."""
+    out = []
+    for found, value, start, end in _fields(data):
+        if found == number and isinstance(value, bytes):
+            out.append(part(number, change(value)))
+        else:
+            out.append(data[start:end])
+    return b"".join(out)
 
 
 def varint(value: int) -> bytes:

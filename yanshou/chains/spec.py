@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["bcos3", "bcos2", "ethereum"]
+Kind = Literal["bcos3", "bcos2", "ethereum", "chainmaker"]
 """A folder of `yanshou.chains`."""
 
 BEHIND_GRPC: frozenset[str] = frozenset({"chainmaker", "fabric"})

@@ -81,6 +81,18 @@ def width_root(leaves: Sequence[bytes], width: int, hash_: Hash) -> bytes:
     return level[0]
 
 
+def doubled_root(leaves: Sequence[bytes], hash_: Hash) -> bytes:
+    """The root over `leaves`, each parent the digest of two children, the last of an odd level with itself; one leaf is its own.
+
+    b"" for no leaves. Other leaves may have the same root (the last ones twice): their number must be known from elsewhere.
+    """
+    level = list(leaves)
+    while len(level) > 1:
+        level += level[-1:] if len(level) % 2 else []
+        level = [hash_(left + right) for left, right in zip(level[::2], level[1::2], strict=True)]
+    return level[0] if level else b""
+
+
 def trie_root(values: Sequence[bytes], hash_: Hash) -> bytes:
     """The root of the Merkle Patricia tree that maps rlp(i) to `values[i]`; of the empty tree where there are none."""
     if not values:

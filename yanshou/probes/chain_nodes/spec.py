@@ -5,6 +5,7 @@ The descriptions of the fields are the help that a person sees in case.yaml. It 
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -21,7 +22,10 @@ class _Frozen(BaseModel):
 class Declared(_Frozen):
     """One node as the project declares it."""
 
-    key: str = Field(pattern=r"^(0x)?[0-9a-fA-F]{32,}$", description="共识公钥（nodeID），十六进制")
+    key: str = Field(
+        pattern=r"^((0x)?[0-9a-fA-F]{32,}|[1-9A-HJ-NP-Za-km-z]{40,})$",
+        description="共识公钥（nodeID），十六进制；长安链写 node_id（Qm 开头）",
+    )
     address: str = Field(pattern=HOST_PORT, description="评测方应能连上的地址，主机:端口，如 10.0.0.5:30300")
     operator: str = Field(default="", description="运营它的单位")
 
@@ -60,8 +64,9 @@ class Params(_Frozen):
 
 
 def plain_key(key: str) -> str:
-    """A key as members have it: lower case, without 0x."""
-    return key.lower().removeprefix("0x")
+    """A key as members have it: hex in lower case without 0x, others as they are."""
+    plain = key.lower().removeprefix("0x")
+    return plain if re.fullmatch("[0-9a-f]+", plain) else key
 
 
 SPEC = ProbeSpec(
