@@ -42,10 +42,13 @@ class Certificate:
     signed: bytes
     signature: bytes
 
+    def issued_by(self, issuer: Certificate) -> bool:
+        """Whether `issuer`'s key signed it. Raises UserError where SM2 needs a library that is not installed."""
+        return _issued(self, issuer)
+
 
 @lru_cache(4096)
-def issued(one: Certificate, by: Certificate) -> bool:
-    """Whether the key of `by` signed `one`. Raises UserError where SM2 needs a library that is not installed."""
+def _issued(one: Certificate, by: Certificate) -> bool:
     return by.key.suite.signed(by.key.point, one.signed, one.signature)
 
 

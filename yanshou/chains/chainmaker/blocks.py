@@ -3,8 +3,9 @@
 Sources, all of version 2.x: chainmaker/pb-go (messages); chainmaker/utils `CalcBlockHash`, `CalcTxHashWithVersion`,
 `CalcRWSetRoot`, `CertToAddrStr`; chainmaker/common `GetMerkleRoot` and `SignWithOpts`; consensus-tbft `VerifyBlockSignatures`.
 A row is {"block": Block, "config": what of the ChainConfig that it was made under is read here, "certs": [certificate, …] of
-senders whom the block names by hash only}, each message in base64.
+those whom the block names by hash only}, each message in base64.
 
+The rules were run once on a block of a real chain of version 2.3.2 with SHA-256 and ECDSA (see p-110), which is not shipped.
 Votes are verified under TBFT with certificates. Whose vote it is: the configuration says which organisation has which node and
 which authorities, and the voter's certificate must be of one of these. Other consensus kinds put nothing in that is verified here.
 """
@@ -18,7 +19,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from yanshou.chains.certificates import Certificate, Key, certificate, issued, public_key
+from yanshou.chains.certificates import Certificate, Key, certificate, public_key
 from yanshou.chains.crypto import Suite, p256_verifies
 from yanshou.chains.model import Block, Call, Counter, Link, Log, Member, Proof, Seals, Transaction, View
 from yanshou.chains.protowire import Message, edited, without
@@ -46,6 +47,8 @@ SYSTEM = frozenset(
         "ACCOUNT_MANAGER", "RELAY_CROSS", "TRANSACTION_MANAGER", "T",
     )
 )  # fmt: skip
+HERE = ("127.0.0.1:", "0.0.0.0:", "[::1]:", "[::]:")
+"""How the addresses begin that a node sees of nobody but itself."""
 _MULTIADDRESS = re.compile(r"/(?:ip4|ip6|dns|dns4|dns6)/([^/]+)/tcp/([0-9]+)(?:/.*)?")
 
 
@@ -145,6 +148,20 @@ def view(answer: Json) -> View:
     )
 
 
+def named_by_hash(found: Message) -> set[str]:
+    """Hashes (hex) of certificates that a block names its senders, voters or proposer by. Raises ValueError for no block."""
+    votes = _votes(found).values()
+    signers = [Message(t).message(2).message(1) for t in found.all(3)]
+    signers += [Message(v).message(ENDORSEMENT).message(1) for v in votes]
+    signers.append(Message(found.blob(1)).message(14))
+    return {s.blob(3).hex() for s in signers if s.number(2) == BY_HASH}
+
+
+def _votes(found: Message) -> dict[str, bytes]:
+    """A block's votes, by who voted."""
+    return Message(found.message(4).mapping(1).get(VOTES, b"")).mapping(6)
+
+
 def _me(state: str | None, nodes: Mapping[str, tuple[str, ...]]) -> str:
     """Which of all nodes answers: a consensus node says so; another is the only one that it sees at its own addresses.
 
@@ -155,7 +172,7 @@ def _me(state: str | None, nodes: Mapping[str, tuple[str, ...]]) -> str:
         named = json.loads(said).get("id") if said.startswith(b"{") else Message(said).text(1)
         if named:
             return str(named)
-    here = [key for key, addresses in nodes.items() if any(a.startswith(("127.", "0.0.0.0:")) for a in addresses)]
+    here = [key for key, addresses in nodes.items() if any(a.startswith(HERE) for a in addresses)]
     if len(here) != 1:
         raise ValueError("the node does not say which one it is")
     return here[0]
@@ -298,22 +315,17 @@ class _Owners:
             org.text(1): tuple(certificate(pem) for pem in org.all(2) if b"CERTIFICATE" in pem)
             for org in config.messages(9)
         }
-        named = {member.text(4): member.blob(1) for member in config.messages(10) if member.text(4)}
+        named = {m.text(4): certificate(m.blob(1)).der for m in config.messages(10) if b"CERTIFICATE" in m.blob(1)}
         return cls(nodes, roots, named)
 
-    def vouch(self, node: str, signer: Message) -> Key | None:
+    def vouch(self, node: str, signer: Message, people: _People) -> Key | None:
         """The key by which `node` signs, if `signer` is that node's by the configuration."""
-        pem = signer.blob(3)
-        if signer.number(2) != BY_CERTIFICATE or node not in self.organisations:
-            return None
-        try:
-            found = certificate(pem)
-        except ValueError:
+        found, org = people.certificate(signer), self.organisations.get(node)
+        if found is None or org is None:
             return None
         if node in self.named:
-            return found.key if self.named[node].split() == pem.split() else None
-        org = self.organisations[node]
-        certified = any(issued(found, root) for root in self.roots.get(org, ()))
+            return found.key if self.named[node] == found.der else None
+        certified = any(found.issued_by(root) for root in self.roots.get(org, ()))
         return found.key if certified and signer.text(1) == org else None
 
 
@@ -329,30 +341,30 @@ def _seals(s: Suite, row: Json) -> Seals:
     owners, found = _owners(row["config"]), _message(row["block"])
     header = Message(found.blob(1))
     weights = dict.fromkeys(owners.organisations, 1)
-    votes = Message(found.message(4).mapping(1).get(VOTES, b"")).mapping(6)
+    people = _People.of(row, _config(row["config"]))
     signed: dict[str, Key] = {}
     wrong = 0
-    for vote in votes.values():
+    for vote in _votes(found).values():
         said = Message(vote)
         if said.blob(5) in NO_BLOCK:
             continue
-        key = _voted(s, header, said, owners)
+        key = _voted(s, header, said, owners, people)
         if key is None or key in signed.values() or said.text(2) in signed:
             wrong += 1
         else:
             signed[said.text(2)] = key
     if header.number(4):
-        proposer = _People({}, 0).key(header.message(14))
+        proposer = people.key(header.message(14))
         digest = header.blob(BLOCK_HASH)
         wrong += proposer is None or not _verifies(s, proposer, digest, header.blob(SIGNATURE))
     mixed = sum(key.suite is not s for key in signed.values())
     return Seals(weights, tuple(signed), wrong, len(weights) * 2 // 3 + 1, mixed)
 
 
-def _voted(s: Suite, header: Message, vote: Message, owners: _Owners) -> Key | None:
+def _voted(s: Suite, header: Message, vote: Message, owners: _Owners, people: _People) -> Key | None:
     """The key of a node that voted for this block; None where the vote does not hold."""
     endorsement = vote.message(ENDORSEMENT)
-    key = owners.vouch(vote.text(2), endorsement.message(1))
+    key = owners.vouch(vote.text(2), endorsement.message(1), people)
     this = (vote.number(1), vote.number(3), vote.blob(5))
     if key is None or this != (PRECOMMIT, header.number(4), header.blob(BLOCK_HASH)):
         return None

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from yanshou.chains.certificates import certificate, issued
+from yanshou.chains.certificates import certificate
 from yanshou.chains.chainmaker.blocks import HASH_OF_SM, PRECOMMIT, TBFT, VOTES
 from yanshou.chains.crypto import Suite, p256_verifies
 from yanshou.chains.protowire import Message, part, without
@@ -198,6 +198,7 @@ class SimulatedChain:
     sealers: Sequence[Sealer]
     start_s: int
     blocks: list[bytes] = field(default_factory=list)
+    votes_by_hash: bool = False
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
@@ -274,7 +275,8 @@ class SimulatedChain:
         for index in voters:
             sealer = self.sealers[index]
             said = item(1, PRECOMMIT) + item(2, sealer.node) + item(3, number) + item(4, ROUND) + item(5, digest)
-            signed = part(1, sealer.party.member) + item(2, sealer.party.signs(self.suite, said))
+            member = sealer.party.member_by_hash if self.votes_by_hash else sealer.party.member
+            signed = part(1, member) + item(2, sealer.party.signs(self.suite, said))
             votes += part(6, item(1, sealer.node) + part(2, said + part(6, signed)))
         return item(1, PRECOMMIT) + item(2, number) + item(3, ROUND) + item(4, len(voters)) + item(5, digest) + votes
 
@@ -345,7 +347,7 @@ class SimulatedNode:
         except ValueError:
             return False
         roots = [s.authority.pem for s in self.chain.sealers if s.party.org == entry.message(1).text(1)]
-        if not any(issued(who, certificate(root)) for root in roots):
+        if not any(who.issued_by(certificate(root)) for root in roots):
             return False
         payload, signature = request.blob(1), entry.blob(2)
         if who.key.suite is Suite.SM:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from yanshou.chains.chainmaker.blocks import BY_HASH
+from yanshou.chains.chainmaker.blocks import named_by_hash
 from yanshou.chains.grpc_link import Link
 from yanshou.chains.identity import Identity
 from yanshou.chains.protowire import Message, field, only, part, without
@@ -129,9 +129,8 @@ class Wire:
         return self._read(lambda data: only(data, READ_OF_CONFIG), config)
 
     def _named_in(self, block: bytes) -> list[str]:
-        """The certificates of senders whom a block names by their hash."""
-        signers = [Message(t).message(2).message(1) for t in Message(block).all(3)]
-        wanted = sorted({s.blob(3).hex() for s in signers if s.number(2) == BY_HASH})
+        """The certificates of those whom a block names by their hash."""
+        wanted = sorted(self._read(lambda data: named_by_hash(Message(data)), block))
         with self._lock:
             missing = [name for name in wanted if name not in self._certificates]
         if missing:
