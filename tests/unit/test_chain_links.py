@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 
 from tests.probes.sources_support import free_port
 from yanshou.chains import grpc_link
+from yanshou.chains.certificates import certificate as read_certificate
+from yanshou.chains.certificates import public_key
+from yanshou.chains.crypto import Suite
 from yanshou.chains.grpc_link import Link
 from yanshou.chains.identity import load_identity, signer
-from yanshou.chains.protowire import Message, field, part, varint, without
+from yanshou.chains.protowire import Message, edited, field, only, part, varint, without
 from yanshou.chains.rpc import UNSUPPORTED, Refused
 from yanshou.chains.spec import Chain, Endpoint, Member
 from yanshou.harness.basics import ProbeError
@@ -328,3 +333,100 @@ def test_who_is_asked_how_is_checked_beforehand() -> None:
 def test_endpoints_that_are_none(values: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"url|cert"):
         Endpoint.model_validate(values)
+
+
+# --- certificates --------------------------------------------------------------------------------------------------------
+
+
+def test_a_certificate_and_who_issued_it(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+    from cryptography.x509 import load_pem_x509_certificate
+
+    pem, _ = certificate(tmp_path, "me", "me.example")
+    other, _ = certificate(tmp_path, "other", "me.example")
+    found = read_certificate(pem)
+    public = load_pem_x509_certificate(pem).public_key()
+    assert b"\x04" + found.key.point == public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    assert (found.key.suite, found.identifier) == (Suite.SHA256, b"")
+    assert found.issued_by(found)
+    assert not read_certificate(other).issued_by(found)
+    for junk in (b"", b"junk", pem[:200]):
+        with pytest.raises(ValueError, match=r".*"):
+            read_certificate(junk)
+    for junk in (b"", pem, b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"):
+        with pytest.raises(ValueError, match="key"):
+            public_key(junk)
+
+
+def test_certificates_that_openssl_makes_with_sm2(tmp_path: Path) -> None:
+    pytest.importorskip("gmssl_pyx")
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    for name in ("ca", "node"):
+        openssl("ecparam", "-name", "SM2", "-genkey", "-noout", "-out", f"{name}.key")
+        new = ("req", "-new", "-key", f"{name}.key", "-sm3", "-subj", f"/O=org/CN={name}")
+        if name == "ca":
+            openssl(*new, "-x509", "-days", "9", "-sigopt", "distid:1234567812345678", "-out", "ca.crt")
+        else:
+            openssl(*new, "-out", "node.csr")
+    signed_by = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-sm3", "-days", "9")
+    identity = ("-vfyopt", "distid:", "-sigopt", "distid:1234567812345678")
+    openssl("x509", "-req", "-in", "node.csr", *signed_by, *identity, "-out", "node.crt")
+    authority, node = (read_certificate((tmp_path / f"{name}.crt").read_bytes()) for name in ("ca", "node"))
+    assert authority.key.suite is node.key.suite is Suite.SM
+    assert len(authority.identifier) == 20
+    assert (node.issued_by(authority), authority.issued_by(authority), authority.issued_by(node)) == (True, True, False)
+    sign = signer((tmp_path / "node.key").read_bytes(), "node.key")
+    assert Suite.SM.signed(node.key.point, b"a question", sign(b"a question"))
+
+
+def test_a_certificate_of_another_kind_of_key_is_refused(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "k",
+        "-subj",
+        "/CN=x",
+        "-out",
+        "c",
+    ]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    with pytest.raises(ValueError, match="another kind"):
+        read_certificate((tmp_path / "c").read_bytes())
+
+
+# --- signatures over messages --------------------------------------------------------------------------------------------
+
+
+def test_messages_signed_on_p256() -> None:
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    point = key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    signature = key.sign(b"a question", ec.ECDSA(hashes.SHA256()))
+    assert Suite.SHA256.signed(point, b"a question", signature)
+    for wrong in ((point, b"another", signature), (point, b"a question", b""), (bytes(64), b"a question", signature)):
+        assert not Suite.SHA256.signed(*wrong)
+    with pytest.raises(ValueError, match="digests"):
+        Suite.KECCAK.signed(point, b"", b"")
+
+
+def test_fields_taken_out_kept_and_changed() -> None:
+    data = field(1, 7) + part(2, field(3, 5)) + part(2, b"") + field(4, "x")
+    assert only(data, (1, 4)) == field(1, 7) + field(4, "x")
+    changed = edited(data, 2, lambda inner: inner + field(9, 1))
+    assert changed == field(1, 7) + part(2, field(3, 5) + field(9, 1)) + part(2, field(9, 1)) + field(4, "x")
+    assert edited(data, 1, lambda inner: b"") == data  # a number is no message

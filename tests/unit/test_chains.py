@@ -26,7 +26,7 @@ from yanshou.chains.ethereum.bft import bft_extra
 from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Refused, Rpc, joined, require_blocks
 from yanshou.chains.segments import lines, member, members, raw_rows
-from yanshou.chains.trees import big_endian, rlp, trie_root, unrlp, width_root
+from yanshou.chains.trees import big_endian, doubled_root, rlp, trie_root, unrlp, width_root
 from yanshou.harness.basics import ProbeError
 
 DOCUMENTED = json.loads((Path(__file__).parents[1] / "golden/bcos_blocks.json").read_text(encoding="utf-8"))
@@ -75,6 +75,17 @@ def test_every_leaf_and_its_place_move_a_root() -> None:
             assert root(changed) != whole
         assert root([leaves[1], leaves[0], *leaves[2:]]) != whole
         assert root(leaves[:-1]) != whole
+
+
+def test_doubled_roots_by_hand() -> None:
+    """Three and five leaves: the last of an odd level stands beside itself."""
+    h = Suite.SHA256.hash
+    a, b, c, d, e = (bytes([n]) * 32 for n in range(5))
+    assert doubled_root([], h) == b""
+    assert doubled_root([a], h) == a
+    assert doubled_root([a, b, c], h) == h(h(a + b) + h(c + c))
+    ee = h(e + e)
+    assert doubled_root([a, b, c, d, e], h) == h(h(h(a + b) + h(c + d)) + h(ee + ee))
 
 
 def test_width_roots_by_hand() -> None:

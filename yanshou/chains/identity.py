@@ -23,35 +23,47 @@ class Identity:
     """`org` and `cert` (PEM) as the chain knows them.
 
     `sign`: a message's signature in DER: ECDSA over its SHA-2 of the curve's length, or SM2 with SM3 and the standard identity.
+    `sign_digest`: ECDSA over a digest of 32 bytes, whatever the hash; None for SM2, which makes its own.
     """
 
     org: str
     cert: bytes
     sign: Sign = field(repr=False)
+    sign_digest: Sign | None = field(default=None, repr=False)
 
 
 def load_identity(member: Member, folder: Path) -> Identity:
     """Reads both files, relative to `folder`. Raises ProbeError CHN-E04, UserError where SM2 needs a missing library."""
-    return Identity(member.org, read_pem(folder, member.cert), signer(read_pem(folder, member.key), member.key))
+    cert, key = read_pem(folder, member.cert), read_pem(folder, member.key)
+    return Identity(member.org, cert, *_signers(key, member.key))
 
 
 def signer(pem: bytes, name: str) -> Sign:
-    """What a private key in PEM (PKCS#8 or SEC 1, no passphrase) signs with. Raises as `load_identity` does."""
+    """What a private key in PEM (PKCS#8 or SEC 1, no passphrase) signs messages with. Raises as `load_identity` does."""
+    return _signers(pem, name)[0]
+
+
+def _signers(pem: bytes, name: str) -> tuple[Sign, Sign | None]:
+    """How a key signs messages, and digests."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(pem, None)
     except (UnsupportedAlgorithm, ValueError):  # the SM2 curve, or a label of openssl's own for it
-        return _sm2(pem, name).sign
+        return _sm2(pem, name).sign, None
     except TypeError:  # it has a passphrase
         raise _unusable(name) from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _unusable(name)
     digest = hashes.SHA384() if key.curve.key_size > 256 else hashes.SHA256()
-    return lambda message: key.sign(message, ec.ECDSA(digest))
+    return (
+        lambda message: key.sign(message, ec.ECDSA(digest)),
+        lambda condensed: key.sign(condensed, ec.ECDSA(Prehashed(hashes.SHA256()))),
+    )
 
 
 def _sm2(pem: bytes, name: str) -> PrivateKey:

@@ -18,6 +18,7 @@ from typing import Any
 
 from yanshou.chains.certificates import certificate
 from yanshou.chains.chainmaker.blocks import HASH_OF_SM, PRECOMMIT, TBFT, VOTES
+from yanshou.chains.chainmaker.wire import NO_PERMISSION
 from yanshou.chains.crypto import Suite, p256_verifies
 from yanshou.chains.protowire import Message, part, without
 from yanshou.chains.protowire import field as item
@@ -29,7 +30,7 @@ VERSION = 2030200
 BLOCK_S = 1
 ROUND = 3
 HASH_NAMES = {Suite.SM: HASH_OF_SM, Suite.SHA256: "SHA256"}
-NO_PERMISSION, INVALID_PARAMETER, INTERNAL_ERROR = 3, 2, 5
+INVALID_PARAMETER, INTERNAL_ERROR = 2, 5
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _CURVES = {Suite.SM: "2a811ccf5501822d", Suite.SHA256: "2a8648ce3d030107"}
 _SIGNED_WITH = {Suite.SM: "2a811ccf55018375", Suite.SHA256: "2a8648ce3d040302"}
@@ -316,7 +317,6 @@ class SimulatedNode:
     lag: int = 0
     light: bool = False
     people: Sequence[Party] = ()
-    silent: bool = False
     asked: int = 0
 
     @property

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from yanshou.chains.chainmaker.blocks import named_by_hash
+from yanshou.chains.crypto import Suite
 from yanshou.chains.grpc_link import Link
 from yanshou.chains.identity import Identity
 from yanshou.chains.protowire import Message, field, only, part, without
@@ -23,6 +24,7 @@ from yanshou.harness.basics import Json, ProbeError
 SEND, STATE = "/api.RpcNode/SendRequest", "/api.RpcNode/GetConsensusStateJSON"
 QUERY, CONFIG, CERTIFICATES = "CHAIN_QUERY", "CHAIN_CONFIG", "CERT_MANAGE"
 QUERY_CONTRACT = 1
+NO_PERMISSION = 3
 READ_OF_CONFIG = frozenset((1, 5, 8, 9, 10, 17))
 """Fields of a ChainConfig that are kept: chain, hash, consensus nodes, authorities, named members, kind of accounts."""
 BODY = (2, 3)
@@ -41,6 +43,7 @@ class Wire:
             raise ProbeError("CHN-E05", "长安链要写 group：链的 chain_id", "在参数里写 chain: {group: chain1}")
         self._link, self._chain, self._identity = link, group, identity
         self._lock = threading.Lock()
+        self._over_sm3 = False
         self._configs: dict[int, str] = {}
         self._certificates: dict[str, str] = {}
 
@@ -155,6 +158,19 @@ class Wire:
             raise error.problem from None
 
     def _ask(self, questions: Sequence[Question]) -> list[bytes]:
+        """Results of queries. A member with an ECDSA key signs over the chain's hash, which only an answer could tell.
+
+        Raises Refused, ProbeError.
+        """
+        try:
+            return self._asked(questions)
+        except Refused as error:
+            if error.code != NO_PERMISSION or self._identity.sign_digest is None or self._over_sm3:
+                raise
+        self._over_sm3 = True
+        return self._asked(questions)
+
+    def _asked(self, questions: Sequence[Question]) -> list[bytes]:
         answers = self._link.ask_all(SEND, [self._request(*question) for question in questions])
         return [self._result(question, answer) for question, answer in zip(questions, answers, strict=True)]
 
@@ -186,7 +202,9 @@ class Wire:
             + b"".join(part(8, field(1, key) + field(2, value)) for key, value in parameters.items())
         )
         member = field(1, self._identity.org) + field(3, self._identity.cert)
-        return part(1, payload) + part(2, part(1, member) + field(2, self._identity.sign(payload)))
+        signs = self._identity.sign_digest if self._over_sm3 else None
+        signature = signs(Suite.SM.hash(payload)) if signs else self._identity.sign(payload)
+        return part(1, payload) + part(2, part(1, member) + field(2, signature))
 
 
 def _header(number: int) -> Question:
