@@ -345,6 +345,19 @@ def test_a_sender_that_signed_nothing_of_the_kind(tmp_path: Path, kind: type[Sim
     assert found.facts["sample"]["faults"] == {"genuine": 4}
 
 
+def test_a_sender_whom_no_authority_certified(tmp_path: Path) -> None:
+    """Anybody can make a certificate with somebody's name, organisation and account in it."""
+    chain = new_chain(P256)
+    (user,) = users_of(chain, 1)
+    stranger = Party.new(P256, user.org, user.name)
+    chain.seal([saved(user, "a", bytes(range(32))), saved(stranger, "b", bytes(range(1, 33)))])
+    found = seen(tmp_path, SimulatedNode(chain))
+    assert (found.audit, found.facts["sample"]["faults"]) == (Audit(2, 2, 1), {"genuine": 1})
+    config = chain.config() + part(10, field(1, stranger.pem) + field(2, user.org) + field(3, "client"))
+    assert reads.prove(row_of(chain, 1) | {"config": encoded(config)}, [1]).genuine == {1: True}, "a trusted member"
+    assert reads.prove(row_of(chain, 1) | {"config": encoded(without(chain.config(), (9,)))}, [0]).genuine == {0: False}
+
+
 def test_a_certificate_that_the_node_does_not_give_proves_nobody(tmp_path: Path) -> None:
     chain = new_chain(P256)
     (user,) = users_of(chain, 1)
@@ -365,6 +378,22 @@ def test_votes_may_name_their_certificates_by_hash(tmp_path: Path) -> None:
     assert seen(tmp_path / "knows", SimulatedNode(chain, people=voters)).audit == Audit(1, 1, 1)
     found = seen(tmp_path / "not", SimulatedNode(chain, people=voters[:2]))
     assert found.facts["sample"]["faults"] == {"seals": 1}
+
+
+def test_who_may_vote_is_what_was_configured_for_that_height(tmp_path: Path) -> None:
+    """Three of four, then five of seven: each block by those who might vote for it."""
+    chain = new_chain(P256)
+    (user,) = users_of(chain, 1)
+    chain.seal([saved(user, "before", bytes(range(32)))], voters=[0, 1, 2])
+    chain.reconfigure([*chain.sealers, *(Sealer.new(P256, n) for n in range(4, 7))])
+    chain.seal([saved(user, "after", bytes(range(1, 33)))], voters=[2, 3, 4, 5, 6])
+    chain.seal([saved(user, "too few", bytes(range(2, 34)))], voters=[0, 1, 2, 3])
+    found = seen(tmp_path, SimulatedNode(chain))
+    assert found.audit == Audit(3, 3, 2)
+    assert found.facts["sample"]["faults"] == {"seals": 1}
+    old = SimulatedNode(chain).on_GET_CHAIN_CONFIG_AT({"block_height": b"0"}, "")
+    seals = reads.seals(row_of(chain, 3) | {"config": encoded(old)})
+    assert (len(seals.sealers), len(seals.signed), seals.wrong) == (4, 2, 3), "by the old one three are strangers"
 
 
 class Rewritten(SimulatedNode):

@@ -15,7 +15,8 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -100,11 +101,13 @@ def prove(row: Json, indices: Collection[int]) -> Proof:
     version = header.number(1)
     root = doubled_root([s.hash(_hashed(t, version)) for t in transactions], s.hash)
     effects = doubled_root([Message(t).message(4).blob(3) for t in transactions], s.hash)
-    people = _People.of(row, _config(row["config"]))
+    people, owners = _People.of(row, _config(row["config"])), _owners(row["config"])
     genuine, mixed = dict[int, bool](), set[int]()
     for i in indices:
-        key = people.key(Message(transactions[i]).message(2).message(1))
-        genuine[i] = key is not None and _genuine(s, header, Message(transactions[i]), key)
+        t = Message(transactions[i])
+        sender = t.message(2).message(1)
+        key = people.key(sender)
+        genuine[i] = key is not None and owners.certifies(sender, people) and _genuine(s, header, t, key)
         if key and key.suite is not s:
             mixed.add(i)
     return Proof(
@@ -302,21 +305,31 @@ def _genuine(s: Suite, header: Message, t: Message, key: Key) -> bool:
 
 @dataclass(frozen=True)
 class _Owners:
-    """Of each consensus node its organisation, of each organisation its authorities, and nodes whose certificate is named."""
+    """Of each consensus node its organisation, of each organisation its authorities, and certificates that stand for themselves:
+    `named` of consensus nodes, `members` of anybody.
+    """
 
     organisations: Mapping[str, str]
-    roots: Mapping[str, tuple[Certificate, ...]]
+    authorities: Mapping[str, tuple[Certificate, ...]]
     named: Mapping[str, bytes]
+    members: frozenset[bytes]
 
     @classmethod
     def of(cls, config: Message) -> _Owners:
         nodes = {node: org.text(1) for org in config.message(8).messages(2) for node in org.texts(3)}
-        roots = {
-            org.text(1): tuple(certificate(pem) for pem in org.all(2) if b"CERTIFICATE" in pem)
-            for org in config.messages(9)
-        }
-        named = {m.text(4): certificate(m.blob(1)).der for m in config.messages(10) if b"CERTIFICATE" in m.blob(1)}
-        return cls(nodes, roots, named)
+        authorities = {org.text(1): tuple(_readable(org.all(2))) for org in config.messages(9)}
+        members = [(m.text(4), c.der) for m in config.messages(10) for c in _readable([m.blob(1)])]
+        named = {node: der for node, der in members if node}
+        return cls(nodes, authorities, named, frozenset(der for _, der in members))
+
+    def certifies(self, member: Message, people: _People) -> bool:
+        """Whether a member's certificate is one that the chain takes for its organisation's. Bare keys have none to look at."""
+        found = people.certificate(member)
+        if found is None:
+            return member.number(2) == BY_KEY
+        return found.der in self.members or any(
+            found.issued_by(authority) for authority in self.authorities.get(member.text(1), ())
+        )
 
     def vouch(self, node: str, signer: Message, people: _People) -> Key | None:
         """The key by which `node` signs, if `signer` is that node's by the configuration."""
@@ -325,8 +338,14 @@ class _Owners:
             return None
         if node in self.named:
             return found.key if self.named[node] == found.der else None
-        certified = any(found.issued_by(root) for root in self.roots.get(org, ()))
-        return found.key if certified and signer.text(1) == org else None
+        return found.key if signer.text(1) == org and self.certifies(signer, people) else None
+
+
+def _readable(pems: Sequence[bytes]) -> Iterator[Certificate]:
+    """Those certificates among them whose keys can be verified with."""
+    for pem in pems:
+        with suppress(ValueError):
+            yield certificate(pem)
 
 
 @lru_cache(64)
@@ -354,9 +373,10 @@ def _seals(s: Suite, row: Json) -> Seals:
         else:
             signed[said.text(2)] = key
     if header.number(4):
-        proposer = people.key(header.message(14))
-        digest = header.blob(BLOCK_HASH)
-        wrong += proposer is None or not _verifies(s, proposer, digest, header.blob(SIGNATURE))
+        proposer = header.message(14)
+        key, digest = people.key(proposer), header.blob(BLOCK_HASH)
+        signed_it = key is not None and _verifies(s, key, digest, header.blob(SIGNATURE))
+        wrong += not (signed_it and owners.certifies(proposer, people))
     mixed = sum(key.suite is not s for key in signed.values())
     return Seals(weights, tuple(signed), wrong, len(weights) * 2 // 3 + 1, mixed)
 

@@ -193,16 +193,21 @@ class Call:
 
 @dataclass
 class SimulatedChain:
-    """A chain of `sealers` with the hash of `suite`, grown by `seal`; `blocks` hold each as a node would show it."""
+    """A chain of `sealers` with the hash of `suite`, grown by `seal`; `blocks` hold each as a node would show it.
+
+    `settings`: by the height that set them, who may seal what follows.
+    """
 
     suite: Suite
     sealers: Sequence[Sealer]
     start_s: int
     blocks: list[bytes] = field(default_factory=list)
     votes_by_hash: bool = False
+    settings: dict[int, Sequence[Sealer]] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def __post_init__(self) -> None:
+        self.settings[0] = self.sealers
         first = Call(self.sealers[0].party, "CHAIN_CONFIG", "GENESIS", {"config": self.config()})
         self.seal([first], self.start_s, voters=())
 
@@ -211,10 +216,23 @@ class SimulatedChain:
         """The newest block's number."""
         return len(self.blocks) - 1
 
-    def config(self, hash_name: str | None = None) -> bytes:
-        """The chain's configuration, with fields that are not read among them."""
-        nodes = b"".join(part(2, item(1, s.party.org) + item(3, s.node)) for s in self.sealers)
-        roots = b"".join(part(9, item(1, s.party.org) + item(2, s.authority.pem)) for s in self.sealers)
+    def reconfigure(self, sealers: Sequence[Sealer]) -> None:
+        """A block, sealed by those who may so far, that says who may from the next one on."""
+        call = Call(
+            self.sealers[0].party, "CHAIN_CONFIG", "NODE_ID_ADD", {"nodes": b"".join(s.party.pem for s in sealers)}
+        )
+        self.seal([call])
+        self.sealers = self.settings[self.height] = sealers
+
+    def set_at(self, number: int) -> int:
+        """The height of the newest configuration up to `number`."""
+        return max(height for height in self.settings if height <= number)
+
+    def config(self, hash_name: str | None = None, number: int | None = None) -> bytes:
+        """The chain's configuration, the newest or that at a height, with fields that are not read among them."""
+        sealers = self.sealers if number is None else self.settings[self.set_at(number)]
+        nodes = b"".join(part(2, item(1, s.party.org) + item(3, s.node)) for s in sealers)
+        roots = b"".join(part(9, item(1, s.party.org) + item(2, s.authority.pem)) for s in sealers)
         return b"".join(
             (
                 item(1, CHAIN), item(2, str(VERSION)), item(3, "permissionedWithCert"), item(4, 1),
@@ -239,6 +257,7 @@ class SimulatedChain:
         when = last.number(12) + BLOCK_S if time_s is None else time_s
         fields = {
             1: item(1, VERSION), 3: item(3, CHAIN), 4: item(4, number), 6: item(6, last.blob(5)),
+            7: item(7, self.set_at(max(0, number - 1))),
             8: item(8, len(transactions)), 9: item(9, doubled_root(leaves, hash_)), 10: item(10, hash_(b"dag")),
             11: item(11, doubled_root(effects, hash_)), 12: item(12, when), 14: part(14, proposer.member),
         }  # fmt: skip
@@ -380,8 +399,9 @@ class SimulatedNode:
 
     def on_GET_CHAIN_CONFIG_AT(self, parameters: Mapping[str, bytes], _: str) -> bytes:
         """The configuration that a block set."""
-        self.block(int(parameters["block_height"]))
-        return self.chain.config(self.hash_name)
+        number = int(parameters["block_height"])
+        self.block(number)
+        return self.chain.config(self.hash_name, number)
 
     def on_GET_BLOCK_BY_HEIGHT(self, parameters: Mapping[str, bytes], org: str) -> bytes:
         """A block."""
