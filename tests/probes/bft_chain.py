@@ -94,8 +94,11 @@ class BftNode:
     others: Sequence[Signer] = ()
     batches: bool = True
 
+    def _signers(self) -> Sequence[Signer]:
+        return [*self.chain.validators, *self.others]
+
     def _entry(self, number: int) -> dict[str, Any]:
-        signer = [*self.chain.validators, *self.others][number]
+        signer = self._signers()[number]
         host, port = self.addresses[number].split(":")
         return {
             "id": "0x" + KECCAK(signer.key).hex(),

@@ -3,7 +3,7 @@
 Sources: Hyperledger Besu, IbftExtraDataCodec, QbftExtraDataCodec, BftBlockHashing and BftHelpers; its documentation of IBFT 2.0
 and QBFT. The validators sign the header without their signatures; its hash leaves out the round, too. IBFT 2.0 drops what it
 leaves out and QBFT writes it empty. The two are told apart by the round, which in IBFT 2.0 always has four bytes. Blocks whose
-validators stand in a contract name none. The older Istanbul BFT of Quorum, and Clique, are not read.
+validators stand in a contract name none. The older Istanbul BFT of Quorum is not read.
 """
 
 from __future__ import annotations

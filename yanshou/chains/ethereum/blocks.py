@@ -1,7 +1,8 @@
 """An Ethereum-type node's answers -> blocks, and what of them holds by keccak-256 and secp256k1. Pure.
 
 Sources: Ethereum Yellow Paper 4.3 (header, transactions root); EIP-155, 2718, 2930, 1559, 4844, 7702 (transactions); EIP-1559,
-4895, 4844, 4788, 7685 (header fields, in that order). Only blocks of IBFT 2.0 and QBFT carry signatures that are verified (`bft`).
+4895, 4844, 4788, 7685 (header fields, in that order). Blocks of IBFT 2.0 and QBFT (`bft`) and of Clique (`clique`) carry signatures
+that are verified; others do not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import starmap
 
 from yanshou.chains.crypto import Suite, recovered
 from yanshou.chains.ethereum.bft import MIX_HASH, BftExtra, bft_extra, quorum
+from yanshou.chains.ethereum.clique import CliqueExtra, clique_extra, holds
 from yanshou.chains.model import Block, Counter, Link, Log, Member, Proof, Seals, Transaction, View, paired
 from yanshou.chains.trees import Item, big_endian, rlp, trie_root
 from yanshou.harness.basics import Json
@@ -82,6 +84,8 @@ def suite(row: Json) -> Suite | None:
 def seals(row: Json) -> Seals:
     """See `Reads`. Sealers are known by their addresses."""
     b = row["block"]
+    if clique := _clique(b):
+        return _clique_seals(row, clique)
     extra = _bft(b)
     if extra is None or not extra.validators:
         return Seals()
@@ -97,6 +101,28 @@ def _bft(b: Json) -> BftExtra | None:
     return bft_extra(data(b["extraData"])) if data(b["mixHash"]) == MIX_HASH else None
 
 
+def _clique(b: Json) -> CliqueExtra | None:
+    return clique_extra(data(b["extraData"]), number(b["difficulty"]), data(b["mixHash"]))
+
+
+def _clique_seals(row: Json, extra: CliqueExtra) -> Seals:
+    """One signature is enough, and all there is. The first block has none; without the node's list there are no sealers.
+
+    A signature does not hold either where the header names other signers than the node does.
+    """
+    b, told = row["block"], row.get("signers")
+    height = number(b["number"])
+    if not height or not told:
+        return Seals()
+    signers = {address.lower().removeprefix("0x"): 1 for address in told}
+    named = {address.hex() for address in extra.signers}
+    key = recovered(HASH(_header(b, extra.signed)), extra.seal)
+    signer = Suite.KECCAK.address(key)[2:] if key else ""
+    if (named and named != signers.keys()) or not holds(signer, signers, height, number(b["difficulty"])):
+        return Seals(signers, (), 1, 1)
+    return Seals(signers, (signer,), 0, 1)
+
+
 def view(answer: Json) -> View:
     """See `Reads`. A peer's own height is not told: only a node that is asked itself shows that it is in sync.
 
@@ -104,7 +130,7 @@ def view(answer: Json) -> View:
     """
     me, head = answer["admin_nodeInfo"], answer["head"]
     extra = _bft(head["block"])
-    validators = [address.hex() for address in extra.validators] if extra else []
+    validators = [address.hex() for address in extra.validators] if extra else list(seals(head).sealers)
 
     def key(entry: Json) -> str:
         return Suite.KECCAK.address(_public_key(entry))[2:] if validators else _node_key(entry)

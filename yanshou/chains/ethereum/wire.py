@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
+from yanshou.chains.ethereum.clique import is_clique
 from yanshou.chains.rpc import UNSUPPORTED, Refused, Rpc, joined, require_blocks
 from yanshou.harness.basics import Json
 
@@ -14,6 +15,7 @@ class Wire:
     def __init__(self, rpc: Rpc, _group: str) -> None:
         self._rpc = rpc
         self._whole_receipts = True
+        self._tells_signers = True
 
     def about(self) -> Json:
         """Client version and chain id."""
@@ -32,13 +34,41 @@ class Wire:
         """Blocks with their transactions, then the receipts of those that hold any."""
         blocks = self._rpc.answers([("eth_getBlockByNumber", [hex(n), True]) for n in numbers])
         require_blocks(numbers, blocks)
-        return joined(blocks, self._receipts([block for block in blocks if block["transactions"]]))
+        return self._with_signers(joined(blocks, self._receipts([block for block in blocks if block["transactions"]])))
 
     def headers(self, numbers: range) -> list[Json]:
         """Blocks with the hashes of their transactions only."""
         blocks = self._rpc.answers([("eth_getBlockByNumber", [hex(n), False]) for n in numbers])
         require_blocks(numbers, blocks)
-        return [{"block": block} for block in blocks]
+        return self._with_signers([{"block": block} for block in blocks])
+
+    def _with_signers(self, rows: list[Json]) -> list[Json]:
+        """Clique blocks with who might sign them, as far as the node tells: asked again where a header carries a vote.
+
+        Who may sign a block is what stood after the one before. Few blocks carry votes, so that few questions are asked.
+        """
+        signers: Json = None
+        for row in rows:
+            block = row["block"]
+            height = int(block["number"], 16)
+            if not (self._tells_signers and height and is_clique(block)):
+                continue
+            if signers is None:
+                signers = self._signers(height - 1)
+            if signers is not None:
+                row["signers"] = signers
+            if int(block["miner"], 16):  # a vote
+                signers = None
+        return rows
+
+    def _signers(self, height: int) -> Json:
+        try:
+            return self._rpc.ask("clique_getSigners", hex(height))
+        except Refused as error:
+            if error.code != UNSUPPORTED:
+                raise error.problem from None
+            self._tells_signers = False
+            return None
 
     def view(self) -> Json:
         """Itself and its peers, by the administration's interface, and how far it is itself."""
