@@ -21,6 +21,16 @@ def root(suite: Suite, hashes: Sequence[str]) -> str:
     return "0x" + suite.hash(level[0] if level else b"").hex()
 
 
+def receipt_rlp(receipt: Any) -> bytes:
+    head = [bytes.fromhex(receipt[name][2:]) for name in ("root", "contractAddress", "logsBloom", "output")]
+    gas, status = (big_endian(int(receipt[name], 16)) for name in ("gasUsed", "status"))
+    logs = [
+        [bytes.fromhex(x["address"][2:]), [bytes.fromhex(t[2:]) for t in x["topics"]], bytes.fromhex(x["data"][2:])]
+        for x in receipt["logs"]
+    ]
+    return rlp([head[0], gas, head[1], head[2], status, head[3], logs])
+
+
 @dataclass
 class Chain2(SimulatedChain):
     def _transaction(self, call: Call) -> Any:
@@ -46,19 +56,24 @@ class Chain2(SimulatedChain):
             {"address": a, "topics": ["0x" + x.hex() for x in topics], "data": "0x" + d.hex()}
             for a, topics, d in call.logs
         ]
-        return {"blockNumber": hex(number), "transactionHash": t["hash"], "status": hex(call.status), "logs": logs}
+        to = "0x" + (bytes(20) if call.to else self.suite.hash(t["hash"].encode())[-20:]).hex()
+        return {
+            "blockNumber": hex(number), "contractAddress": to, "gasUsed": "0x802c", "logs": logs, "logsBloom": BLOOM,
+            "output": "0x", "root": ZERO, "status": hex(call.status), "transactionHash": t["hash"],
+        }  # fmt: skip
 
     def _append(self, transactions: list[Any], receipts: list[Any], time_ms: int, signers: Sequence[int]) -> Any:
         number = len(self.rows)
         parent = self.rows[-1]["block"]["hash"] if number else ZERO
         keys = [s.key for s in self.sealers]
         roots = root(self.suite, [t["hash"] for t in transactions])
+        came_of = root(self.suite, ["0x" + self.suite.hash(receipt_rlp(r)).hex() for r in receipts])
         numbers = [big_endian(n) for n in (number, 0, 0, time_ms)]
-        digests = [bytes.fromhex(x[2:]) for x in (parent, ZERO, roots, ZERO, ZERO, BLOOM)]
+        digests = [bytes.fromhex(x[2:]) for x in (parent, ZERO, roots, came_of, ZERO, BLOOM)]
         digest = self.suite.hash(rlp([*digests, *numbers, [b"config"], b"", keys]))
         block = {
             "dbHash": ZERO, "extraData": ["0x" + b"config".hex()], "gasLimit": "0x0", "gasUsed": "0x0",
-            "hash": "0x" + digest.hex(), "logsBloom": BLOOM, "number": hex(number), "parentHash": parent, "receiptsRoot": ZERO,
+            "hash": "0x" + digest.hex(), "logsBloom": BLOOM, "number": hex(number), "parentHash": parent, "receiptsRoot": came_of,
             "sealer": "0x0", "sealerList": [k.hex() for k in keys], "stateRoot": ZERO, "timestamp": hex(time_ms),
             "signatureList": [{"index": hex(i), "signature": "0x" + self.sealers[i].sign(digest).hex()} for i in signers],
             "transactions": transactions, "transactionsRoot": roots,

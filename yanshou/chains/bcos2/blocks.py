@@ -1,8 +1,9 @@
 """A FISCO BCOS 2.x node's answers -> blocks, and what of them holds by keccak-256 and secp256k1, or by SM3 and SM2. Pure.
 
 Sources: FISCO BCOS 2.x documentation, api.md (fields, and blocks of a real chain that the tests recompute) and
-design/merkle_proof.md; its source, libethcore/Transaction.cpp, libdevcrypto/SM2Signature.cpp and ParallelMerkleProof.cpp (of
-2.2 and later: leaves rlp(index) and hash, width 16, and one last digest on top). Receipts are not recomputed.
+design/merkle_proof.md; its source, libethcore/Transaction.cpp, TransactionReceipt.cpp, libdevcrypto/SM2Signature.cpp and
+ParallelMerkleProof.cpp (of 2.2 and later: leaves rlp(index) and hash, width 16, and one last digest on top). A receipt is
+recomputed where the node shows its state root; a node that leaves that out shows receipts that nobody can check.
 """
 
 from __future__ import annotations
@@ -82,10 +83,12 @@ def prove(row: Json, indices: Collection[int]) -> Proof:
     """See `Reads`. Raises UserError where 国密 needs a library that is not installed."""
     b, found = row["block"], suite(row)
     s = found or Suite.KECCAK
-    leaves = [rlp(big_endian(i)) + _data(t["hash"]) for i, t in enumerate(b["transactions"])]
-    root = s.hash(width_root(leaves, WIDTH, s.hash) if leaves else b"")
+    root = _root(s, [_data(t["hash"]) for t in b["transactions"]]) == _data(b["transactionsRoot"])
+    receipts = None
+    if all("root" in receipt for receipt in row["receipts"]):
+        receipts = _root(s, [s.hash(_receipt(r)) for r in row["receipts"]]) == _data(b["receiptsRoot"])
     genuine = {i: _genuine(s, b["transactions"][i]) for i in indices}
-    return Proof(found is not None, root == _data(b["transactionsRoot"]), None, genuine, _seals(s, row))
+    return Proof(found is not None, root, receipts, genuine, _seals(s, row))
 
 
 def seals(row: Json) -> Seals:
@@ -117,6 +120,18 @@ def _number(text: str | int) -> int:
 
 def _data(text: str) -> bytes:
     return bytes.fromhex(text.removeprefix("0x"))
+
+
+def _root(s: Suite, digests: list[bytes]) -> bytes:
+    leaves = [rlp(big_endian(i)) + digest for i, digest in enumerate(digests)]
+    return s.hash(width_root(leaves, WIDTH, s.hash) if leaves else b"")
+
+
+def _receipt(r: Json) -> bytes:
+    """What a receipt's hash is the digest of."""
+    logs: Item = [[_data(log["address"]), [_data(x) for x in log["topics"]], _data(log["data"])] for log in r["logs"]]
+    fields: list[Item] = [_data(r["root"]), big_endian(_number(r["gasUsed"])), _data(r["contractAddress"])]
+    return rlp([*fields, _data(r["logsBloom"]), big_endian(_number(r["status"])), _data(r["output"]), logs])
 
 
 def _header(b: Json) -> bytes:
