@@ -45,10 +45,13 @@ class Link:
             ("grpc.initial_reconnect_backoff_ms", RECONNECT_MS),
             ("grpc.min_reconnect_backoff_ms", RECONNECT_MS),
         ]
+        self.certificate = b""
+        """The client's certificate (PEM) for TLS; empty where none is shown."""
         if parts.scheme == "grpcs":
             ca, cert, key = (
                 read_pem(folder, name) if name else None for name in (endpoint.ca, endpoint.cert, endpoint.key)
             )
+            self.certificate = cert or b""
             if endpoint.name:
                 options.append(("grpc.ssl_target_name_override", endpoint.name))
             self._channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(ca, key, cert), options)

@@ -88,7 +88,8 @@ class Seals:
 
     `wrong`: signatures that stand there and do not verify. `quorum`: the weight that must have signed. With no `sealers`
     this kind of chain puts no signatures into its blocks, or none that can be verified. `mixed`: how many of `signed` are by
-    another algorithm than belongs with the block's hash.
+    another algorithm than belongs with the block's hash. `each_signs`: whether every sealer signs sooner or later, so that one
+    that never does takes no part.
     """
 
     sealers: Mapping[str, int] = field(default_factory=dict)
@@ -96,6 +97,7 @@ class Seals:
     wrong: int = 0
     quorum: int = 0
     mixed: int = 0
+    each_signs: bool = True
 
     @property
     def enough(self) -> bool:
@@ -135,7 +137,7 @@ class Member:
 
     `key`: its consensus key (hex; the network key where a chain has no other). `role`: "sealer", "observer", or "" where
     neither list has it. `height`, `hash`, `genesis`: how far it is by its last word, None and "" where it has said nothing.
-    `addresses`: host:port, as seen or stated.
+    `addresses`: host:port, as seen or stated. `operator`: who runs it, where the chain itself knows that.
     """
 
     key: str
@@ -144,6 +146,7 @@ class Member:
     hash: str
     genesis: str
     addresses: tuple[str, ...]
+    operator: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["bcos3", "bcos2", "ethereum", "chainmaker"]
+Kind = Literal["bcos3", "bcos2", "ethereum", "chainmaker", "fabric"]
 """A folder of `yanshou.chains`."""
 
 BEHIND_GRPC: frozenset[str] = frozenset({"chainmaker", "fabric"})
@@ -57,11 +57,11 @@ class Chain(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Kind = Field(
-        description="链的类型：bcos3（FISCO BCOS 3.x）、bcos2（2.x）、ethereum（以太坊类）、chainmaker（长安链 2.x）"
+        description="链的类型：bcos3（FISCO BCOS 3.x）、bcos2（2.x）、ethereum（以太坊类）、chainmaker（长安链 2.x）、fabric"
     )
     group: str = Field(
         default="",
-        description="FISCO BCOS 的群组：3.x 如 group0，2.x 如 1；不写则为这两个；长安链写 chain_id；以太坊类不用",
+        description="FISCO BCOS 的群组：3.x 如 group0，2.x 如 1；不写则为这两个；长安链写 chain_id，Fabric 写通道名；以太坊类不用",
     )
     batch: int = Field(default=100, ge=1, le=1000, description="一次请求里最多几个问题；节点不收批量时自动逐个问")
     parallel: int = Field(default=4, ge=1, le=32, description="同时几个请求；怕影响生产时调小")

@@ -1,0 +1,1 @@
+"""Hyperledger Fabric: a peer's query chaincode (qscc) and discovery service, over gRPC."""
