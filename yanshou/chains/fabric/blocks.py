@@ -20,6 +20,7 @@ from yanshou.chains.fabric.messages import (
     ENDORSED,
     FILTER,
     MESSAGE_OF_CONFIG,
+    Action,
     Envelope,
     RawBlock,
     actions,
@@ -42,13 +43,18 @@ UNREADABLE = "(unreadable)"
 
 
 def block(row: Json) -> Block:
-    """See `Reads`. A block has no time of its own: it is the median of its envelopes' times, which their senders wrote."""
+    """See `Reads`. A block has no time of its own: it is the median of its envelopes' times, which their senders wrote.
+
+    The first block is the channel's own beginning, which nobody sent: it has no transactions.
+    """
     raw = _raw(row)
     at = _link(raw)
     codes = raw.metadata[FILTER]
-    if raw.number and len(codes) != len(raw.envelopes):
+    if not raw.number:
+        return Block(0, at.hash, "", _transaction(raw.envelopes[0], VALID)[0], ())
+    if len(codes) != len(raw.envelopes):
         raise ValueError("validation codes do not match the envelopes")
-    found = [_transaction(data, codes[i] if raw.number else VALID) for i, data in enumerate(raw.envelopes)]
+    found = [_transaction(data, code) for data, code in zip(raw.envelopes, codes, strict=True)]
     times = [time_s for time_s, _ in found]
     return Block(
         at.number, at.hash, at.parent, statistics.median_low(times) if times else 0, tuple(t for _, t in found)
@@ -165,26 +171,31 @@ def _genuine(data: bytes, config: Json) -> Suite | None:
         return None
     try:
         e = envelope(data)
-        creator, header = identity(e.creator, config), Message(e.channel_header)
-        found = list(actions(e.body)) if header.number(1) == ENDORSED else []
+        kind, name = Message(e.channel_header).number(1), Message(e.channel_header).text(5)
+        creator, nonce = identity(e.creator, config), Message(e.signature_header).blob(2)
+        if creator is None or not creator.signed(e.payload, e.signature):
+            return None
+        if kind == MESSAGE_OF_CONFIG:  # an orderer's envelope, without an identifier of its own
+            return creator.suite
+        hashed = next((s for s in SUITES if s.hash(nonce + e.creator).hex() == name), None)
+        (action,) = actions(e.body)
+        endorsers = _endorsers(e, action, config)
     except (ValueError, IndexError):
         return None
-    nonce = Message(e.signature_header).blob(2)
-    hashed = next((s for s in SUITES if s.hash(nonce + e.creator).hex() == header.text(5)), None)
-    if creator is None or hashed is None or len(found) != 1 or not creator.signed(e.payload, e.signature):
+    if kind != ENDORSED or hashed is None or not endorsers:
         return None
-    action = found[0]
+    return Suite.SM if {hashed, creator.suite, *endorsers} == {Suite.SM} else Suite.SHA256
+
+
+def _endorsers(e: Envelope, action: Action, config: Json) -> list[Suite]:
+    """What each endorser signs with; none where one does not hold, or the action is not the sender's."""
     written = e.channel_header + e.signature_header + action.proposal
-    if action.header != e.signature_header or not action.endorsements:
-        return None
-    if all(s.hash(written) != Message(action.response).blob(1) for s in SUITES):
-        return None
-    endorsers = [identity(who, config) for who, _ in action.endorsements]
-    for endorser, (who, signature) in zip(endorsers, action.endorsements, strict=True):
-        if endorser is None or not endorser.signed(action.response + who, signature):
-            return None
-    suites = {hashed, creator.suite, *(endorser.suite for endorser in endorsers if endorser)}
-    return Suite.SM if suites == {Suite.SM} else Suite.SHA256
+    stated = Message(action.response).blob(1)
+    if action.header != e.signature_header or all(s.hash(written) != stated for s in SUITES):
+        return []
+    found = [(identity(who, config), action.response + who, signature) for who, signature in action.endorsements]
+    held = [who.suite for who, said, signature in found if who and who.signed(said, signature)]
+    return held if len(held) == len(found) else []
 
 
 def seals(row: Json) -> Seals:

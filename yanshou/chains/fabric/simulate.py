@@ -185,6 +185,7 @@ class SimulatedChannel:
     blocks: list[bytes] = field(default_factory=list)
     configs: list[int] = field(default_factory=list)
     """Numbers of the blocks with a configuration."""
+    newest_s: int = 0
 
     def __post_init__(self) -> None:
         self.configure()
@@ -206,7 +207,7 @@ class SimulatedChannel:
         name = "SHA256" if self.suite is Suite.SHA256 else "SM3"
         config = part(1, single(1, number) + part(2, _group(groups, {"HashingAlgorithm": part(1, name)})))
         sender = self.consenters[0].holder
-        headers = _headers(sender, MESSAGE_OF_CONFIG, b"", self.start_s + BLOCK_S * number, self.suite)
+        headers = _headers(sender, MESSAGE_OF_CONFIG, b"", self._next(None), self.suite)
         self._append([_signed(sender, headers, config)], bytes([VALID]), signers)
         self.consenters = now
 
@@ -228,10 +229,14 @@ class SimulatedChannel:
 
     def seal(self, calls: Sequence[Invocation], time_s: int | None = None, signers: Sequence[int] = (0,)) -> int:
         """One block with `calls`, signed by the consenters number `signers`; its number."""
-        when = self.start_s + BLOCK_S * len(self.blocks) if time_s is None else time_s
+        when = self._next(time_s)
         envelopes = [_invoked(call, when, self.suite) for call in calls]
         self._append(envelopes, bytes(call.code for call in calls), signers)
         return self.height
+
+    def _next(self, time_s: int | None) -> int:
+        self.newest_s = max(self.newest_s + BLOCK_S, self.start_s) if time_s is None else time_s
+        return self.newest_s
 
     def _append(self, envelopes: list[bytes], codes: bytes, signers: Sequence[int]) -> None:
         number, h = len(self.blocks), self.suite.hash

@@ -109,7 +109,7 @@ def _take(seen: _Seen, read: Reads, row: Json) -> None:
         seen.unlinked += 1
     seen.hashes[at.number] = at.hash
     seals = read.seals(row)
-    seen.carries_seals |= bool(seals.sealers)
+    seen.carries_seals |= bool(seals.sealers) and seals.each_signs
     seen.sealed.update(set(seals.signed))
     seen.wrong += seals.wrong
 
@@ -120,7 +120,7 @@ def _take(seen: _Seen, read: Reads, row: Json) -> None:
 def _nodes(params: Params, seen: _Seen) -> list[_Node]:
     """Every key that anybody lists or sees, in order of first appearance. A node on another chain is no witness."""
     listed, words = defaultdict[str, set[str]](set), defaultdict[str, list[tuple[str, Member]]](list)
-    addresses, roles = defaultdict[str, set[str]](set), dict[str, str]()
+    addresses, roles, operators = defaultdict[str, set[str]](set), dict[str, str](), dict[str, str]()
     any_list = any(m.role for view in seen.views.values() for m in view.members)
     for endpoint, view in sorted(seen.views.items()):
         astray = _astray(endpoint, seen)
@@ -128,11 +128,13 @@ def _nodes(params: Params, seen: _Seen) -> list[_Node]:
             trusted = m if not astray or m.key == view.me else replace(m, height=None, hash="", genesis="")
             words[m.key].append((view.me, trusted))
             roles[m.key] = roles.get(m.key) or m.role
+            operators[m.key] = operators.get(m.key) or m.operator
             if (m.role or not any_list) and not astray:
                 listed[m.key].add(view.me)
             addresses[m.key] |= {located(address, params.endpoints[endpoint].url) for address in m.addresses}
     declared = {plain_key(d.key): d for d in params.declared}
-    operators = {seen.views[i].me: e.operator for i, e in enumerate(params.endpoints) if i in seen.views}
+    asked = {seen.views[i].me: e.operator for i, e in enumerate(params.endpoints) if i in seen.views}
+    operators |= {key: operator for key, operator in asked.items() if operator}
     for key, d in declared.items():
         addresses[key] = {d.address}  # what the project declares, and nothing else, must answer
         operators[key] = d.operator or operators.get(key, "")
@@ -272,7 +274,7 @@ def _findings(seen: _Seen, sealers: int) -> Iterator[Validity]:
         text = f"只有 {len(asked)} 个节点作证：每把公钥须由至少 {WITNESSES} 个不同的节点列出才计"
         yield Validity("CHO-V03", Severity.WARNING, text)
     if not seen.carries_seals:
-        yield Validity("CHO-V04", Severity.WARNING, "区块里没有可核对的出块签名：共识节点是否参与，没有核对")
+        yield Validity("CHO-V04", Severity.WARNING, "区块里没有能说明各共识节点参与的签名：是否参与，没有核对")
     elif len(seen.hashes) < BLOCKS_PER_SEALER * sealers:
         text = f"只看了 {len(seen.hashes)} 块，不到 {sealers} 个共识节点的 {BLOCKS_PER_SEALER} 倍：轮不到签名的可能误判"
         yield Validity("CHO-V05", Severity.WARNING, text)
