@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import ssl
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -24,10 +23,12 @@ from yanshou.chains.fabric.messages import SIGNATURES, raw_block
 from yanshou.chains.fabric.simulate import (
     BAD_ENDORSEMENT,
     MVCC_CONFLICT,
+    Consenter,
     Invocation,
     Key,
     Org,
     SimulatedMember,
+    SimulatedOrderer,
     SimulatedPeer,
     issue,
     serving,
@@ -247,35 +248,12 @@ def test_subjects_of_a_channel(tmp_path: Path) -> None:
 
 
 @contextmanager
-def handshaking(key: Key, cert: bytes) -> Iterator[str]:
-    """A port that speaks TLS with a certificate, and wants one from whoever calls, as orderers do."""
-    import socket
-    import tempfile
-
-    with tempfile.NamedTemporaryFile() as file, socket.create_server(("127.0.0.1", 0)) as server:
-        file.write(cert + key.private)
-        file.flush()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file.name)
-
-        def serve() -> None:
-            while True:
-                try:
-                    plain, _ = server.accept()
-                except OSError:
-                    return
-                with plain:
-                    plain.settimeout(5)
-                    with suppress(OSError):
-                        context.wrap_socket(plain, server_side=True).close()
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
-        finally:
-            server.shutdown(socket.SHUT_RDWR)
-            thread.join()
+def ordering(net: Network, number: int, key: Key, cert: bytes, **lies: Any) -> Iterator[str]:
+    """A consenter behind TLS with a certificate; yields its address."""
+    holder = net.channel.consenters[number].holder
+    orderer = SimulatedOrderer(net.channel, **{"holder": holder, **lies})
+    with serving(orderer, grpc.ssl_server_credentials([(key.private, cert)])) as url:
+        yield url.removeprefix("grpcs://").replace("127.0.0.1", "localhost")
 
 
 def grown(consensus: str, addresses: Sequence[str], blocks: int = 45, peers: int = 6, quorum: int = 3) -> Network:
@@ -331,26 +309,46 @@ def test_a_bft_consenter_that_never_signs(tmp_path: Path) -> None:
     assert (found.net, fell(found)) == (9, {"CHO-X-OFFLINE": 1})
 
 
-def test_raft_consenters_show_their_certificates_and_their_part_is_not_proven(tmp_path: Path) -> None:
-    """Of three real ports one shows another certificate, and the fourth consenter is nowhere."""
-    keys = [Key.new(Suite.SHA256) for _ in range(4)]
-    certs = [issue(f"orderer{n}", key, f"orderer{n}", key) for n, key in enumerate(keys)]
-    other = issue("orderer2", keys[3], "orderer2", keys[3])
-    with (
-        listening(6) as peers,
-        handshaking(keys[0], certs[0]) as a,
-        handshaking(keys[1], certs[1]) as b,
-        handshaking(keys[3], other) as c,
-    ):
-        net = grown("etcdraft", [a, b, c, "127.0.0.99:1"])
-        net.channel.configure([replace(x, tls=cert) for x, cert in zip(net.channel.consenters, certs, strict=True)])
-        net.channel.seal([])
-        with peers_of(net, peers) as urls:
-            found = nodes(tmp_path, net, urls)
-    assert (found.net, found.columns) == (8, (("共识", 2), ("观察", 6)))
-    assert fell(found) == {"CHO-X-OFFLINE": 2}
+def test_raft_consenters_show_their_certificates_and_deliver_their_newest_block(tmp_path: Path) -> None:
+    """Of seven one lags, one shows another certificate, one's block is signed by nobody who orders, one is nowhere."""
+    net = network(peers=6, orderers=7)
+    ca = net.channel.ordering
+    keys = [Key.new(Suite.SHA256) for _ in range(7)]
+    certs = [issue("localhost", key, f"ca.{ca.name}", ca.ca) for key in keys]
+    other = issue("localhost", keys[6], f"ca.{ca.name}", ca.ca)
+    with ExitStack() as stack:
+        peers = stack.enter_context(listening(6))
+        at = [stack.enter_context(ordering(net, n, keys[n], certs[n])) for n in range(3)]
+        at.append(stack.enter_context(ordering(net, 3, keys[3], certs[3], lag=9)))
+        at.append(stack.enter_context(ordering(net, 4, keys[6], other)))
+        at.append(stack.enter_context(ordering(net, 5, keys[5], certs[5], holder=net.clients[0])))
+        at.append("localhost:1")
+        net.channel.configure(
+            [Consenter(c.holder, a, t) for c, a, t in zip(net.channel.consenters, at, certs, strict=True)]
+        )
+        for n in range(12):
+            net.channel.seal([], signers=[n % 7])
+        found = nodes(tmp_path, net, stack.enter_context(peers_of(net, peers)))
+    assert (found.net, found.columns) == (9, (("共识", 3), ("观察", 6)))
+    assert fell(found) == {"CHO-X-LAG": 1, "CHO-X-OFFLINE": 3}
     assert said(found) == {"CHO-V04": "warning", "CHO-V08": "info"}
     assert "没有核对" in next(v.text for v in found.validity if v.code == "CHO-V04")
+
+
+def test_an_orderer_on_another_chain_is_on_a_fork(tmp_path: Path) -> None:
+    net, other = network(orderers=1), network(orderers=1)
+    other.channel.orgs, other.channel.ordering = net.channel.orgs, net.channel.ordering
+    key, ca = Key.new(Suite.SHA256), net.channel.ordering
+    cert = issue("localhost", key, f"ca.{ca.name}", ca.ca)
+    holder = net.channel.consenters[0].holder
+    with listening(4) as peers, ordering(other, 0, key, cert, holder=holder) as at:
+        for channel in (net.channel, other.channel):
+            channel.consenters = [Consenter(holder, at, cert)]
+            channel.configure()
+            channel.seal([])
+        with peers_of(net, peers) as urls:
+            found = nodes(tmp_path, net, urls)
+    assert (found.net, fell(found)) == (4, {"CHO-X-FORK": 1})
 
 
 @pytest.mark.parametrize(

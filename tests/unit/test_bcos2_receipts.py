@@ -10,7 +10,7 @@ import pytest
 from tests.probes.bcos2_chain import Chain2
 from yanshou.chains.bcos2 import blocks as bcos2
 from yanshou.chains.bcos3.simulate import Call, Signer
-from yanshou.chains.crypto import Suite
+from yanshou.chains.crypto import EVM_SUITES, Suite
 from yanshou.chains.trees import width_root
 
 KECCAK = Suite.KECCAK.hash
@@ -81,7 +81,7 @@ def test_a_node_that_leaves_the_state_root_out_shows_nothing_to_check() -> None:
     assert bcos2.prove(bare, []).receipts is None
 
 
-@pytest.mark.parametrize("suite", Suite)
+@pytest.mark.parametrize("suite", EVM_SUITES)
 def test_receipts_with_events_of_a_made_up_chain(suite: Suite) -> None:
     account = Signer.new(suite)
     chain = Chain2(suite, [Signer.new(suite) for _ in range(4)], 1_735_689_600_000)

@@ -395,8 +395,8 @@ def test_what_a_peer_refuses_is_said(tmp_path: Path) -> None:
             ask(net, tmp_path, url, lambda asks: asks.head(), group="")
         assert caught.value.problem.code == "CHN-E05"
     (tmp_path / "p384.pem").write_bytes(p384_certificate())
+    member = net.chain(tmp_path)["member"] | {"cert": "p384.pem"}
     with peer(net) as url, pytest.raises(ProbeError, match="P-256") as caught:
-        member = net.chain(tmp_path)["member"] | {"cert": "p384.pem"}
         ask(net, tmp_path, url, lambda asks: asks.head(), member=member)
     assert caught.value.problem.code == "CHN-E04"
 
@@ -426,6 +426,8 @@ def test_a_peer_that_answers_for_another_is_not_read(tmp_path: Path) -> None:
     assert fabric.view(one).me == net.peers[0].key.public.hex()
     with pytest.raises(ValueError, match="another question"):
         fabric.view(one | {"info": two["info"]})
+    with pytest.raises(ValueError, match="another newest block"):
+        fabric.view(one | {"head": one["head"] | {"hash": "0x" + "ab" * 32}})
 
 
 def test_certificates_that_are_none() -> None:

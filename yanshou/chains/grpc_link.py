@@ -25,8 +25,11 @@ RECONNECT_MS = 200
 class Link:
     """One channel. A context manager that closes it. At most `parallel` questions are under way, whoever asks."""
 
-    def __init__(self, endpoint: Endpoint, folder: Path, parallel: int) -> None:
-        """Paths of certificates and key are relative to `folder`. Raises ProbeError CHN-E04 (a file), E08 (no grpcio)."""
+    def __init__(self, endpoint: Endpoint, folder: Path, parallel: int, roots: bytes = b"") -> None:
+        """Paths of certificates and key are relative to `folder`; `roots` (PEM) are trusted instead of the endpoint's own CA.
+
+        Raises ProbeError CHN-E04 (a file), E08 (no grpcio).
+        """
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # people get one line from us instead
         try:
             import grpc
@@ -34,6 +37,7 @@ class Link:
             text = "这条链的接口是 gRPC，这台主机没有 grpcio"
             raise ProbeError("CHN-E08", text, "pip install 'yanshou[grpc]'") from None
         self._grpc, self._url = grpc, endpoint.url
+        self._endpoint, self._folder = endpoint, folder
         parts = urlsplit(endpoint.url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
         place = f"{host}:{parts.port or PORTS[parts.scheme]}"
@@ -54,7 +58,7 @@ class Link:
             self.certificate = cert or b""
             if endpoint.name:
                 options.append(("grpc.ssl_target_name_override", endpoint.name))
-            self._channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(ca, key, cert), options)
+            self._channel = grpc.secure_channel(place, grpc.ssl_channel_credentials(roots or ca, key, cert), options)
         else:
             self._channel = grpc.insecure_channel(place, options)
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="chain")
@@ -65,6 +69,18 @@ class Link:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._channel.close()
+
+    def beside(self, place: str, name: str, roots: bytes) -> Link:
+        """Another server of the same network, at host:port over TLS, whom the evaluator shows the same certificate. `name`: as
+        the server's own has it; `roots`: who issued that (PEM).
+        """
+        endpoint = self._endpoint.model_copy(update={"url": f"grpcs://{place}", "name": name})
+        return Link(endpoint, self._folder, 1, roots)
+
+    def first(self, method: str, request: bytes) -> bytes:
+        """The first answer of a stream to one message; b"" where it ends without. Raises as `ask` does."""
+        call = self._channel.stream_stream(method)
+        return self._asked(lambda one, timeout: next(call(iter([one]), timeout), b""), method, request)
 
     def ask(self, method: str, request: bytes) -> bytes:
         """The answer to one message of `method` (/package.Service/Method). Raises Refused, ProbeError CHN-E01."""

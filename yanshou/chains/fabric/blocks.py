@@ -1,9 +1,9 @@
 """A Fabric peer's answers -> blocks, and what of them holds by SHA-256 and ECDSA, or by SM3 and SM2. Pure.
 
-Sources: Fabric's protoutil/blockutils.go (hashes, what orderers sign), txutils.go and proputils.go (what clients and endorsers sign,
-transaction identifiers), validation codes of fabric-protos, gossip (what peers sign of themselves). Checked against a block of a
-real chain (Fabric 1.4) by the tests. A block's hash stands nowhere in it: which hash a chain uses is told by the digest of its data.
-Validation codes are the peer's own word: neither hash nor signature covers them.
+Sources: Fabric's protoutil/blockutils.go (hashes, what orderers sign), txutils.go and proputils.go (what clients and endorsers
+sign, transaction identifiers), validation codes of fabric-protos, gossip (what peers sign of themselves). Checked against a block
+of a real chain (Fabric 1.4) by the tests. A block's hash stands nowhere in it: which hash a chain uses is told by the digest of its
+data. Validation codes are the peer's own word: neither hash nor signature covers them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from yanshou.chains.certificates import Key, certificate
 from yanshou.chains.crypto import Suite
-from yanshou.chains.fabric.channel import BFT, Identity, hash_names, identity, named_key, parsed_key
+from yanshou.chains.fabric.channel import BFT, Identity, excerpt, hash_names, identity, named_key, parsed_key
 from yanshou.chains.fabric.messages import (
     ENDORSED,
     FILTER,
@@ -267,18 +267,19 @@ def view(answer: Json) -> View:
     """See `Reads`. Peers stand as observers: they follow and endorse; the channel's consenters are its sealers.
 
     What a peer says of itself, its height and address, is signed by it, and counts only so. A consenter says nothing to peers:
-    under BFT it is as far as the newest block when one of the last carries its signature, else when it shows the certificate that
-    the configuration has of it. Raises ValueError also where the answer is not signed by a peer of the channel.
+    under BFT it is as far as the newest block when one of the last carries its signature; else it is as far as the newest block
+    that it delivers itself, over TLS with the certificate that the configuration has of it. Raises ValueError also where the
+    answer is not signed by a peer of the channel.
     """
-    config, head = answer["excerpt"], answer["head"]
+    config, head = excerpt(unpacked(answer["config"])), answer["head"]
     at = _Head(int(head["number"]), head["hash"], head["genesis"])
     me, info = _answered(answer, config)
-    if info.number(1) - 1 < at.number:
-        raise ValueError("the peer's height is below its newest block")
+    if (info.number(1) - 1, "0x" + info.blob(2).hex()) != (at.number, at.hash):
+        raise ValueError("the peer gave another newest block than it stated")
     members = {m.key: m for m in _peers(unpacked(answer["discovery"]), answer["channel"], config)}
     own = members.get(me.key.hex(), Member(me.key.hex(), "observer", None, "", "", (), me.org))
     members[own.key] = replace(own, height=at.number, hash=at.hash, genesis=at.genesis)
-    for consenter in _consenters(answer, at):
+    for consenter in _consenters(answer, config, at):
         members[consenter.key] = consenter
     return View(own.key, tuple(members.values()))
 
@@ -326,8 +327,7 @@ def _said(who: Identity, signed: Message) -> Message:
     return Message(signed.blob(1) if who.signed(signed.blob(1), signed.blob(2)) else b"")
 
 
-def _consenters(answer: Json, at: _Head) -> list[Member]:
-    config, shown = answer["excerpt"], answer["shown"]
+def _consenters(answer: Json, config: Json, at: _Head) -> list[Member]:
     signed = {key for row in answer["recent"] for key in seals(row).signed}
     members = []
     for consenter in config["consenters"]:
@@ -335,14 +335,26 @@ def _consenters(answer: Json, at: _Head) -> list[Member]:
             continue
         suite_, key = parsed_key(consenter["key"])
         address = f"{consenter['host']}:{consenter['port']}"
-        there = key.hex() in signed if config["type"] == BFT else _same(shown.get(address, ""), suite_, key)
-        height = at.number if there else None
-        members.append(Member(key.hex(), "sealer", height, "", "", (address,), consenter["org"]))
+        height, digest = (at.number, "") if key.hex() in signed else (None, "")
+        if config["type"] != BFT:
+            height, digest = _delivered(answer["orderers"].get(address, {}), Key(suite_, key), config)
+        members.append(Member(key.hex(), "sealer", height, digest, "", (address,), consenter["org"]))
     return members
 
 
-def _same(shown: str, suite_: Suite, key: bytes) -> bool:
+def _delivered(told: Json, key: Key, config: Json) -> tuple[int | None, str]:
+    """How far an orderer is by the newest block that it delivered, and that block's hash: where it showed `key` as its own,
+    and an orderer of the channel signed the block.
+    """
+    if not told or not told["newest"]:
+        return None, ""
     try:
-        return certificate(shown.encode()).key == Key(suite_, key)
+        shown = certificate(told["shown"].encode())
+        raw = raw_block(unpacked(told["newest"]))
     except ValueError:
-        return False
+        return None, ""
+    row = {"block": told["newest"], "config": config}
+    if shown.key != key or (raw.number and not seals(row).enough):
+        return None, ""
+    at = _link(raw)
+    return at.number, at.hash

@@ -69,6 +69,16 @@ def excerpt(data: bytes) -> Json:
     }
 
 
+def tls_roots(data: bytes) -> bytes:
+    """The CAs (PEM) that issue the ordering organisations' certificates for TLS. Raises ValueError for no configuration."""
+    root = Message(envelope(raw_block(data).envelopes[0]).body).message(1).message(2)
+    found = []
+    for org in _group(_group(root).get("Orderer", Message(b""))).values():
+        config = Message(Message(_values(org).get("MSP", b"")).blob(2))
+        found += [*config.all(9), *config.all(10)]
+    return b"\n".join(found)
+
+
 def hash_names(data: bytes) -> list[str]:
     """The names of hashes that a configuration claims: the channel's, and those of its organisations' signatures."""
     root = Message(envelope(raw_block(data).envelopes[0]).body).message(1).message(2)

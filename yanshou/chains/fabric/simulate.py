@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
-from yanshou.chains.certificates import Certificate, certificate
+from yanshou.chains.certificates import certificate, issued
 from yanshou.chains.crypto import Suite
 from yanshou.chains.fabric.channel import BFT, P256_ORDER, RAFT
 from yanshou.chains.fabric.messages import ENDORSED, MESSAGE_OF_CONFIG, raw_block
-from yanshou.chains.protowire import Message, part
+from yanshou.chains.protowire import Message, part, without
 from yanshou.chains.protowire import field as single
 from yanshou.harness.keys import Algorithm, fresh_key, pem
 
@@ -137,9 +136,10 @@ class Org:
 
     @property
     def config(self) -> bytes:
-        """Its ConfigGroup."""
+        """Its ConfigGroup. Its CA issues certificates for TLS, too."""
         names = ("SHA2", "SHA256") if self.ca.suite is Suite.SHA256 else ("GMSM3", "GMSM3")
         msp = part(1, self.name) + part(2, self.root) + part(8, part(1, names[0]) + part(2, names[1]))
+        msp += part(9, self.root)
         return _group({}, {"MSP": part(2, msp)})
 
 
@@ -170,6 +170,10 @@ class Consenter:
     holder: Holder
     address: str
     tls: bytes = b""
+
+
+class Denied(Exception):
+    """A peer or orderer does not take a question."""
 
 
 @dataclass
@@ -233,6 +237,17 @@ class SimulatedChannel:
         envelopes = [_invoked(call, when, self.suite) for call in calls]
         self._append(envelopes, bytes(call.code for call in calls), signers)
         return self.height
+
+    def admit(self, creator: bytes, message: bytes, signature: bytes) -> None:
+        """Raises Denied where a message is not signed by a member, with the lower of the two signatures that ECDSA allows."""
+        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+        who = certificate(Message(creator).blob(2))
+        known = any(issued(who, certificate(org.root)) for org in (*self.orgs, self.ordering))
+        if not known or not who.key.suite.signed(who.key.point, message, signature):
+            raise Denied("access denied: creator is not a member or its signature is invalid")
+        if who.key.suite is Suite.SHA256 and decode_dss_signature(signature)[1] > P256_ORDER // 2:
+            raise Denied("the signature's s is not the lower one")
 
     def _next(self, time_s: int | None) -> int:
         self.newest_s = max(self.newest_s + BLOCK_S, self.start_s) if time_s is None else time_s
@@ -303,10 +318,6 @@ class SimulatedMember:
     forged: bool = False
 
 
-class Denied(Exception):
-    """The peer does not take a question."""
-
-
 @dataclass
 class SimulatedPeer:
     """One peer's interface to a channel. Subclass it, or set its fields, to lie.
@@ -323,10 +334,6 @@ class SimulatedPeer:
     wants: bytes = b""
     asked: list[str] = field(default_factory=list)
 
-    @cached_property
-    def _authorities(self) -> list[Certificate]:
-        return [certificate(org.root) for org in (*self.channel.orgs, self.channel.ordering)]
-
     def blocks(self) -> Sequence[bytes]:
         """The blocks that it gives."""
         return self.channel.blocks
@@ -337,7 +344,7 @@ class SimulatedPeer:
         proposal = Message(signed.blob(1))
         header = proposal.message(1)
         creator = Message(header.blob(2)).blob(1)
-        self._authenticate(creator, signed.blob(1), signed.blob(2))
+        self.channel.admit(creator, signed.blob(1), signed.blob(2))
         stated, nonce = Message(header.blob(1)).text(5), Message(header.blob(2)).blob(2)
         if stated != self.channel.suite.hash(nonce + creator).hex():
             raise Denied("incorrectly computed txid")
@@ -379,7 +386,7 @@ class SimulatedPeer:
         signed = Message(request)
         payload = Message(signed.blob(1))
         who = payload.message(1)
-        self._authenticate(who.blob(1), signed.blob(1), signed.blob(2))
+        self.channel.admit(who.blob(1), signed.blob(1), signed.blob(2))
         self.asked.append("Discover")
         if self.wants and who.blob(2) != self.wants:
             return part(1, part(1, part(1, "access denied")))
@@ -402,20 +409,35 @@ class SimulatedPeer:
         envelopes = [part(1, message) + part(2, key.sign(message)) for message in said]
         return part(1, envelopes[0]) + part(2, envelopes[1]) + part(3, holder.identity)
 
-    def _authenticate(self, creator: bytes, message: bytes, signature: bytes) -> None:
-        from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-        who = certificate(Message(creator).blob(2))
-        known = any(who.issued_by(ca) for ca in self._authorities)
-        if not known or not who.key.suite.signed(who.key.point, message, signature):
-            raise Denied("access denied: creator is not a member or its signature is invalid")
-        if who.key.suite is Suite.SHA256 and decode_dss_signature(signature)[1] > P256_ORDER // 2:
-            raise Denied("the signature's s is not the lower one")
+@dataclass
+class SimulatedOrderer:
+    """An orderer that delivers its newest block, `lag` blocks behind, with its own signature (that of `holder`)."""
+
+    channel: SimulatedChannel
+    holder: Holder
+    lag: int = 0
+
+    def deliver(self, requests: Iterator[bytes], _context: Any) -> Iterator[bytes]:
+        """Deliver: the newest block, whatever is asked for. Each orderer signs its own copy of a block."""
+        signed = Message(next(requests))
+        creator = Message(Message(signed.blob(1)).message(1).blob(2)).blob(1)
+        try:
+            self.channel.admit(creator, signed.blob(1), signed.blob(2))
+        except Denied:
+            yield single(1, 403)
+            return
+        block = self.channel.blocks[-1 - self.lag]
+        raw, header = raw_block(block), part(1, self.holder.identity) + part(2, os.urandom(24))
+        stated = raw.signatures.blob(1)
+        signature = part(1, header) + part(2, self.holder.key.sign(stated + header + raw.header))
+        places = [part(1, stated) + part(2, signature), *raw.metadata[1:]]
+        yield part(2, without(block, {3}) + part(3, b"".join(part(1, place) for place in places)))
 
 
 @contextmanager
-def serving(peer: SimulatedPeer, credentials: Any = None) -> Iterator[str]:
-    """`peer` on loopback, with TLS by grpc server `credentials`; yields its URL."""
+def serving(node: SimulatedPeer | SimulatedOrderer, credentials: Any = None) -> Iterator[str]:
+    """`node` on loopback, with TLS by grpc server `credentials`; yields its URL."""
     import grpc
 
     def handled(answer: Callable[[bytes], bytes]) -> Any:
@@ -428,10 +450,13 @@ def serving(peer: SimulatedPeer, credentials: Any = None) -> Iterator[str]:
 
         return grpc.unary_unary_rpc_method_handler(handle)
 
-    services = {
-        "protos.Endorser": {"ProcessProposal": handled(peer.process)},
-        "discovery.Discovery": {"Discover": handled(peer.discover)},
-    }
+    if isinstance(node, SimulatedOrderer):
+        services = {"orderer.AtomicBroadcast": {"Deliver": grpc.stream_stream_rpc_method_handler(node.deliver)}}
+    else:
+        services = {
+            "protos.Endorser": {"ProcessProposal": handled(node.process)},
+            "discovery.Discovery": {"Discover": handled(node.discover)},
+        }
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers(
         tuple(grpc.method_handlers_generic_handler(name, methods) for name, methods in services.items())

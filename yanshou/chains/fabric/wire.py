@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from yanshou.chains.certificates import certificate
 from yanshou.chains.crypto import Suite
 from yanshou.chains.fabric.blocks import link as link_of
-from yanshou.chains.fabric.channel import BFT, P256_ORDER, excerpt
+from yanshou.chains.fabric.channel import BFT, P256_ORDER, excerpt, tls_roots
 from yanshou.chains.fabric.messages import ENDORSED, RawBlock, packed, raw_block, unpacked
 from yanshou.chains.grpc_link import Link
 from yanshou.chains.identity import Identity, Sign
@@ -25,6 +25,7 @@ from yanshou.chains.rpc import Refused
 from yanshou.harness.basics import Json, ProbeError
 
 ENDORSER, DISCOVERY = "/protos.Endorser/ProcessProposal", "/discovery.Discovery/Discover"
+DELIVER, SEEK = "/orderer.AtomicBroadcast/Deliver", 5
 QUERIES = "qscc"
 OK = 200
 NONCE = 24
@@ -91,10 +92,9 @@ class Wire:
             "info": packed(answer),
             "discovery": packed(self._discovered()),
             "config": packed(config),
-            "excerpt": told,
             "head": {"number": head, "hash": self.hash_at(head), "genesis": self.hash_at(0)},
             "recent": [row | {"block": packed(without(unpacked(row["block"]), {2}))} for row in rows],
-            "shown": {} if told["type"] == BFT else _shown(told["consenters"]),
+            "orderers": {} if told["type"] == BFT else self._orderers(told["consenters"], tls_roots(config)),
         }
 
     def counter(self) -> Json:
@@ -132,6 +132,31 @@ class Wire:
         newest = self._raw(self._blocks([height - 1])[0])
         return self._blocks([min(newest.last_config, newest.number)])[0]
 
+    # --- orderers
+
+    def _orderers(self, consenters: Sequence[Json], roots: bytes) -> Json:
+        """Address -> {"shown": the certificate with which a handshake succeeded (PEM), "newest": the block that it delivered}.
+
+        Either is "" where there is none: a consenter that does not answer is no error.
+        """
+        addresses = sorted({f"{c['host']}:{c['port']}" for c in consenters})
+        with ThreadPoolExecutor(HANDSHAKES) as pool:
+            shown = dict(zip(addresses, pool.map(_handshake, addresses), strict=True))
+            asked = [address for address in addresses if shown[address]]
+            newest = dict(zip(asked, pool.map(lambda address: self._newest(address, roots), asked), strict=True))
+        return {a: {"shown": shown[a], "newest": packed(newest.get(a, b""))} for a in addresses}
+
+    def _newest(self, address: str, roots: bytes) -> bytes:
+        """The newest block of an orderer, as it came; b"" where it gives none."""
+        newest = part(1, b"")
+        payload = part(1, self._headers(SEEK, b"")) + part(2, part(1, newest) + part(2, newest))
+        try:
+            with self._link.beside(address, address.rpartition(":")[0], roots) as orderer:
+                answer = orderer.first(DELIVER, part(1, payload) + part(2, self._sign(payload)))
+            return Message(answer).blob(2)
+        except (Refused, ProbeError, ValueError):
+            return b""
+
     # --- questions
 
     @staticmethod
@@ -167,26 +192,28 @@ class Wire:
             return self._answers(questions)
 
     def _proposal(self, arguments: Sequence[str]) -> bytes:
+        named = part(2, QUERIES)
+        spec = field(1, 1) + part(2, named) + part(3, b"".join(part(1, argument) for argument in arguments))
+        return part(1, self._headers(ENDORSED, part(7, part(2, named)))) + part(2, part(1, part(1, spec)))
+
+    def _headers(self, kind: int, extension: bytes) -> bytes:
+        """Header of what the evaluator asks, with a fresh nonce and bound to its certificate for TLS, if it shows one."""
         nonce, now = os.urandom(NONCE), time.time_ns()
         digest = self._suites[0].hash(nonce + self._creator)
-        named = part(2, QUERIES)
-        header = (
-            field(1, ENDORSED)
-            + part(3, field(1, now // 10**9) + field(2, now % 10**9))
-            + part(4, self._channel)
-            + part(5, digest.hex())
-            + part(7, part(2, named))
-        )
-        spec = field(1, 1) + part(2, named) + part(3, b"".join(part(1, argument) for argument in arguments))
-        both = part(1, header) + part(2, part(1, self._creator) + part(2, nonce))
-        return part(1, both) + part(2, part(1, part(1, spec)))
+        header = field(1, kind) + part(3, field(1, now // 10**9) + field(2, now % 10**9)) + part(4, self._channel)
+        header += part(5, digest.hex()) + extension + field(8, self._bound)
+        return part(1, header) + part(2, part(1, self._creator) + part(2, nonce))
+
+    @property
+    def _bound(self) -> bytes:
+        shown = self._link.certificate
+        return Suite.SHA256.hash(ssl.PEM_cert_to_DER_cert(shown.decode())) if shown else b""
 
     def _discovered(self) -> bytes:
         """The members of the channel. Peers with TLS answer only whoever shows a certificate there, and names its digest."""
-        shown = self._link.certificate
-        digest = Suite.SHA256.hash(ssl.PEM_cert_to_DER_cert(shown.decode())) if shown else b""
-        who = part(1, self._creator) + (part(2, digest) if digest else b"")
-        request = part(1, who) + part(2, part(1, self._channel) + part(3, b""))
+        request = part(1, part(1, self._creator) + field(2, self._bound)) + part(
+            2, part(1, self._channel) + part(3, b"")
+        )
         try:
             answer = self._link.ask(DISCOVERY, part(1, request) + part(2, self._sign(request)))
         except Refused as error:
@@ -237,13 +264,6 @@ def _signing(identity: Identity) -> tuple[Sign, Suite]:
         return encode_dss_signature(r, min(s, P256_ORDER - s))
 
     return sign, suite
-
-
-def _shown(consenters: Sequence[Json]) -> Json:
-    """Address -> the certificate with which a handshake succeeded (PEM), or "". Whoever shows it holds its key."""
-    addresses = sorted({f"{c['host']}:{c['port']}" for c in consenters})
-    with ThreadPoolExecutor(HANDSHAKES) as pool:
-        return dict(zip(addresses, pool.map(_handshake, addresses), strict=True))
 
 
 def _handshake(address: str) -> str:
