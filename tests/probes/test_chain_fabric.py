@@ -16,10 +16,10 @@ import pytest
 
 from tests.probes.chain_support import verdict
 from tests.probes.fabric_support import CHAINCODE, Network, network, peer, peers_of
-from tests.probes.records_support import codes, excluded, record
+from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.chains.crypto import Suite
 from yanshou.chains.fabric.channel import BFT
-from yanshou.chains.fabric.messages import SIGNATURES, raw_block
+from yanshou.chains.fabric.messages import FILTER, SIGNATURES, raw_block
 from yanshou.chains.fabric.simulate import (
     BAD_ENDORSEMENT,
     MVCC_CONFLICT,
@@ -192,7 +192,45 @@ def test_a_fork_and_a_changed_block_are_named(tmp_path: Path) -> None:
     fork.channel.orgs, fork.channel.ordering = net.channel.orgs, net.channel.ordering
     with peer(net) as one, peer(fork) as two:
         found = records(net, tmp_path / "fork", one, two)
-    assert codes(found.validity) == {"CHR-V06": "invalid"}
+    assert codes(found.validity) == {"CHR-V06": "invalid", "CHR-V15": "invalid"}
+
+
+def test_a_peer_that_shows_failed_transactions_as_valid_is_found_out_by_a_witness(tmp_path: Path) -> None:
+    """Validation codes are in no hash: every other check holds."""
+    net, why = filled()
+    number = next(n for n, b in enumerate(net.channel.blocks) if n and any(raw_block(b).metadata[FILTER]))
+    clean = bytes(len(raw_block(net.channel.blocks[number]).metadata[FILTER]))
+    with peer(net) as honest, rewriting(net, {number: lambda b: with_metadata(b, FILTER, clean)}) as lying:
+        alone = records(net, tmp_path / "alone", lying)
+        found = records(net, tmp_path / "found", lying, honest)
+        swapped = records(net, tmp_path / "swapped", honest, lying)
+    assert alone.net > 40
+    assert codes(alone.validity) == {"CHR-V07": "warning"}, "nobody else was asked"
+    for count in (found, swapped):
+        assert codes(count.validity) == {"CHR-V15": "invalid"}
+        assert "高度 0–" in count.validity[0].text
+        assert at_least(count, 40, "条") is Verdict.INVALID
+    assert fell(swapped) == {**why, "CHR-X-SYSTEM": why["CHR-X-SYSTEM"] + 1}
+
+
+def test_what_a_witness_said_is_evidence_that_must_be_there(tmp_path: Path) -> None:
+    net, _ = filled(12)
+    with peer(net) as one, peer(net) as two:
+        values = {
+            "chain": net.chain(tmp_path), "endpoint": {"url": one}, "witnesses": [{"url": two}],
+            "record": {"contracts": [CHAINCODE]},
+        }  # fmt: skip
+        probe = Probe("chain.records")
+        params = probe.params(values)
+        evidence = record(tmp_path, probe.capture, params)
+    streams = {}
+    for name in evidence.streams():
+        with evidence.open(name) as f:
+            streams[name] = f.read()
+    assert codes(probe.analyse(MemoryEvidence(streams), params, 1).validity) == {}
+    for broken in ({}, {"outcomes.jsonl": b""}, {"outcomes.jsonl": b"{}\n"}):
+        rest = {name: data for name, data in streams.items() if name != "outcomes.jsonl"}
+        assert codes(probe.analyse(MemoryEvidence({**rest, **broken}), params, 1).validity)["CHR-V15"] == "invalid"
 
 
 def test_a_peer_that_boasts_of_more_blocks_is_refused(tmp_path: Path) -> None:

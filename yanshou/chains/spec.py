@@ -80,6 +80,11 @@ class Chain(BaseModel):
         """Whether contracts and their methods are called by names, and not by an address and an ABI."""
         return self.kind in BEHIND_GRPC
 
+    @property
+    def outcomes_hashed(self) -> bool:
+        """Whether what came of a transaction is in its block's hash, and not only a node's word."""
+        return self.kind != "fabric"
+
     def check(self, endpoints: Sequence[Endpoint]) -> None:
         """Raises ValueError for an endpoint that is not asked as this kind of chain is."""
         schemes = ("grpc://", "grpcs://") if self.kind in BEHIND_GRPC else ("http://", "https://")

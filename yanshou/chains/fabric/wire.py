@@ -181,14 +181,15 @@ class Wire:
 
         Forks for 国密 differ in how a question's identifier is hashed: the other way is tried where the first is refused.
         """
+        suites = self._suites
         proposals = [self._proposal([function, self._channel, *more]) for function, *more in questions]
         signed = [part(1, proposal) + part(2, self._sign(proposal)) for proposal in proposals]
         try:
             return list(zip(proposals, self._link.ask_all(ENDORSER, signed), strict=True))
         except Refused:
-            if len(self._suites) == 1:
+            if len(suites) == 1:
                 raise
-            self._suites = self._suites[1:]
+            self._suites = suites[1:]
             return self._answers(questions)
 
     def _proposal(self, arguments: Sequence[str]) -> bytes:

@@ -12,18 +12,19 @@ import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from yanshou.chains import reader
 from yanshou.chains.connect import connect, require_verifiable
 from yanshou.chains.model import MALFORMED
 from yanshou.chains.rpc import Asks
 from yanshou.chains.segments import lines, member, members
-from yanshou.harness.basics import ProbeError
+from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import CHUNK, RunEvidence, StreamWriter
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.chain_records.earlier import Identity, unfinished
@@ -32,16 +33,20 @@ from yanshou.probes.chain_records.streams import (
     BLOCKS,
     END,
     ORIGINALS,
+    OUTCOMES,
     PIN,
     Adopted,
     End,
     Original,
+    Outcomes,
     Pin,
     line,
+    outcome,
     read_end,
     read_pin,
 )
 
+T = TypeVar("T")
 MEMBER_BYTES = 2 << 20
 """About how much JSON one member holds: what a killed run may lose, and what each request in flight may weigh."""
 FIRST_BLOCKS = 8
@@ -51,10 +56,12 @@ RESUME_S = 24 * 3600
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Streams `pin.json`, `blocks.jsonl.gz`, `end.json` and, where originals are asked for, `originals.jsonl`.
+    """Streams `pin.json`, `blocks.jsonl.gz`, `end.json`; `outcomes.jsonl` where only nodes tell what came of a transaction and
+    a witness is there; and, where originals are asked for, `originals.jsonl`.
 
     Raises ProbeError CHN-E01 to E05 (a node or a witness cannot be asked), CHR-E01 (too few blocks), CHR-E02 (counted, and the
-    originals of the drawn records are still to come), CHR-E03 (an original cannot be read), UserError (no 国密 library).
+    originals of the drawn records are still to come), CHR-E03 (an original cannot be read), CHR-E04 (what a witness gave cannot),
+    UserError (no 国密 library).
     """
     take_blocks(params, run, Identity.of(SPEC, params, run.seed))
     if params.originals:
@@ -82,7 +89,10 @@ def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunConte
     blocks = run.sink.stream(BLOCKS)
     if earlier and pin.adopted:
         _copy(earlier.evidence, pin.adopted.bytes, blocks)
-    _fetch(params, asks, range(pin.adopted.blocks if pin.adopted else 0, pin.height + 1), blocks, run)
+    for packed in _fetched(params, asks, range(pin.adopted.blocks if pin.adopted else 0, pin.height + 1), run, _member):
+        blocks.write(packed)
+    if witnesses and not params.chain.outcomes_hashed:
+        _take_outcomes(params, witnesses, pin, run)
     seen = tuple(witness.hash_at(pin.height) for witness in witnesses)
     if earlier and earlier.pin.hash == pin.hash and earlier.end:
         later, later_hash = earlier.end.later_height, earlier.end.later_hash
@@ -106,14 +116,23 @@ def _pinned(params: Params, asks: Asks) -> Pin:
 # --- blocks ------------------------------------------------------------------------------------------------------------
 
 
-def _fetch(params: Params, asks: Asks, heights: range, blocks: StreamWriter, run: RunContext) -> None:
-    """All blocks of `heights` in order, several requests under way at a time, each of about MEMBER_BYTES."""
+def _member(rows: Sequence[Json]) -> tuple[bytes, int]:
+    """Rows packed, and their weight."""
+    data = lines(rows)
+    return member(data), len(data)
 
-    def fetched(part: range) -> tuple[bytes, int]:
-        data = lines(asks.rows(part))
-        return member(data), len(data)
 
-    pending: deque[tuple[range, Future[tuple[bytes, int]]]] = deque()
+def _fetched(
+    params: Params, asks: Asks, heights: range, run: RunContext, made: Callable[[Sequence[Json]], tuple[T, int]]
+) -> Iterator[T]:
+    """What is `made` (with its weight in bytes) of all blocks of `heights`, in order, several requests under way at a time, each
+    of about MEMBER_BYTES.
+    """
+
+    def fetched(part: range) -> tuple[T, int]:
+        return made(asks.rows(part))
+
+    pending: deque[tuple[range, Future[tuple[T, int]]]] = deque()
     at, size = heights.start, min(FIRST_BLOCKS, params.chain.batch)
     with ThreadPoolExecutor(params.chain.parallel) as pool:
         try:
@@ -123,13 +142,31 @@ def _fetch(params: Params, asks: Asks, heights: range, blocks: StreamWriter, run
                     pending.append((part, pool.submit(fetched, part)))
                     at = part.stop
                 part, future = pending.popleft()
-                packed, weight = future.result()
-                blocks.write(packed)
+                result, weight = future.result()
+                yield result
                 size = max(1, min(params.chain.batch, MEMBER_BYTES * len(part) // weight))
                 run.progress(Progress(part.stop, heights.stop, text=f"已取到高度 {part.stop - 1}"))
         finally:
             for _, future in pending:
                 future.cancel()
+
+
+def _take_outcomes(params: Params, witnesses: Sequence[Asks], pin: Pin, run: RunContext) -> None:
+    """What each witness says came of every transaction, where no hash covers that: digests only, as `Outcomes` makes them."""
+    stream, read = run.sink.stream(OUTCOMES), reader(params.chain.kind)
+
+    def outcomes(rows: Sequence[Json]) -> tuple[list[bytes], int]:
+        try:
+            return [outcome(read.block(row)) for row in rows], len(lines(rows))
+        except MALFORMED:
+            raise ProbeError("CHR-E04", "作证的节点给出的区块读不出来", "检查链的类型；换一个节点作证") from None
+
+    for number, witness in enumerate(witnesses):
+        told = Outcomes()
+        for found in _fetched(params, witness, range(pin.height + 1), run, outcomes):
+            for one in found:
+                told.take(one)
+        stream.write(json.dumps({"witness": number, "digests": told.digests()}).encode() + b"\n")
 
 
 # --- going on from an interrupted run ------------------------------------------------------------------------------------

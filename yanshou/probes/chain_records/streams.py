@@ -5,13 +5,18 @@ Read by whoever analyses and by a capture that goes on from an interrupted one. 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass
 
+from yanshou.chains.model import Block
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 
 BLOCKS, PIN, END, ORIGINALS = "blocks.jsonl.gz", "pin.json", "end.json", "originals.jsonl"
+OUTCOMES = "outcomes.jsonl"
+SPAN = 1000
+"""Blocks that one digest of what came of their transactions covers."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,39 @@ class Original:
     file: str
     bytes: int
     digest: str
+
+
+class Outcomes:
+    """What came of the transactions of block after block, as one digest for each SPAN of them: to compare what two nodes say."""
+
+    def __init__(self) -> None:
+        self._whole: list[str] = []
+        self._open = hashlib.sha256()
+        self._blocks = 0
+
+    def take(self, one: bytes) -> None:
+        """The next block's `outcome`."""
+        self._open.update(one)
+        self._blocks += 1
+        if self._blocks % SPAN == 0:
+            self._whole.append(self._open.hexdigest())
+            self._open = hashlib.sha256()
+
+    def digests(self) -> list[str]:
+        """Those of whole spans, and the last one's."""
+        return [*self._whole, self._open.hexdigest()]
+
+
+def outcome(block: Block) -> bytes:
+    """Of each of a block's transactions its hash, and whether it succeeded, as bytes."""
+    told = "".join(f"{t.hash} {t.succeeded:d}\n" for t in block.transactions)
+    return f"{block.number}\n{told}".encode()
+
+
+def read_outcomes(evidence: RunEvidence) -> list[list[str]]:
+    """The digests of each witness, in order. Raises KeyError, ValueError, TypeError for none."""
+    with evidence.open(OUTCOMES) as f:
+        return [list(json.loads(row)["digests"]) for row in f]
 
 
 def line(value: Pin | End | Original) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import zip_longest
 
 from yanshou.chains.crypto import Suite
 from yanshou.chains.model import MALFORMED, Block, Reads
@@ -20,7 +21,17 @@ from yanshou.harness.model import Severity, Validity
 from yanshou.probes.chain_records.candidates import Candidates
 from yanshou.probes.chain_records.rule import Rule, digest, hollow
 from yanshou.probes.chain_records.spec import Params
-from yanshou.probes.chain_records.streams import BLOCKS, End, Pin, read_end, read_pin
+from yanshou.probes.chain_records.streams import (
+    BLOCKS,
+    SPAN,
+    End,
+    Outcomes,
+    Pin,
+    outcome,
+    read_end,
+    read_outcomes,
+    read_pin,
+)
 from yanshou.probes.texts import BEIJING
 
 
@@ -40,6 +51,7 @@ class Walk:
     first_s: int = 0
     last_s: int = 0
     broken: bool = False
+    outcomes: Outcomes = field(default_factory=Outcomes)
 
     def take(self, block: Block, suite: Suite | None) -> bool:
         """Note a block; False when it is not the next one."""
@@ -55,6 +67,7 @@ class Walk:
             self.last_s = max(self.last_s, block.time_s)
         self.blocks, self.last_hash = self.blocks + 1, block.hash
         self.transactions += len(block.transactions)
+        self.outcomes.take(outcome(block))
         return True
 
 
@@ -173,3 +186,24 @@ def witnesses_agree(params: Params, pin: Pin | None, end: End | None) -> Iterato
             if seen != pin.hash:
                 text = f"节点 {endpoint.url} 在高度 {pin.height} 的区块哈希是 {seen or '没有'}，不是 {pin.hash}：不同的链或分叉"
                 yield Validity("CHR-V06", Severity.INVALID, text)
+
+
+def outcomes_agree(evidence: RunEvidence, params: Params, pin: Pin | None, walk: Walk) -> Iterator[Validity]:
+    """Whether the witnesses say the same of every transaction, where no hash covers what came of it."""
+    if params.chain.outcomes_hashed or not params.witnesses or pin is None:
+        return
+    try:
+        told = read_outcomes(evidence)
+    except (*MALFORMED, OSError):
+        told = []
+    if len(told) < len(params.witnesses):
+        yield Validity("CHR-V15", Severity.INVALID, "作证的节点没有说完各笔交易的成败：没有核对")
+    mine = walk.outcomes.digests()
+    for endpoint, theirs in zip(params.witnesses, told, strict=False):
+        differ = [i for i, (one, two) in enumerate(zip_longest(mine, theirs)) if one != two]
+        if differ:
+            first, last = differ[0] * SPAN, min(differ[0] * SPAN + SPAN - 1, pin.height)
+            text = (
+                f"节点 {endpoint.url} 所说的交易成败不同：{len(differ)} 段，第一段在高度 {first}–{last}，计数不能作数"
+            )
+            yield Validity("CHR-V15", Severity.INVALID, text)

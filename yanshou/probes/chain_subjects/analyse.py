@@ -18,6 +18,7 @@ from yanshou.probes.chain_records.realness import proofs, recompute, rows_at
 from yanshou.probes.chain_records.walk import (
     counter_agrees,
     is_whole,
+    outcomes_agree,
     read_ends,
     walk_blocks,
     wholeness,
@@ -86,6 +87,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
             *wholeness(pin, end, walk),
             *counter_agrees(read, pin, walk),
             *witnesses_agree(params.records, pin, end),
+            *outcomes_agree(evidence, params.records, pin, walk),
             *_said(params, judged, readable, days),
             *proofs(sample),
         ),
