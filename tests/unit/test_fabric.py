@@ -19,7 +19,15 @@ from yanshou.chains.crypto import Suite
 from yanshou.chains.fabric import blocks as fabric
 from yanshou.chains.fabric.channel import BFT, RAFT, excerpt, named_key
 from yanshou.chains.fabric.messages import FILTER, SIGNATURES, actions, envelope, packed, raw_block, unpacked
-from yanshou.chains.fabric.simulate import BAD_ENDORSEMENT, MVCC_CONFLICT, Invocation, Org
+from yanshou.chains.fabric.simulate import (
+    BAD_ENDORSEMENT,
+    MVCC_CONFLICT,
+    Invocation,
+    Org,
+    SimulatedMember,
+    SimulatedPeer,
+    serving,
+)
 from yanshou.chains.model import MALFORMED, Call
 from yanshou.chains.protowire import Message, part, without
 from yanshou.chains.rpc import Asks
@@ -428,6 +436,33 @@ def test_a_peer_that_answers_for_another_is_not_read(tmp_path: Path) -> None:
         fabric.view(one | {"info": two["info"]})
     with pytest.raises(ValueError, match="another newest block"):
         fabric.view(one | {"head": one["head"] | {"hash": "0x" + "ab" * 32}})
+
+
+class Nonsense(SimulatedPeer):
+    """A peer that gives something else than blocks, or something else than an answer."""
+
+    junk = b"\xff\xff"
+    whole = False
+
+    def process(self, request: bytes) -> bytes:
+        return self.junk if self.whole else super().process(request)
+
+    def blocks(self) -> list[bytes]:
+        return [self.channel.blocks[0], self.junk, self.channel.blocks[2]]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_nonsense_is_refused_in_one_line(tmp_path: Path, whole: bool) -> None:
+    net = network()
+    for n in range(2):
+        net.channel.seal([net.record(bytes([n]))])
+    node = Nonsense(net.channel, [SimulatedMember(net.peers[0], "127.0.0.1:1")])
+    node.whole = whole
+    for use in (lambda asks: asks.rows(range(3)), lambda asks: asks.hash_at(1)):
+        with serving(node) as url, pytest.raises(ProbeError, match="Fabric peer") as caught:
+            ask(net, tmp_path, url, use)
+        assert caught.value.problem.code == "CHN-E02"
+        assert "\n" not in str(caught.value)
 
 
 def test_certificates_that_are_none() -> None:

@@ -55,10 +55,9 @@ def block(row: Json) -> Block:
     if len(codes) != len(raw.envelopes):
         raise ValueError("validation codes do not match the envelopes")
     found = [_transaction(data, code) for data, code in zip(raw.envelopes, codes, strict=True)]
-    times = [time_s for time_s, _ in found]
-    return Block(
-        at.number, at.hash, at.parent, statistics.median_low(times) if times else 0, tuple(t for _, t in found)
-    )
+    times = [time_s for time_s, _ in found if time_s]
+    when = statistics.median_low(times) if times else 0
+    return Block(at.number, at.hash, at.parent, when, tuple(t for _, t in found))
 
 
 def link(row: Json) -> Link:
@@ -89,7 +88,7 @@ def _link(raw: RawBlock) -> Link:
 
 
 def _transaction(data: bytes, code: int) -> tuple[int, Transaction]:
-    """Its sender's time, and the transaction. What is invalid may be anything; what is valid must be readable."""
+    """Its sender's time (0 for none), and the transaction. What is invalid may be anything; what is valid must be readable."""
     try:
         return _readable(envelope(data), code == VALID)
     except (ValueError, IndexError, StopIteration):
@@ -348,13 +347,11 @@ def _delivered(told: Json, key: Key, config: Json) -> tuple[int | None, str]:
     """
     if not told or not told["newest"]:
         return None, ""
-    try:
-        shown = certificate(told["shown"].encode())
-        raw = raw_block(unpacked(told["newest"]))
-    except ValueError:
-        return None, ""
     row = {"block": told["newest"], "config": config}
-    if shown.key != key or (raw.number and not seals(row).enough):
+    try:
+        at, shown, signed = link(row), certificate(told["shown"].encode()), seals(row)
+    except ValueError:  # an orderer's nonsense is no fault of the peer's
         return None, ""
-    at = _link(raw)
+    if shown.key != key or (at.number and not signed.enough):
+        return None, ""
     return at.number, at.hash

@@ -10,8 +10,9 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 from yanshou.chains.certificates import certificate
 from yanshou.chains.crypto import Suite
@@ -62,16 +63,18 @@ class Wire:
             (block,) = self._ask([_question("GetBlockByNumber", number)])
         except Refused:
             return None
-        return link_of({"block": packed(block)}).hash
+        with _reading():
+            return link_of({"block": packed(block)}).hash
 
     def rows(self, numbers: range) -> list[Json]:
         """Blocks, each with what of the channel's configuration it is verified with."""
-        blocks = self._blocks(numbers)
-        found = dict(zip(numbers, (self._raw(block) for block in blocks), strict=True))
+        blocks = dict(zip(numbers, self._blocks(numbers), strict=True))
         rows: list[Json] = []
-        for number, block in zip(numbers, blocks, strict=True):
-            config = self._config_of(found[number], found)
-            rows.append({"block": packed(block)} | ({"config": config} if config else {}))
+        with _reading():
+            found = {number: raw_block(block) for number, block in blocks.items()}
+            for number, block in blocks.items():
+                config = self._config_of(found[number], found)
+                rows.append({"block": packed(block)} | ({"config": config} if config else {}))
         return rows
 
     def headers(self, numbers: range) -> list[Json]:
@@ -83,7 +86,8 @@ class Wire:
         proposal, answer = self._answers([_question("GetChainInfo")])[0]
         head = self._height(_payload(answer)) - 1
         config = self._newest_config(head + 1)
-        told = excerpt(config)
+        with _reading():
+            told, roots = excerpt(config), tls_roots(config)
         recent = max(RECENT, RECENT_PER_CONSENTER * len(told["consenters"])) if told["type"] == BFT else 0
         rows = self.rows(range(max(0, head + 1 - recent), head + 1)) if recent else []
         return {
@@ -94,7 +98,7 @@ class Wire:
             "config": packed(config),
             "head": {"number": head, "hash": self.hash_at(head), "genesis": self.hash_at(0)},
             "recent": [row | {"block": packed(without(unpacked(row["block"]), {2}))} for row in rows],
-            "orderers": {} if told["type"] == BFT else self._orderers(told["consenters"], tls_roots(config)),
+            "orderers": {} if told["type"] == BFT else self._orderers(told["consenters"], roots),
         }
 
     def counter(self) -> Json:
@@ -109,28 +113,22 @@ class Wire:
         except Refused as error:
             raise error.problem from None
 
-    @staticmethod
-    def _raw(block: bytes) -> RawBlock:
-        try:
-            return raw_block(block)
-        except ValueError:
-            raise ProbeError("CHN-E02", "peer 给出的不是区块", "检查地址与端口，是不是 Fabric peer 的接口") from None
-
     def _config_of(self, raw: RawBlock, beside: dict[int, RawBlock]) -> Json:
         """The excerpt that a block is verified with: of a new configuration the one before. None for the first block."""
         if not raw.number:
             return None
         number = raw.last_config
         if number >= raw.number:
-            before = beside.get(raw.number - 1) or self._raw(self._blocks([raw.number - 1])[0])
+            before = beside.get(raw.number - 1) or raw_block(self._blocks([raw.number - 1])[0])
             number = min(before.last_config, before.number)
         if number not in self._excerpts:
-            self._excerpts[number] = _excerpt(self._blocks([number])[0])
+            self._excerpts[number] = excerpt(self._blocks([number])[0])
         return self._excerpts[number]
 
     def _newest_config(self, height: int) -> bytes:
-        newest = self._raw(self._blocks([height - 1])[0])
-        return self._blocks([min(newest.last_config, newest.number)])[0]
+        with _reading():
+            newest = raw_block(self._blocks([height - 1])[0])
+            return self._blocks([min(newest.last_config, newest.number)])[0]
 
     # --- orderers
 
@@ -161,7 +159,8 @@ class Wire:
 
     @staticmethod
     def _height(info: bytes) -> int:
-        height = Message(info).number(1)
+        with _reading():
+            height = Message(info).number(1)
         if not height:
             raise ProbeError("CHN-E03", "通道里还没有区块", "检查通道名，或等 peer 加入通道")
         return height
@@ -219,9 +218,10 @@ class Wire:
             answer = self._link.ask(DISCOVERY, part(1, request) + part(2, self._sign(request)))
         except Refused as error:
             raise error.problem from None
-        for result in Message(answer).messages(1):
-            if 1 in result:
-                raise Refused("Discover", 0, " ".join(result.message(1).text(1).split())[:200]).problem
+        with _reading():
+            for result in Message(answer).messages(1):
+                if 1 in result:
+                    raise Refused("Discover", 0, " ".join(result.message(1).text(1).split())[:200]).problem
         return answer
 
 
@@ -229,23 +229,24 @@ def _question(function: str, *more: object) -> tuple[str, ...]:
     return function, *map(str, more)
 
 
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Raises ProbeError CHN-E02 where what a peer gave is not what a peer gives."""
+    try:
+        yield
+    except (ValueError, IndexError):
+        text = "应答不是 Fabric peer 的，或其版本不认得"
+        raise ProbeError("CHN-E02", text, "检查地址与端口，是不是 Fabric peer 的接口；换一个 peer") from None
+
+
 def _payload(answer: bytes) -> bytes:
     """What a chaincode returned. Raises Refused, ProbeError CHN-E02."""
-    try:
+    with _reading():
         response = Message(answer).message(4)
         status, message, payload = response.number(1), response.text(2), response.blob(3)
-    except ValueError:
-        raise ProbeError("CHN-E02", "应答不是 Fabric peer 的", "检查地址与端口，是不是 Fabric peer 的接口") from None
     if status != OK:
         raise Refused(QUERIES, status, " ".join(message.split())[:200])
     return payload
-
-
-def _excerpt(block: bytes) -> Json:
-    try:
-        return excerpt(block)
-    except (ValueError, IndexError):
-        raise ProbeError("CHN-E02", "peer 给出的通道配置读不出来", "换一个 peer；并查明它的版本") from None
 
 
 def _signing(identity: Identity) -> tuple[Sign, Suite]:
@@ -270,10 +271,8 @@ def _signing(identity: Identity) -> tuple[Sign, Suite]:
 def _handshake(address: str) -> str:
     host, _, port = address.rpartition(":")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = (
-        False,
-        ssl.CERT_NONE,
-    )  # it is compared with the channel's configuration
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # it is compared with the channel's configuration
     try:
         with (
             socket.create_connection((host, int(port)), timeout=HANDSHAKE_S) as plain,
