@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanshou.chains.certificates import certificate, issued
+from yanshou.chains.certificates import certificate
 from yanshou.chains.crypto import Suite
 from yanshou.chains.fabric.channel import BFT, P256_ORDER, RAFT
 from yanshou.chains.fabric.messages import ENDORSED, MESSAGE_OF_CONFIG, raw_block
@@ -243,7 +243,7 @@ class SimulatedChannel:
         from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
         who = certificate(Message(creator).blob(2))
-        known = any(issued(who, certificate(org.root)) for org in (*self.orgs, self.ordering))
+        known = any(who.issued_by(certificate(org.root)) for org in (*self.orgs, self.ordering))
         if not known or not who.key.suite.signed(who.key.point, message, signature):
             raise Denied("access denied: creator is not a member or its signature is invalid")
         if who.key.suite is Suite.SHA256 and decode_dss_signature(signature)[1] > P256_ORDER // 2:
