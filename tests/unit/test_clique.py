@@ -12,7 +12,8 @@ from yanshou.chains.crypto import Suite
 from yanshou.chains.ethereum import blocks as ethereum
 from yanshou.chains.ethereum.clique import clique_extra
 from yanshou.chains.ethereum.wire import Wire
-from yanshou.chains.rpc import Rpc
+from yanshou.chains.rpc import Refused, Rpc
+from yanshou.harness.basics import ProbeError
 from yanshou.harness.model import Count
 from yanshou.probes.chain_nodes.analyse import analyse
 from yanshou.probes.chain_nodes.capture import capture
@@ -116,6 +117,40 @@ def test_a_signature_out_of_turn_says_so() -> None:
     assert (ethereum.seals(boasting).wrong, ethereum.seals(boasting).enough) == (1, False)
     unsigned = {"block": chain.seal(None), "signers": chain.addresses}
     assert ethereum.seals(unsigned).wrong == 1
+
+
+def test_a_node_that_told_some_signers_must_tell_all() -> None:
+    chain = CliqueChain([Signer.new(Suite.KECCAK) for _ in range(3)])
+    chain.grow(8)
+    node = CliqueNode(chain, [], 0)  # type: ignore[arg-type]
+    with serving(node) as url, Rpc(url, 100) as rpc:  # type: ignore[arg-type]
+        wire = Wire(rpc, "")
+        wire.headers(range(1, 4))
+        node.tells = False
+        with pytest.raises(ProbeError, match="clique_getSigners") as caught:
+            wire.headers(range(4, 8))
+        assert caught.value.problem.code == "CHN-E06"
+        assert all("signers" not in row for row in Wire(rpc, "").headers(range(4, 8)))
+
+
+@pytest.mark.parametrize(("code", "told"), [(-32601, False), (-32604, False), (-32000, None)])
+def test_a_closed_interface_is_no_failure_and_any_other_refusal_is(code: int, told: bool | None) -> None:
+    chain = CliqueChain([Signer.new(Suite.KECCAK) for _ in range(3)])
+    chain.grow(2)
+
+    class Closed(Rpc):
+        def ask(self, method: str, *params: Any) -> Any:
+            raise Refused(method, code, "no")
+
+        def answers(self, questions: Any) -> Any:
+            return chain.blocks[1:]
+
+    wire = Wire(Closed("http://127.0.0.1:1", 1), "")
+    if told is None:
+        with pytest.raises(ProbeError, match="-32000 no"):
+            wire.headers(range(1, 3))
+    else:
+        assert all("signers" not in row for row in wire.headers(range(1, 3)))
 
 
 # --- nodes ---------------------------------------------------------------------------------------------------------------

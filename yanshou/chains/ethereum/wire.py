@@ -8,6 +8,9 @@ from yanshou.chains.ethereum.clique import is_clique
 from yanshou.chains.rpc import UNSUPPORTED, Refused, Rpc, joined, require_blocks
 from yanshou.harness.basics import Json
 
+DISABLED = -32604
+"""Code of a question that a node knows and does not take (Besu)."""
+
 
 class Wire:
     """One node."""
@@ -15,7 +18,7 @@ class Wire:
     def __init__(self, rpc: Rpc, _group: str) -> None:
         self._rpc = rpc
         self._whole_receipts = True
-        self._tells_signers = True
+        self._tells_signers: bool | None = None
 
     def about(self) -> Json:
         """Client version and chain id."""
@@ -51,7 +54,7 @@ class Wire:
         for row in rows:
             block = row["block"]
             height = int(block["number"], 16)
-            if not (self._tells_signers and height and is_clique(block)):
+            if self._tells_signers is False or not height or not is_clique(block):
                 continue
             if signers is None:
                 signers = self._signers(height - 1)
@@ -62,13 +65,16 @@ class Wire:
         return rows
 
     def _signers(self, height: int) -> Json:
+        """None where the node never tells them. One that told some must tell all."""
         try:
-            return self._rpc.ask("clique_getSigners", hex(height))
+            told = self._rpc.ask("clique_getSigners", hex(height))
         except Refused as error:
-            if error.code != UNSUPPORTED:
+            if self._tells_signers or error.code not in (UNSUPPORTED, DISABLED):
                 raise error.problem from None
             self._tells_signers = False
             return None
+        self._tells_signers = True
+        return told
 
     def view(self) -> Json:
         """Itself and its peers, by the administration's interface, and how far it is itself."""
