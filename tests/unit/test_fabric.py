@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,22 @@ def test_every_byte_of_a_real_block_counts(real: Any) -> None:
     other = {**real, "block": packed(part(1, header) + without(data, {1}))}
     assert fabric.suite(other) is Suite.SHA256
     assert fabric.seals(other).wrong == 1
+
+
+def test_any_flipped_byte_of_header_or_data_is_seen(real: Any) -> None:
+    """And none makes the reader do anything but refuse."""
+    data, rng = unpacked(REAL), random.Random(7)
+    covered = len(data) - len(part(3, Message(data).blob(3)))
+    for at in rng.sample(range(covered), 250):
+        flipped = bytearray(data)
+        flipped[at] ^= 1 << rng.randrange(8)
+        row = {**real, "block": packed(bytes(flipped))}
+        try:
+            proof = fabric.prove(row, [0])
+            fabric.block(row)
+        except MALFORMED:
+            continue
+        assert not (proof.header and proof.root and proof.genuine[0] and proof.seals.enough), at
 
 
 # --- made-up channels ------------------------------------------------------------------------------------------------------
