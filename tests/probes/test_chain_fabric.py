@@ -37,6 +37,7 @@ from yanshou.chains.protowire import part, without
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.model import Answer, Audit, Checklist, Count, Limit, Op, Verdict
 from yanshou.probes.chain_nodes.reference import listening
+from yanshou.probes.chain_records.streams import Outcomes
 from yanshou.probes.contract import Probe
 
 DAY_S = 86_400
@@ -211,6 +212,18 @@ def test_a_peer_that_shows_failed_transactions_as_valid_is_found_out_by_a_witnes
         assert "高度 0–" in count.validity[0].text
         assert at_least(count, 40, "条") is Verdict.INVALID
     assert fell(swapped) == {**why, "CHR-X-SYSTEM": why["CHR-X-SYSTEM"] + 1}
+
+
+def test_which_thousand_blocks_differ_is_told() -> None:
+    one, two, shorter = Outcomes(), Outcomes(), Outcomes()
+    for n in range(2500):
+        one.take(b"%d" % n)
+        two.take(b"%d" % (n + (n == 1999)))
+        if n < 2000:
+            shorter.take(b"%d" % n)
+    assert [a == b for a, b in zip(one.digests(), two.digests(), strict=True)] == [True, False, True]
+    assert shorter.digests() != one.digests()
+    assert len(shorter.digests()) == len(one.digests()) == 3
 
 
 def test_what_a_witness_said_is_evidence_that_must_be_there(tmp_path: Path) -> None:
