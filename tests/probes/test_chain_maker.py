@@ -748,7 +748,9 @@ class Junk(SimulatedNode):
     ("answer", "code"),
     [
         (b"\xff", "CHN-E02"),
+        (part(1, b"x"), "CHN-E02"),
         (part(3, part(2, b"\xff")), "CHN-E02"),
+        (part(3, part(2, field(1, 7))), "CHN-E02"),
         (b"", "CHN-E03"),
         (part(3, part(2, part(1, b""))), "CHN-E03"),
     ],

@@ -10,8 +10,8 @@ import base64
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from yanshou.chains.chainmaker.blocks import named_by_hash
 from yanshou.chains.crypto import Suite
@@ -30,9 +30,18 @@ READ_OF_CONFIG = frozenset((1, 5, 8, 9, 10, 17))
 BODY = (2, 3)
 """Fields of a block that a header does without: order of execution and transactions."""
 
-T = TypeVar("T")
 Question = tuple[str, str, dict[str, str]]
 """(contract, method, parameters)."""
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Raises ProbeError CHN-E02 for an answer that is no such message."""
+    try:
+        yield
+    except ValueError:
+        remedy = "检查地址与端口，是不是长安链 2.x 的 RPC 接口"
+        raise ProbeError("CHN-E02", "节点的应答不是长安链的消息，读不懂", remedy) from None
 
 
 class Wire:
@@ -47,14 +56,17 @@ class Wire:
         self._configs: dict[int, str] = {}
         self._certificates: dict[str, str] = {}
 
+    @_understood()
     def about(self) -> Json:
         """The chain's configuration, which names the hash that it is to use."""
         return {"config": _text(self._config_now())}
 
+    @_understood()
     def head(self) -> int:
         """The newest block."""
         return self._info().number(1)
 
+    @_understood()
     def hash_at(self, number: int) -> str | None:
         """None where the node has no such block."""
         try:
@@ -63,14 +75,17 @@ class Wire:
             return None
         return "0x" + Message(answer).blob(5).hex() if answer else None
 
+    @_understood()
     def rows(self, numbers: range) -> list[Json]:
         """Blocks, the configurations that they were made under, and certificates that they name by hash."""
         return [self._row(block, block.raw) for block in self._blocks(numbers)]
 
+    @_understood()
     def headers(self, numbers: range) -> list[Json]:
         """Blocks without their transactions: the votes stand beside the header."""
         return [self._row(block, without(block.raw, BODY)) for block in self._blocks(numbers, whole=False)]
 
+    @_understood()
     def view(self) -> Json:
         """Who is connected, who is a consensus node, which one this is, and how far it is."""
         info = self._info()
@@ -90,7 +105,7 @@ class Wire:
     # --- questions ---------------------------------------------------------------------------------------------------
 
     def _row(self, block: Message, kept: bytes) -> Json:
-        """A row of what is kept of a block. Light members are shown their own organisation's transactions only."""
+        """A row of what is kept of a block."""
         header = Message(block.blob(1))
         row = {"block": _text(kept), "config": self._config_at(header.number(7)), "receipts": []}
         if certificates := self._named_in(kept):
@@ -98,12 +113,13 @@ class Wire:
         return row
 
     def _blocks(self, numbers: range, whole: bool = True) -> list[Message]:
+        """Blocks, with all their transactions where `whole`: light members are shown their own organisation's only."""
         asked: list[Question] = [
             (QUERY, "GET_BLOCK_BY_HEIGHT", {"blockHeight": str(n), "withRWSet": "false"}) for n in numbers
         ]
-        blocks = [self._read(lambda data: Message(Message(data).blob(1)), answer) for answer in self._answers(asked)]
+        blocks = [Message(Message(answer).blob(1)) for answer in self._answers(asked)]
         for number, block in zip(numbers, blocks, strict=True):
-            header = self._read(Message, block.blob(1))
+            header = Message(block.blob(1))
             if header.number(4) != number or not header.blob(5):
                 raise ProbeError("CHN-E03", f"节点没有给出第 {number} 块", "换一个保存全部历史、没有归档旧块的节点")
             if whole and len(block.all(3)) != header.number(8):
@@ -112,10 +128,10 @@ class Wire:
         return blocks
 
     def _info(self) -> Message:
-        return self._read(Message, self._answers([(QUERY, "GET_CHAIN_INFO", {})])[0])
+        return Message(self._answers([(QUERY, "GET_CHAIN_INFO", {})])[0])
 
     def _config_now(self) -> bytes:
-        return self._kept(self._answers([(CONFIG, "GET_CHAIN_CONFIG", {})])[0])
+        return only(self._answers([(CONFIG, "GET_CHAIN_CONFIG", {})])[0], READ_OF_CONFIG)
 
     def _config_at(self, height: int) -> str:
         """The configuration that the block at `height` set, in base64."""
@@ -123,22 +139,19 @@ class Wire:
             known = self._configs.get(height)
         if known is None:
             asked: Question = (CONFIG, "GET_CHAIN_CONFIG_AT", {"block_height": str(height)})
-            known = _text(self._kept(self._answers([asked])[0]))
+            known = _text(only(self._answers([asked])[0], READ_OF_CONFIG))
             with self._lock:
                 self._configs[height] = known
         return known
 
-    def _kept(self, config: bytes) -> bytes:
-        return self._read(lambda data: only(data, READ_OF_CONFIG), config)
-
     def _named_in(self, block: bytes) -> list[str]:
         """The certificates of those whom a block names by their hash."""
-        wanted = sorted(self._read(lambda data: named_by_hash(Message(data)), block))
+        wanted = sorted(named_by_hash(Message(block)))
         with self._lock:
             missing = [name for name in wanted if name not in self._certificates]
         if missing:
             (answer,) = self._answers([(CERTIFICATES, "CERTS_QUERY", {"cert_hashes": ",".join(missing)})])
-            found = {info.text(1): info.blob(2) for info in self._read(Message, answer).messages(1)}
+            found = {info.text(1): info.blob(2) for info in Message(answer).messages(1)}
             with self._lock:
                 self._certificates |= {name: _text(found[name]) for name in missing if found.get(name)}
         return [self._certificates[name] for name in wanted if name in self._certificates]
@@ -146,7 +159,7 @@ class Wire:
     def _state(self) -> str | None:
         """What the node says of its consensus, in base64; None where it takes no part in it, or does not tell."""
         try:
-            return _text(self._read(Message, self._link.ask(STATE, field(1, self._chain))).blob(1))
+            return _text(Message(self._link.ask(STATE, field(1, self._chain))).blob(1))
         except Refused:
             return None
 
@@ -175,21 +188,12 @@ class Wire:
         return [self._result(question, answer) for question, answer in zip(questions, answers, strict=True)]
 
     def _result(self, question: Question, answer: bytes) -> bytes:
-        said = self._read(Message, answer)
+        said = Message(answer)
         result = said.message(3)
         if code := said.number(1) or result.number(1):
             text = " ".join((said.text(2) or result.text(3)).split())[:200]
             raise Refused(".".join(question[:2]), code, text)
         return result.blob(2)
-
-    @staticmethod
-    def _read(read: Callable[[bytes], T], data: bytes) -> T:
-        """What an answer says. Raises ProbeError CHN-E02 where it is no such message."""
-        try:
-            return read(data)
-        except ValueError:
-            text = f"对长安链询问的应答读不懂，{len(data)} 字节"
-            raise ProbeError("CHN-E02", text, "检查地址与端口，是不是长安链 2.x 的 RPC 接口") from None
 
     def _request(self, contract: str, method: str, parameters: dict[str, str]) -> bytes:
         payload = (
