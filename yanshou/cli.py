@@ -156,7 +156,7 @@ def import_(
 
 @app.command()
 def check(folder: Folder = None, as_json: AsJson = False) -> None:
-    """检查案卷:规则 C01–C17,逐条给出文件、行号、错在哪、怎么办。"""
+    """检查案卷:规则 C01–C18,逐条给出文件、行号、错在哪、怎么办。"""
     from yanshou.harness.case import load_case
     from yanshou.harness.check import check_case
     from yanshou.harness.listing import load_list

@@ -98,6 +98,7 @@ SCAN = (
 
 
 # (rule, text, changes, fragment of the line that must be named, words that must be in the message)
+CORRECTION = "report: {number: B-2, replaces: {number: B-1, reason: 单位写错, changes: [第 3 章单位改为 ms]}}"
 FAILING = [
     ("C01", TEXT, [("list: wuhan-2024", "list: wuhan-2023")], "list:", "wuhan-2023"),
     ("C01", TEXT, [("scenario: 10", "scenario: 11")], "scenario:", "场景 11"),
@@ -159,6 +160,10 @@ FAILING = [
     ("C17", TEXT, [(CELL, f"{CELL}, text: 120台以上")], CELL, "还没有人确认"),
     ("C17", TEXT, [(SOURCE, "{file: 扫描件.pdf, cell: 第9页, confirmed_by: [张三]}")], "扫描件.pdf", "只有 张三 一人"),
     ("C17", TEXT, [(CELL, f"{CELL}, text: 不少于１５０台, confirmed_by: [张三]")], "≥ 120 台", "与出处原文“不少于１５０台”不同"),
+    ("C18", TEXT, [("\nproject:", f"\n{CORRECTION}\nproject:"), ("B-2", "B-1")], "number: B-1", "同为 B-1"),
+    ("C18", TEXT, [("\nproject:", f"\n{CORRECTION}\nproject:"), ("{number: B-1, ", "{")], "replaces:", "代替哪一份"),
+    ("C18", TEXT, [("\nproject:", f"\n{CORRECTION}\nproject:"), ("reason: 单位写错, ", "")], "replaces:", "原因"),
+    ("C18", TEXT, [("\nproject:", f"\n{CORRECTION}\nproject:"), (", changes: [第 3 章单位改为 ms]", "")], "replaces:", "改了什么"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 联系 138 0013 8000")], "联系", "手机号"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 联系１３８００１３８０００")], "联系", "手机号"),
     ("C15", TEXT, [("note: 控制指令走专用切片", "note: 11010519491231002X")], "1949", "身份证号"),
@@ -216,6 +221,7 @@ PASSING = [
     ("C13", TEXT, [("baseline: 8 ms", "baseline: 2.001 ms")]),
     ("C14", TEXT, [("note: 控制指令走专用切片", "note: 不涉及国家秘密，含商业秘密")]),
     ("C16", TEXT, []),
+    ("C18", TEXT, [("\nproject:", f"\n{CORRECTION}\nproject:")]),
     ("C17", TEXT, [(CELL, f"{CELL}, text: 大于等于120套, confirmed_by: [张三]")]),
     ("C17", TEXT, [(CELL, f"{CELL}, text: 不少于120台，覆盖三条产线, confirmed_by: [张三]")]),
     ("C17", TEXT, [(CELL, f"{CELL}, text: 明显增加, confirmed_by: [张三]")]),
@@ -234,7 +240,7 @@ def test_a_case_that_keeps_the_rule(
 
 def test_every_rule_has_both(public_list: PublicList) -> None:
     codes = [rule.code for rule in RULES]
-    assert codes == [f"C{n:02d}" for n in range(1, 18) if n != 11]
+    assert codes == [f"C{n:02d}" for n in range(1, 19) if n != 11]
     assert set(codes) == {row[0] for row in FAILING} == {row[0] for row in PASSING}
     assert all(rule.title and not rule.title.isascii() for rule in RULES)
     case = load_case(HERE / "ten_mistakes.yaml")

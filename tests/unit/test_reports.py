@@ -25,6 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanshou.harness.basics import UserError
+from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
 from yanshou.reports import document as document_module
 from yanshou.reports.blocks import Facts, Plots, Table
@@ -53,6 +54,7 @@ GOLDEN = ROOT / "tests" / "golden"
 HOSTILE = '#panic("x") *b* _i_ $x$ <a> @ref \\ ` ]) <script>alert(1)</script> &amp; {{ 1 }}'
 ENDS = "龘靐齉爨鱻麤灪"
 """Rare single characters: seen only where a long text was printed to its end."""
+DIGEST = "ab" * 32
 FILES = {"report.pdf", "report.html", "results.json", "results.csv", "junit.xml"}
 LATENCY = {"op": "<=", "value": 2, "unit": "ms"}
 
@@ -217,7 +219,7 @@ def test_what_instruments_note_is_printed_in_words_and_as_tables() -> None:
         "link": {"baud": 115200, "gaps": 0},
     }
     finding["method"]["params"] = {"truth": {"latitude": 30.52781234, "at": None}, "datum": None}
-    blocks = [b for s in build(fit(record)).sections for b in s.blocks]
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks]
     tables = {b.title.split("　", 1)[1].split("：")[0]: b for b in blocks if isinstance(b, Table)}
     noted = {row[0].text: row[1].text for row in tables["仪器记录"].rows}
     assert noted == {"分量": "水平", "线路": "波特率 115200，空隙 0", "时段平均的误差/mm": "n 2"}
@@ -232,7 +234,7 @@ def test_what_instruments_note_is_printed_in_words_and_as_tables() -> None:
 
 
 def test_fourteen_sections_and_annex() -> None:
-    document = build(fit(golden("record")))
+    document = build(fit(golden("record")), DIGEST)
     assert [s.number for s in document.sections] == [*map(str, range(1, 15)), ""]
     assert all(s.blocks for s in document.sections)
     titles = [b.title for s in document.sections for b in s.blocks if isinstance(b, Table)]
@@ -249,17 +251,17 @@ def test_fourteen_sections_and_annex() -> None:
 
 def test_conclusion_says_what_must_not_be_overlooked() -> None:
     record = golden("record")
-    first = json.dumps(build(fit(record)).to_json()["sections"][0], ensure_ascii=False)
+    first = json.dumps(build(fit(record), DIGEST).to_json()["sections"][0], ensure_ascii=False)
     for words in ("放宽了要求", "恢复", "尚待与官方原件核对", "不是生产系统", "97.5% 上界 1.432", "简单接受：符合"):
         assert words in first
-    assert "未列入本次计划" in json.dumps(build(fit(golden("record_acceptance"))).to_json(), ensure_ascii=False)
+    assert "未列入本次计划" in json.dumps(build(fit(golden("record_acceptance")), DIGEST).to_json(), ensure_ascii=False)
 
 
 def test_the_report_computes_nothing_of_its_own() -> None:
     """Change a number in the record only, and exactly that number is printed, however wrong it is."""
     record = golden("record")
     record["findings"][2].update(value=1.7771, margin=0.3331, verdict="fail", verdict_word="不符合")
-    row = build(fit(record)).to_json()["sections"][0]["blocks"][1]["rows"][2]
+    row = build(fit(record), DIGEST).to_json()["sections"][0]["blocks"][1]["rows"][2]
     assert (row[3]["text"], row[4]["text"], row[5]["verdict"]) == ("1.777\u00a0ms", "+0.333\u00a0ms", "fail")
 
 
@@ -281,7 +283,7 @@ def test_optional_keys_may_be_missing() -> None:
         for attempt in finding["attempts"]:
             for key in set(optional_keys(schema, "attempt", attempt)) - {"ended"}:
                 del attempt[key]
-    document = build(record)
+    document = build(record, DIGEST)
     assert "未编号" in document.number
     assert not any(isinstance(b, Plots) for s in document.sections for b in s.blocks)
     assert results_csv(record).count(b"\r\n") == 1 + len(record["findings"])
@@ -297,7 +299,7 @@ def test_unfinished_infinite_and_yes_no_findings() -> None:
     rtt.update(value=None, upper=None, lower=None, infinite=["value", "upper"], margin=None)
     rtt["attempts"][0]["status"] = "open"
     count.update(lower=None, margin=None)
-    rows = build(fit(record)).to_json()["sections"][0]["blocks"][1]["rows"]
+    rows = build(fit(record), DIGEST).to_json()["sections"][0]["blocks"][1]["rows"]
     assert (rows[0][1]["text"], rows[0][1]["sub"]) == ("—", ["项目自增"])
     assert rows[1][3]["sub"][0] == "下界不存在"
     assert (rows[2][3]["text"], rows[2][3]["sub"][0]) == ("∞", "97.5% 上界 ∞")
@@ -409,7 +411,9 @@ def test_a_statistic_stands_on_the_curve_unless_it_would_leave_the_plot() -> Non
 @pytest.fixture(scope="module")
 def plots() -> dict[str, list[Plots]]:
     """Plots of the acceptance report by indicator, in printing order."""
-    blocks = [b for s in build(fit(golden("record_acceptance"))).sections for b in s.blocks if isinstance(b, Plots)]
+    blocks = [
+        b for s in build(fit(golden("record_acceptance")), DIGEST).sections for b in s.blocks if isinstance(b, Plots)
+    ]
     return {i: [b for b in blocks if f"　{i}　" in b.caption] for i in ("S06-I01", "S06-I05")}
 
 
@@ -530,6 +534,43 @@ def test_nothing_leaves_the_paper(hostile: tuple[dict, dict[str, Path]], tmp_pat
     assert max(bottom) <= 841.9
 
 
+def test_a_correction_names_what_it_replaces() -> None:
+    record = golden("record_acceptance")
+    plain = json.dumps(build(fit(record), DIGEST).to_json(), ensure_ascii=False)
+    assert "代替" not in plain.replace("DR-0", "")
+    old = {
+        "number": "SLJC-2026-B-0099",
+        "record_sha256": "cd" * 32,
+        "reason": "单位写错",
+        "changes": ["第 3 章单位改为 ms"],
+    }
+    record["case"]["replaces"] = old
+    document = build(fit(record), DIGEST).to_json()
+    assert document["cover"][0] == ["代替报告", document["cover"][0][1]]
+    assert "SLJC-2026-B-0099（已收回）" in document["cover"][0][1]["text"]
+    first = json.dumps(document["sections"][0], ensure_ascii=False)
+    assert all(word in first for word in ("代替报告 SLJC-2026-B-0099", "cd" * 32, "单位写错", "第 3 章单位改为 ms"))
+
+
+def test_paper_is_tied_to_the_files(formal: dict[str, Path], tmp_path: Path) -> None:
+    record = golden("record_acceptance")
+    digest = hashlib.sha256(canonical(record) + b"\n").hexdigest()
+    for text in (
+        Page(formal["report.html"].read_text(encoding="utf-8")).text,
+        "".join(pdf_pages(formal["report.pdf"])[-1:]),
+    ):
+        assert digest in squeezed(text)
+        assert record["ledger"]["head"] in squeezed(text)
+    if shutil.which("zbarimg") is None:
+        pytest.skip("zbar-tools is not installed")
+    pages = len(pdf_pages(formal["report.pdf"]))
+    command = ["pdftoppm", "-r", "150", "-png", "-f", str(pages), formal["report.pdf"], tmp_path / "page"]
+    subprocess.run(command, check=True)
+    (picture,) = tmp_path.glob("page*.png")
+    read = subprocess.run(["zbarimg", "--raw", "-q", picture], capture_output=True, check=True).stdout.decode().strip()
+    assert read == f"yanshou:1?record={digest}&ledger={record['ledger']['head']}&records={record['ledger']['records']}"
+
+
 # ---- HTML
 
 
@@ -598,7 +639,7 @@ def test_html_says_what_the_pdf_says(demo: dict[str, Path]) -> None:
     )
     assert len(shown) == text.count('class="verdict ')
     assert all(verdict_text(code) == f"{mark} {word}" for code, mark, word in shown)
-    assert text.count('role="img"') == 4
+    assert text.count('role="img"') == 5
 
 
 def test_hostile_texts_stay_texts_in_the_html(hostile: tuple[dict, dict[str, Path]]) -> None:

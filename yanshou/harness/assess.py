@@ -287,6 +287,7 @@ def _case_section(state: CaseState) -> dict[str, Json]:
         "scenario_source": plan.scenario_source,
         "report_number": report["number"],
         "edition": report["edition"],
+        "replaces": report["replaces"],
         **{k: document[k] for k in ("project", "evaluator", "client", "target", "acceptance")},
     }
 

@@ -305,6 +305,17 @@ class Acceptance(_Model, title="项目验收"):
     method: Method = Field(default=Method(), title="验收方式", description="可被验证的环境条件及验收作业方法")
 
 
+class Replaces(_Model, title="被代替的报告"):
+    """An earlier report that this one corrects: it keeps its own number and is withdrawn (ISO/IEC 17025:2017 §7.8.8)."""
+
+    number: str = _text("报告编号", "被代替的报告的编号")
+    record_sha256: Annotated[str, Field(pattern="^([0-9a-f]{64})?$")] = _text(
+        "记录摘要", "被代替的报告的 record.json 的 SHA-256，印在它的最后一页"
+    )
+    reason: str = _text("代替原因")
+    changes: tuple[Text, ...] = Field(default=(), title="改动", description="逐条写明改了什么")
+
+
 class ReportInfo(_Model, title="报告"):
     """What stands on the report."""
 
@@ -312,6 +323,7 @@ class ReportInfo(_Model, title="报告"):
     edition: Literal["restricted", "public"] = Field(
         default="restricted", title="报告版本", description="restricted 不公开（默认），public 公开版只印结论"
     )
+    replaces: Replaces | None = Field(default=None, title="代替", description="本报告更正并代替的报告")
 
 
 class CaseDocument(_Model, title="yanshou 案卷 case.yaml"):

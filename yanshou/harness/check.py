@@ -1,4 +1,4 @@
-"""The check of a case against the list, rules C01–C16 of 附件2 of the notice and C17 of our own, before anything is
+"""The check of a case against the list, rules C01–C16 of 附件2 of the notice and C17, C18 of our own, before anything is
 measured.
 
 It is for telling a project team every mistake at once, with file and line, at a desk and without a device. It must never
@@ -480,6 +480,23 @@ def _same(a: Limit, b: Limit) -> bool:
     return _comparable(a, b) and a.op is b.op and not _weaker(a, b) and not _weaker(b, a)
 
 
+def c18(case: Case, _public_list: PublicList) -> Iterator[Problem]:
+    """A correction is a new report with its own number that names the one it replaces, why, and what changed."""
+    report = case.document.report
+    old = report.replaces
+    if old is None:
+        return
+    here = partial(_problem, case, "C18")
+    if not old.number:
+        yield here("没有写代替哪一份报告", "写被代替的报告的编号", "report", "replaces")
+    elif old.number == report.number:
+        yield here(f"更正的报告与被代替的同为 {old.number}", "用新的报告编号", "report", "number")
+    if not old.reason:
+        yield here("没有写代替的原因", "写 reason", "report", "replaces")
+    if not old.changes:
+        yield here("没有写改了什么", "在 changes 里逐条写明", "report", "replaces")
+
+
 @dataclass(frozen=True)
 class CheckRule:
     """One rule of the check: stable code, Chinese title, and the function that finds what breaks it."""
@@ -506,6 +523,7 @@ RULES = (
     CheckRule("C15", "不含个人信息和高精度坐标", c15),
     CheckRule("C16", "盖章扫描件与表1 成对登记，经人核对一致", c16),
     CheckRule("C17", "导入的承诺经人确认", c17),
+    CheckRule("C18", "更正的报告有新编号，写明代替哪份、为什么、改了什么", c18),
 )
 """All but C11 (frozen and signed), which is the ledger's. C16 alone looks at other files: those that the case names."""
 

@@ -98,13 +98,22 @@ class Conclusion:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A QR code with the text it holds, and what the text is for. `svg` has no words."""
+
+    svg: str
+    text: str
+    rows: tuple[tuple[str, Cell], ...]
+
+
+@dataclass(frozen=True)
 class Signatures:
     """Lines to sign on: role and printed name."""
 
     lines: tuple[tuple[str, str], ...]
 
 
-Block: TypeAlias = Text | Notice | Items | Facts | Table | Plots | Heading | Command | Conclusion | Signatures
+Block: TypeAlias = Text | Notice | Items | Facts | Table | Plots | Heading | Command | Conclusion | Code | Signatures
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ stands in the record. Outline: content of ISO/IEC 17025:2017 7.8 in fourteen sec
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 
 from rich.cells import cell_len
@@ -15,6 +16,7 @@ from yanshou.harness.model import Kind, Mode, Severity, Verdict
 from yanshou.reports.blocks import (
     Block,
     Cell,
+    Code,
     Command,
     Conclusion,
     Document,
@@ -107,8 +109,8 @@ RULES = (
 )
 
 
-def build(record: Data) -> Document:
-    """The document of a record whose texts are printable already (`display.fit`)."""
+def build(record: Data, record_sha256: str) -> Document:
+    """The document of a record whose texts are printable already (`display.fit`), and the digest of its record.json."""
     case, mode = record["case"], Mode(record["mode"])
     formal = mode is Mode.ACCEPTANCE
     chapters = {
@@ -128,7 +130,7 @@ def build(record: Data) -> Document:
         "人员与签署": _people(record, formal),
     }
     sections = [Section(str(i), title, tuple(blocks)) for i, (title, blocks) in enumerate(chapters.items(), 1)]
-    annex = Section("", "附录　原始记录索引与软件版本", tuple(_annex(record)))
+    annex = Section("", "附录　原始记录索引与软件版本", tuple(_annex(record, record_sha256)))
     return Document(
         title=TITLES[mode],
         basis=record["list"]["title"],
@@ -166,7 +168,9 @@ def _period(ledger: Data) -> str:
 
 def _cover(record: Data, formal: bool) -> tuple[tuple[str, Cell], ...]:
     case, target = record["case"], record["case"]["target"]
+    old = case.get("replaces")
     rows: list[tuple[str, object]] = [
+        *([("代替报告", f"{old['number']}（已收回）")] if old else []),
         ("申报场景", _scenario(case)),
         ("牵头单位", case["project"]["lead"]["name"]),
         ("委托方", case["client"].get("name")),
@@ -224,6 +228,9 @@ def _conclusion(record: Data) -> Iterator[Block]:
 
 
 def _warnings(record: Data) -> Iterator[str]:
+    if old := record["case"].get("replaces"):
+        named = f"（record.json 的 SHA-256 {old['record_sha256']}）" if old["record_sha256"] else ""
+        yield f"本报告更正并代替报告 {old['number']}{named}，后者收回。原因：{old['reason']}。改动：{'；'.join(old['changes'])}。"
     for a in record.get("amendments") or ():
         if a["weakening"]:
             yield f"计划第 {a['revision']} 版放宽了要求（{_joined(a['changes'])}）。作者：{a['author']}。理由：{a['reason']}。"
@@ -732,7 +739,7 @@ def _people(record: Data, formal: bool) -> Iterator[Block]:
         yield Notice(f"{record['marking']}。本报告不设签署栏。")
 
 
-def _annex(record: Data) -> Iterator[Block]:
+def _annex(record: Data, record_sha256: str) -> Iterator[Block]:
     rows = [
         (
             str(r["number"]),
@@ -756,6 +763,29 @@ def _annex(record: Data) -> Iterator[Block]:
     yield facts(
         ("yanshou 版本", tool.get("version")), ("提交", digest(commit)), ("软件摘要", digest(tool.get("sha256")))
     )
+    yield Heading("核对本报告")
+    yield _anchor(record, record_sha256)
+
+
+def _anchor(record: Data, record_sha256: str) -> Code:
+    """What ties stamped paper to the files: the package's name begins the record's digest, and the ledger fixes all evidence."""
+    import segno
+
+    number, ledger = record["case"].get("report_number") or "未编号", record["ledger"]
+    text = f"yanshou:1?record={record_sha256}&ledger={ledger['head']}&records={ledger['records']}"
+    svg = io.BytesIO()
+    segno.make(text, error="m", micro=False).save(svg, kind="svg", xmldecl=False, border=2, omitsize=True)
+    rows = facts(
+        ("报告编号", number),
+        ("record.json 的 SHA-256", digest(record_sha256)),
+        ("账本头", digest(ledger["head"])),
+        ("账本条数", ledger["records"]),
+        (
+            "用法",
+            "证据包文件名末尾 12 位是 record.json 摘要的开头。用 yanshou verify 核对证据包，再与二维码里的这两个摘要比对",
+        ),
+    ).rows
+    return Code(svg.getvalue().decode(), text, rows)
 
 
 def _fields(f: Data) -> Iterator[Block]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yanshou.harness.evidence import write_atomic
+from yanshou.harness.evidence import canonical, sha256_bytes, write_atomic
 from yanshou.reports.display import Data, fit
 from yanshou.reports.document import build
 from yanshou.reports.html import render_html
@@ -17,13 +17,17 @@ def render(record: Data, folder: Path) -> dict[str, Path]:
 
     The same record gives the same bytes. Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
     """
-    document = build(fit(record))
+    document = build(fit(record), sha256_bytes(canonical(dict(record)) + b"\n"))
     machine = machine_files(record)
     results = machine["results.json"]
     attached = Attachment(
         "results.json", results.decode(), "application/json", "机器可读的检测结果（yanshou/results/1）"
     )
-    pictured = {"report.pdf": render_pdf(document, [attached]), "report.html": render_html(document, results)}
+    attachments = [attached]
+    if envelope := record["plan"].get("envelope"):
+        signed = canonical(envelope).decode()
+        attachments.append(Attachment("plan.dsse.json", signed, "application/json", "方案的签名信封（DSSE）", "source"))
+    pictured = {"report.pdf": render_pdf(document, attachments), "report.html": render_html(document, results)}
     files = {**pictured, **machine}
     for name, content in files.items():
         write_atomic(folder / name, content)
