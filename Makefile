@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench lock system clean
+.PHONY: demo test lint bench lock offline system clean
 
 demo: $(VENV)/.installed
 	-@sh tests/install_system.sh mosquitto 2>/dev/null
@@ -47,7 +47,12 @@ system: $(VENV)/bin/python
 lock:
 	uv export --quiet --no-emit-project --no-dev --extra guomi --no-annotate --no-header -o requirements.lock
 	uv export --quiet --no-emit-project --only-dev --no-annotate --no-header -o requirements-test.lock
+	uv export --quiet --no-emit-project --no-dev --all-extras --no-annotate --no-header -o requirements-site.lock
 	rm -f uv.lock
+
+# One archive for a laptop without internet: wheels for Linux and Windows, documents, installer.
+offline: $(VENV)/.installed
+	$(BIN)/python offline/build.py
 
 clean:
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,79 @@
+"""Install yanshou from this folder into a new virtual environment, without any network: `python install.py TARGET`.
+
+It is for a laptop with nothing but Python. It must never ask a network, never install a file whose digest is not in
+SHA256SUMS, and never touch a target that exists.
+"""
+
+import hashlib
+import platform
+import subprocess
+import sys
+import venv
+from pathlib import Path
+from typing import NoReturn
+
+HERE = Path(__file__).resolve().parent
+
+
+def refuse(text: str) -> NoReturn:
+    """One line, and out."""
+    print(text, file=sys.stderr)
+    sys.exit(2)
+
+
+def check_files() -> None:
+    """Every file is what it was when the archive was made, and none was added among the wheels."""
+    listed = {}
+    for line in (HERE / "SHA256SUMS").read_text(encoding="utf-8").splitlines():
+        digest, _, name = line.partition("  ")
+        listed[name] = digest
+    for name, digest in listed.items():
+        path = HERE / name
+        if not path.is_file():
+            refuse(f"{path}：不见了；重新解开离线包")
+        hasher = hashlib.sha256()
+        with path.open("rb") as f:
+            for chunk in iter(lambda: f.read(1 << 20), b""):
+                hasher.update(chunk)
+        if hasher.hexdigest() != digest:
+            refuse(f"{path}：与 SHA256SUMS 不符，已损坏或被改动；重新取离线包")
+    for path in (HERE / "wheels").iterdir():
+        if "wheels/" + path.name not in listed:
+            refuse(f"{path}：不在 SHA256SUMS 里；重新解开离线包")
+
+
+def main() -> None:
+    """Check, make the environment, install, show what this machine can do."""
+    if len(sys.argv) != 2:
+        refuse("用法：python install.py 目标文件夹（如 yanshou-venv）")
+    target = Path(sys.argv[1]).resolve()
+    python = (HERE / "PYTHON").read_text(encoding="utf-8").strip()
+    if platform.python_version().rpartition(".")[0] != python or sys.implementation.name != "cpython":
+        now = sys.version.split()[0]
+        refuse(f"这个离线包要用 CPython {python}，现在运行的是 {now}；装 Python {python} 后用它运行")
+    system = {"linux": "linux", "win32": "windows"}.get(sys.platform)
+    if system is None or platform.machine().lower() not in ("x86_64", "amd64"):
+        refuse(f"离线包只有 Linux x86-64 与 Windows x64 的轮子，这台是 {sys.platform} {platform.machine()}")
+    lock = HERE / f"requirements-{system}.lock"
+    if not lock.exists():
+        refuse(f"这个离线包没有带 {system} 的轮子；用 make offline 另打")
+    if target.exists():
+        refuse(f"{target} 已经存在；换一个文件夹")
+    print("核对文件……", flush=True)
+    check_files()
+    print(f"建立环境 {target}……", flush=True)
+    venv.create(str(target), with_pip=True)
+    folder = target / ("Scripts" if system == "windows" else "bin")
+    interpreter = folder / ("python.exe" if system == "windows" else "python")
+    pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
+    pip += ["--find-links", str(HERE / "wheels")]
+    subprocess.check_call([*pip, "--require-hashes", "-r", str(lock)])
+    (own,) = (HERE / "wheels").glob("yanshou-*.whl")
+    subprocess.check_call([*pip, "--no-deps", str(own)])
+    command = folder / ("yanshou.exe" if system == "windows" else "yanshou")
+    print(f"装好了：{command}", flush=True)
+    subprocess.call([str(command), "doctor"])
+
+
+if __name__ == "__main__":
+    main()
