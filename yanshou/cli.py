@@ -277,6 +277,32 @@ def plan(
 
 
 @app.command()
+def inspect(
+    folder: Folder = None,
+    web: Annotated[bool, typer.Option("--web", help="用网页填写（平板、手机），不用终端")] = False,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="网页开到局域网，给出带通行码的地址与二维码；默认只在本机")
+    ] = False,
+    bind: Annotated[str | None, typer.Option("--bind", help="局域网里用本机的哪个地址")] = None,
+    port: Annotated[int, typer.Option("--port", help="网页的端口；默认由系统选")] = 0,
+    tls: Annotated[bool, typer.Option("--tls", help="网页用自签证书加密，给出指纹供核对")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """现场查验:照冻结的清单逐项收证据、作答,第二人复核;随时可断,再运行即接着做。"""
+    from yanshou.inspect.session import in_terminal, on_pages, progress_json
+
+    place = _case_folder(folder)
+    if as_json:
+        _print_json(progress_json(place))
+    elif web or lan or bind:
+        from yanshou.inspect.serve import LOOPBACK, lan_address
+
+        on_pages(place, _out(), host=bind or (lan_address() if lan else LOOPBACK), port=port, tls=tls)
+    else:
+        in_terminal(place, _out())
+
+
+@app.command()
 def sample(folder: Folder = None, as_json: AsJson = False) -> None:
     """抽样核验的名单：按冻结的种子抽取，写进还没有填过的核验表。"""
     from yanshou.harness.engine import lay_out_samples
