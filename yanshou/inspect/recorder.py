@@ -44,6 +44,8 @@ ANSWERS = (Answer.YES, Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE, Answer.
 METHODS = ("查阅", "观察", "询问", "操作")
 SHORTEST_PIN = 4
 WRONG_PINS, LOCKED_S = 5, 60.0
+HERE = {"INS-E03": "先拍照或选文件；没有证据就改答“部分”或先不答", "INS-E10": "写“所见”或“说明”"}
+"""What to do about a broken rule where people are not looking at the sheet."""
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,7 @@ class Recorder:
             Answer(answer), inspector="", witness="", explained=explained, evidence=files, expert=item.expert
         )
         # the second person comes later: a sheet without one is not taken in
-        yield from (Problem(code, text, remedy) for code, text, remedy in rules if code != "INS-E04")
+        yield from (Problem(code, text, HERE.get(code, remedy)) for code, text, remedy in rules if code != "INS-E04")
         if answer == Answer.YES:
             if not observed:
                 yield Problem("W-OBSERVED", "答“是”要写看到了什么", "写实际所见，不照抄要求")

@@ -238,7 +238,7 @@ class Site:
         if not hmac.compare_digest(token.encode(), self.token.encode()):
             raise Forbidden("通行码不对：请用终端里给出的地址（或二维码）打开")
         if call.device is not None:
-            return self._page(call, "sign_in.html.j2", problems=(), names=self.recorder.names(), name="")
+            return redirect("/" if call.device.actor else "/sign-in", 303)
         cookie = secrets.token_urlsafe(32)
         with self._guard:
             if len(self._devices) >= MOST_DEVICES:
