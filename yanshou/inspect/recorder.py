@@ -24,6 +24,7 @@ from yanshou.harness.evidence import Ledger, read_ledger, require_writable, writ
 from yanshou.harness.model import Answer
 from yanshou.harness.plan import Plan
 from yanshou.inspect.files import Incoming, carried, clear_staging
+from yanshou.probes.inspection.capture import read_sheet
 from yanshou.probes.inspection.journal import (
     Entry,
     File,
@@ -34,7 +35,7 @@ from yanshou.probes.inspection.journal import (
     row,
     sheet_text,
 )
-from yanshou.probes.inspection.spec import SPEC, Item, Params, blank_sheet, breaches, misread, person
+from yanshou.probes.inspection.spec import SPEC, Item, Params, breaches, misread, person
 
 JOURNAL = Path("inspections/journal")
 """In the case folder: a ledger of its own."""
@@ -354,8 +355,13 @@ def ours(path: Path) -> bool:
 
 
 def _by_hand(folder: Path, questions: Questions) -> Iterator[Problem]:
+    """What keeps a guided inspection from writing a sheet: people have begun to fill it in without it."""
     path = folder / questions.sheet
-    if path.exists() and not ours(path) and path.read_text("utf-8", "replace") != blank_sheet(questions.items):
+    if not path.exists() or ours(path):
+        return
+    _, responses, problems, _ = read_sheet(folder, Params(sheet=questions.sheet, items=questions.items))
+    blank = ("", Answer.OPEN)
+    if problems or any(r.evidence or not all(text in blank for text in r.said.values()) for r in responses.values()):
         text = "答卷已经手工填写过"
         yield Problem("W-HAND", text, "接着手填；要改用 yanshou inspect，先把它移开", path)
 

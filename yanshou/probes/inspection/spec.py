@@ -138,7 +138,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
         )
 
     return (
-        "# 查验答卷：检查人填写，复核人逐项确认。题目以冻结的计划为准，改这里的题目无效。\n"
+        "# 查验答卷：检查人填写，复核人逐项确认；也可用 yanshou inspect 引导填写。题目以冻结的计划为准，改这里的题目无效。\n"
         f"# answer：{' | '.join(Answer)}\n"
         "# 答“是”：须有证据文件，检查人 inspector 与复核人 witness 须是两个不同的人。\n"
         "# 答“否”“部分”“不适用”：须写 observed（看到什么）或 reason（为什么）。\n"
