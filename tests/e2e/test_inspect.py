@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -18,12 +17,12 @@ from typing import Any
 
 import pytest
 
+from tests.browser import chromium
 from tests.e2e.support import YANSHOU, finding, yanshou
 from tests.inspecting import SHEET, frozen_case, photo
 from tests.terminals import converse
 from yanshou.harness.evidence import read_ledger
 
-CHROMIUM = shutil.which("chromium")
 IDS = ("M01", "M02", "M03")
 
 
@@ -256,15 +255,9 @@ def test_on_a_terminal_with_two_people(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+def chrome() -> Iterator[Any]:
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 MEASURE = """() => ({
@@ -277,6 +270,7 @@ MEASURE = """() => ({
 
 def require_comfortable(page: Any, width: int) -> None:
     """Nothing runs out of the screen, and everything to touch is large enough for a thumb."""
+    page.wait_for_load_state()
     found = page.evaluate(MEASURE)
     assert (found["wide"], found["small"]) == (width, []), page.url
 
@@ -288,12 +282,12 @@ def fill(page: Any, answer: str, observed: str) -> None:
         page.fill("[name=place]", "3 跨")
 
 
-def test_on_a_tablet_and_a_phone(tmp_path: Path, chromium: Any) -> None:
+def test_on_a_tablet_and_a_phone(tmp_path: Path, chrome: Any) -> None:
     case = frozen_case(tmp_path / "case")
     for shade in (1, 2):
         (tmp_path / f"{shade}.jpg").write_bytes(photo(shade))
     with served(case) as server:
-        tablet = chromium.new_context(viewport={"width": 768, "height": 1024}, has_touch=True)
+        tablet = chrome.new_context(viewport={"width": 768, "height": 1024}, has_touch=True)
         page, asked, wrong = tablet.new_page(), list[str](), list[str]()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: wrong.append(str(error)))
@@ -331,7 +325,7 @@ def test_on_a_tablet_and_a_phone(tmp_path: Path, chromium: Any) -> None:
         page.click("text=保存回答")
         page.wait_for_selector("[role=status] >> text=已记下")
         # the second person, on a phone of his own
-        phone = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+        phone = chrome.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
         other = phone.new_page()
         other.goto(server.url)
         require_comfortable(other, 390)
@@ -366,11 +360,11 @@ def test_on_a_tablet_and_a_phone(tmp_path: Path, chromium: Any) -> None:
     assert {v["code"] for v in found["validity"]} <= {"INS-V03", "uncalibrated"}
 
 
-def test_without_scripts_the_same_forms_work(tmp_path: Path, chromium: Any) -> None:
+def test_without_scripts_the_same_forms_work(tmp_path: Path, chrome: Any) -> None:
     case = frozen_case(tmp_path / "case")
     (tmp_path / "1.jpg").write_bytes(photo(1))
     with served(case) as server:
-        plain = chromium.new_context(viewport={"width": 768, "height": 1024}, java_script_enabled=False)
+        plain = chrome.new_context(viewport={"width": 768, "height": 1024}, java_script_enabled=False)
         page = plain.new_page()
         page.goto(server.url)
         page.fill("[name=name]", "张三")
@@ -385,11 +379,11 @@ def test_without_scripts_the_same_forms_work(tmp_path: Path, chromium: Any) -> N
     assert standings(case)["M01"] == "waiting"
 
 
-def test_a_page_of_another_origin_can_do_nothing(tmp_path: Path, chromium: Any) -> None:
+def test_a_page_of_another_origin_can_do_nothing(tmp_path: Path, chrome: Any) -> None:
     """A hostile page in the same browser, which knows every address but the token, posts forms and frames the site."""
     case = frozen_case(tmp_path / "case")
     with served(case) as server:
-        context = chromium.new_context()
+        context = chrome.new_context()
         page = context.new_page()
         page.goto(server.url)
         page.fill("[name=name]", "张三")

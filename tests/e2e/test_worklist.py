@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from openpyxl import load_workbook
 
+from tests.browser import chromium
 from tests.e2e import test_scale_arms
 from tests.e2e.support import device_export, export_counting, finding, yanshou
 from yanshou.harness.basics import UserError
+from yanshou.harness.engine import freeze_case
 from yanshou.worklist import HEAD_ROWS, take_back
 
 DRAWN = 33
@@ -56,8 +58,7 @@ measure:
 {params}""",
         encoding="utf-8",
     )
-    frozen = yanshou("plan", folder, "--freeze")
-    assert frozen.returncode == 0, frozen.stderr
+    freeze_case(folder)
     return folder
 
 
@@ -215,7 +216,7 @@ def test_keys_survive_a_spreadsheet_program(tmp_path: Path) -> None:
 def test_what_an_instrument_asks_beside_the_result_comes_back_too(tmp_path: Path) -> None:
     """Points of an area: the terminal's position is typed in as numbers."""
     case = test_scale_arms.case(tmp_path, 1.07e7)
-    assert yanshou("plan", case, "--freeze").returncode == 0
+    freeze_case(case)
     assert yanshou("sample", case, "--xlsx", tmp_path / "l.xlsx").returncode == 0
     book = load_workbook(tmp_path / "l.xlsx")
     (sheet,) = book.worksheets
@@ -247,19 +248,11 @@ def test_what_an_instrument_asks_beside_the_result_comes_back_too(tmp_path: Path
 
 def test_the_page_prints_on_paper(case: Path, tmp_path: Path) -> None:
     """Chromium prints it: every row, the head on each page, a place to sign; nothing is loaded."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("no chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page()
-        asked = list[str]()
+    with chromium() as browser:
+        page, asked = browser.new_page(), list[str]()
         page.on("request", lambda request: asked.append(request.url))
         page.goto((case / "名单.html").as_uri())
         page.pdf(path=tmp_path / "list.pdf", prefer_css_page_size=True)
-        browser.close()
     assert len(asked) == 1
     text = subprocess.run(
         ["pdftotext", "-layout", tmp_path / "list.pdf", "-"], capture_output=True, text=True, check=True

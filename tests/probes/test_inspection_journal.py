@@ -184,6 +184,19 @@ def test_a_journal_that_is_gone_torn_or_bent_is_refused(recorder: Recorder) -> N
     assert refused(recorder.folder, params) == ["INS-E12"]
 
 
+def test_half_a_line_that_a_power_cut_left_is_closed_by_the_next_sitting(tmp_path: Path) -> None:
+    case = frozen_case(tmp_path)
+    with recording(case) as recorder:
+        say(recorder, "M01", two_people(recorder)[0], "否")
+        params = params_of(recorder)
+    with (case / JOURNAL / "ledger.jsonl").open("ab") as f:
+        f.write(b'{"h":"0123')
+    assert refused(case, params) == ["INS-E12"]
+    with recording(case) as recorder:
+        assert "recovered" in [r["kind"] for r in recorder.ledger.records]
+        assert inspected(recorder).items[0].answer is Answer.NO
+
+
 def test_a_journal_by_which_somebody_reviewed_his_own_answer_is_refused(recorder: Recorder) -> None:
     """Chained anew, as whoever edits a journal can: the rules are checked again, whoever wrote it."""
     zhang, li = two_people(recorder)

@@ -84,9 +84,10 @@ class _Server(ThreadedWSGIServer):
 
 @dataclass(frozen=True)
 class Served:
-    """A server that is listening: where, and under which fingerprint of its certificate ("" without TLS)."""
+    """A server that is listening: where, for this computer only or not, the fingerprint of its certificate ("" without TLS)."""
 
     url: str
+    local: bool
     fingerprint: str
     server: _Server
 
@@ -112,7 +113,7 @@ def serving(
         context, fingerprint = _self_signed(host) if tls else (None, "")
         server = _Server(listening, site, context)
         try:
-            yield Served(f"{scheme}://{host}:{port}/t/{token}", fingerprint, server)
+            yield Served(f"{scheme}://{host}:{port}/t/{token}", host == LOOPBACK, fingerprint, server)
         finally:
             server.server_close()
 

@@ -6,6 +6,7 @@ import io
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -15,6 +16,9 @@ from yanshou.harness.evidence import write_atomic
 from yanshou.inspect.recorder import Recorder, progress, recording
 from yanshou.inspect.words import said_of
 from yanshou.probes.inspection.journal import Standing
+
+if TYPE_CHECKING:
+    from yanshou.inspect.serve import Served
 
 
 def title_of(folder: Path) -> str:
@@ -38,33 +42,38 @@ def in_terminal(folder: Path, out: Console) -> None:
 
 def on_pages(folder: Path, out: Console, *, host: str, port: int, tls: bool) -> None:
     """The pages, until Ctrl-C. Raises UserError."""
-    from yanshou.inspect.serve import LOOPBACK, serving
+    from yanshou.inspect.serve import serving
 
     title = title_of(folder)
     with recording(folder) as recorder, serving(recorder, title, host=host, port=port, tls=tls) as served:
-        out.print(f"{title}：{said_of(recorder.tally())}", markup=False, soft_wrap=True)
-        out.print(f"用浏览器打开 {served.url}", markup=False, soft_wrap=True)
-        if host != LOOPBACK:
-            import segno
-
-            code = io.StringIO()
-            segno.make(served.url, error="m").terminal(out=code, compact=True)
-            out.print(code.getvalue(), markup=False, highlight=False, no_wrap=True, crop=False)
-            if tls:
-                out.print("自签证书：浏览器会警告。先核对证书 SHA-256 指纹与下面一致，再继续：", soft_wrap=True)
-                out.print(served.fingerprint, markup=False, soft_wrap=True)
-            else:
-                text = "局域网上用明文 HTTP：同一网络里的人可能看到照片和口令。只在自己的热点上用，或加 --tls"
-                out.print(f"▲ {text}", style="yellow", soft_wrap=True)
-        out.print("地址里的通行码只给在场的人。Ctrl-C 结束；已记下的都在磁盘上，再运行即接着做。", soft_wrap=True)
-        out.file.flush()
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
+            _announce(recorder, title, served, out)
             served.server.serve_forever()
         except KeyboardInterrupt:
             out.print()
         finally:
             _leave(recorder, title, out)
+
+
+def _announce(recorder: Recorder, title: str, served: Served, out: Console) -> None:
+    """Where the pages are, and what those on site should know of the way there."""
+    out.print(f"{title}：{said_of(recorder.tally())}", markup=False, soft_wrap=True)
+    out.print(f"用浏览器打开 {served.url}", markup=False, soft_wrap=True)
+    if not served.local:
+        import segno
+
+        code = io.StringIO()
+        segno.make(served.url, error="m").terminal(out=code, compact=True)
+        out.print(code.getvalue(), markup=False, highlight=False, no_wrap=True, crop=False)
+        if served.fingerprint:
+            out.print("自签证书：浏览器会警告。先核对证书 SHA-256 指纹与下面一致，再继续：", soft_wrap=True)
+            out.print(served.fingerprint, markup=False, soft_wrap=True)
+        else:
+            text = "局域网上用明文 HTTP：同一网络里的人可能看到照片和口令。只在自己的热点上用，或加 --tls"
+            out.print(f"▲ {text}", style="yellow", soft_wrap=True)
+    out.print("地址里的通行码只给在场的人。Ctrl-C 结束；已记下的都在磁盘上，再运行即接着做。", soft_wrap=True)
+    out.file.flush()
 
 
 def _leave(recorder: Recorder, title: str, out: Console) -> None:

@@ -211,7 +211,7 @@ class _Reader:
             self.note(node, "INS-E12", f"查验日志 {name} {_why(error)}", "放回查验日志，或再运行 yanshou inspect")
             return b""
         except ValueError as error:
-            self.note(node, "INS-E12", str(error), "从副本恢复查验日志；正在录入时等它结束")
+            self.note(node, "INS-E12", str(error), "再运行一次 yanshou inspect，由它收尾；改动过的从副本恢复")
             return b""
         rows = {i: {**r.said, "evidence": [p.said for p in r.evidence]} for i, r in responses.items()}
         for item, text in differences(params.sheet, params.items, rows, found):
