@@ -17,8 +17,8 @@ from tests.browser import chromium
 from tests.e2e import test_scale_arms
 from tests.e2e.support import device_export, export_counting, finding, yanshou
 from yanshou.harness.basics import UserError
-from yanshou.harness.engine import freeze_case
-from yanshou.worklist import HEAD_ROWS, take_back
+from yanshou.harness.engine import Drawn, freeze_case, lay_out_samples
+from yanshou.worklist import HEAD_ROWS, Worklist, take_back, worklists, write_html, write_xlsx
 
 DRAWN = 33
 OFFICE = shutil.which("soffice")
@@ -93,6 +93,12 @@ def fill(
     return path
 
 
+def listed(case: Path, path: Path) -> Path:
+    """A workbook of everything that the case draws."""
+    write_xlsx(worklists(case, [s.drawn for s in lay_out_samples(case)[0]]), path)
+    return path
+
+
 def audit(case: Path) -> list[dict[str, str]]:
     with (case / "inputs/audit.csv").open(encoding="utf-8", newline="") as f:
         return list(csv.DictReader(f))
@@ -118,16 +124,13 @@ def test_a_list_comes_back_and_is_judged(case: Path) -> None:
 
 
 def test_half_today_and_half_tomorrow_but_nothing_twice(case: Path) -> None:
-    fill(case / "名单.xlsx", lambda n: "属实" if n <= 10 else "")
-    assert yanshou("sample", case, "--from", case / "名单.xlsx").returncode == 0
-    assert sum(bool(r["result"]) for r in audit(case)) == 10
+    (half,) = take_back(case, fill(case / "名单.xlsx", lambda n: "属实" if n <= 10 else ""))
+    assert (half.answered, half.rows, sum(bool(r["result"]) for r in audit(case))) == (10, DRAWN, 10)
     before = (case / "inputs/audit.csv").read_bytes()
-    fill(case / "名单.xlsx", lambda n: "不属实" if n == 3 else "属实")
-    changed = yanshou("sample", case, "--from", case / "名单.xlsx")
-    assert (changed.returncode, "audit.csv:4: L-FORM" in changed.stderr) == (2, True), changed.stderr
+    with pytest.raises(UserError, match=r"audit\.csv:4: L-FORM"):
+        take_back(case, fill(case / "名单.xlsx", lambda n: "不属实" if n == 3 else "属实"))
     assert (case / "inputs/audit.csv").read_bytes() == before
-    fill(case / "名单.xlsx")
-    assert yanshou("sample", case, "--from", case / "名单.xlsx").returncode == 0
+    take_back(case, fill(case / "名单.xlsx"))
     assert all(r["result"] == "好" for r in audit(case))
 
 
@@ -191,9 +194,7 @@ def test_keys_survive_a_spreadsheet_program(tmp_path: Path) -> None:
     """Keys that spreadsheets like to change, opened and saved by LibreOffice, come back letter by letter."""
     rows = "\n".join('"' + key.replace('"', '""') + '"' for key in NASTY)
     case = counted_case(tmp_path / "case", f"编号\n{rows}\n", len(NASTY))
-    path = tmp_path / "名单.xlsx"
-    assert yanshou("sample", case, "--xlsx", path).returncode == 0
-    fill(path)
+    path = fill(listed(case, tmp_path / "名单.xlsx"))
     profile = f"-env:UserInstallation=file://{tmp_path}/profile"
     command = [
         str(OFFICE),
@@ -207,8 +208,7 @@ def test_keys_survive_a_spreadsheet_program(tmp_path: Path) -> None:
     subprocess.run([*command, str(path)], check=True, capture_output=True, timeout=240)
     saved = tmp_path / "saved/名单.xlsx"
     assert saved.read_bytes() != path.read_bytes()
-    back = yanshou("sample", case, "--from", saved)
-    assert back.returncode == 0, back.stderr
+    take_back(case, saved)
     assert sorted(r["编号"] for r in audit(case)) == sorted(NASTY)
     assert {r["result"] for r in audit(case)} == {"好"}
 
@@ -217,7 +217,7 @@ def test_what_an_instrument_asks_beside_the_result_comes_back_too(tmp_path: Path
     """Points of an area: the terminal's position is typed in as numbers."""
     case = test_scale_arms.case(tmp_path, 1.07e7)
     freeze_case(case)
-    assert yanshou("sample", case, "--xlsx", tmp_path / "l.xlsx").returncode == 0
+    listed(case, tmp_path / "l.xlsx")
     book = load_workbook(tmp_path / "l.xlsx")
     (sheet,) = book.worksheets
     assert [c.value for c in sheet[HEAD_ROWS]] == [
@@ -236,8 +236,7 @@ def test_what_an_instrument_asks_beside_the_result_comes_back_too(tmp_path: Path
         sheet.cell(row, 6).value = float(sheet.cell(row, 3).value) + 3e-5
         sheet.cell(row, 7).value = float(sheet.cell(row, 4).value)
     book.save(tmp_path / "l.xlsx")
-    back = yanshou("sample", case, "--from", tmp_path / "l.xlsx")
-    assert back.returncode == 0, back.stderr
+    take_back(case, tmp_path / "l.xlsx")
     with (case / "visits.csv").open(encoding="utf-8", newline="") as f:
         rows = list(csv.DictReader(f))
     assert len(rows) == 59
@@ -264,6 +263,18 @@ def test_the_page_prints_on_paper(case: Path, tmp_path: Path) -> None:
     assert text.count("□ 属实") == text.count("□ 找不到") == DRAWN
     assert "核验人" in pages[-1]
     assert f"{len(pages)}/{len(pages)}" in pages[-1].replace(" ", "")
+
+
+def test_what_is_only_to_be_handed_over_asks_for_no_result(case: Path, tmp_path: Path) -> None:
+    """Originals on a chain: the list says which, and there is nothing to read back."""
+    (form, *_), _ = lay_out_samples(case)
+    wanted = "transaction,item\n0xab,1\n0xcd,2\n"
+    originals = Worklist(Drawn(form.drawn.indicator, "原件", "调取原件", "originals-0002.csv", wanted, ""), "0" * 64)
+    assert originals.headings == ["序号", "transaction", "item"]
+    write_xlsx([originals], tmp_path / "l.xlsx")
+    write_html([originals], tmp_path / "l.html")
+    assert "属实" not in (tmp_path / "l.html").read_text(encoding="utf-8")
+    assert [c.value for c in load_workbook(tmp_path / "l.xlsx").worksheets[0][HEAD_ROWS + 2]] == ["2", "0xcd", "2"]
 
 
 def test_there_is_nothing_to_list_where_nothing_is_drawn(tmp_path: Path) -> None:
