@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import io
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +36,19 @@ inspections:
 """
 
 
-def frozen_case(folder: Path) -> Path:
-    """A case whose plan is frozen: two items for inspectors, one for experts."""
-    folder.mkdir(parents=True, exist_ok=True)
+@cache
+def _frozen() -> Path:
+    kept = tempfile.TemporaryDirectory()
+    atexit.register(kept.cleanup)
+    folder = Path(kept.name)
     (folder / "case.yaml").write_text(CASE, encoding="utf-8")
     freeze_case(folder)
     return folder
+
+
+def frozen_case(folder: Path) -> Path:
+    """A case whose plan is frozen: two items for inspectors, one for experts."""
+    return shutil.copytree(_frozen(), folder, dirs_exist_ok=True)
 
 
 def photo(shade: int = 0, *, gps: bool = False, owner: str = "") -> bytes:
