@@ -20,7 +20,9 @@ def converse(command: Sequence[str], script: Sequence[tuple[str, str]], *, cwd: 
     """
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "140", "LINES": "50"}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment) as process:
+    ends = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    # a session of its own: a hidden question must not go to the terminal that the tests were started on
+    with subprocess.Popen(command, **ends, cwd=cwd, env=environment, start_new_session=True) as process:
         os.close(theirs)
         shown, asked, steps = b"", 0, list(script)
         try:

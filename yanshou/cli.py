@@ -277,18 +277,70 @@ def plan(
 
 
 @app.command()
-def sample(folder: Folder = None, as_json: AsJson = False) -> None:
-    """抽样核验的名单：按冻结的种子抽取，写进还没有填过的核验表。"""
+def inspect(
+    folder: Folder = None,
+    web: Annotated[bool, typer.Option("--web", help="用网页填写（平板、手机），不用终端")] = False,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="网页开到局域网，给出带通行码的地址与二维码；默认只在本机")
+    ] = False,
+    bind: Annotated[str | None, typer.Option("--bind", help="局域网里用本机的哪个地址")] = None,
+    port: Annotated[int, typer.Option("--port", help="网页的端口；默认由系统选")] = 0,
+    tls: Annotated[bool, typer.Option("--tls", help="网页用自签证书加密，给出指纹供核对")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """现场查验:照冻结的清单逐项收证据、作答,第二人复核;随时可断,再运行即接着做。"""
+    from yanshou.inspect.session import in_terminal, on_pages, progress_json
+
+    place = _case_folder(folder)
+    if as_json:
+        _print_json(progress_json(place))
+    elif web or lan or bind:
+        from yanshou.inspect.serve import LOOPBACK, lan_address
+
+        on_pages(place, _out(), host=bind or (lan_address() if lan else LOOPBACK), port=port, tls=tls)
+    else:
+        in_terminal(place, _out())
+
+
+@app.command()
+def sample(
+    folder: Folder = None,
+    xlsx: Annotated[Path | None, typer.Option("--xlsx", help="另写一份带到现场填的名单（Excel、WPS）")] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="另写一份打印用的名单（网页）")] = None,
+    from_: Annotated[Path | None, typer.Option("--from", help="读回填好的 xlsx 名单，写进核验表")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """抽样核验的名单：按冻结的种子抽取，写进还没有填过的核验表；填好的名单读回来。"""
     from yanshou.harness.engine import lay_out_samples
     from yanshou.show import problems
+    from yanshou.worklist import take_back, worklists, write_html, write_xlsx
 
-    sheets, open_ = lay_out_samples(_case_folder(folder))
+    place = _case_folder(folder)
+    if from_ is not None:
+        returned = take_back(place, from_)
+        if as_json:
+            _print_json([{"file": str(r.path), "rows": r.rows, "answered": r.answered} for r in returned])
+        else:
+            for r in returned:
+                typer.echo(f"{r.path}：{r.indicator} {r.rows} 条，已有结果 {r.answered} 条")
+        return
+    sheets, open_ = lay_out_samples(place)
+    written = [(path, write) for path, write in ((xlsx, write_xlsx), (html, write_html)) if path is not None]
+    if written:
+        lists = worklists(place, [s.drawn for s in sheets])
+        if not lists:
+            raise UserError(open_ or Problem("L-NONE", "没有抽中的名单可写", "计划里要有抽样核验的指标", place))
+        for path, write in written:
+            write(lists, path)
     if as_json:
         files = [{"file": str(s.path), "rows": s.rows, "written": s.written} for s in sheets]
-        _print_json({"sheets": files, "problems": [p.to_json() for p in open_]})
+        more = {"worklists": [str(path) for path, _ in written]} if written else {}
+        _print_json({"sheets": files, "problems": [p.to_json() for p in open_], **more})
     else:
         for s in sheets:
             typer.echo(f"{s.path}：{s.rows} 条待核验" if s.written else f"{s.path}：已有内容，没有改动")
+        for path, _ in written:
+            typer.echo(f"名单：{path}")
         problems(open_, _out())
         if not sheets and not open_:
             typer.echo("计划里没有要抽样核验的指标")

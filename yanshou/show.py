@@ -27,9 +27,9 @@ PLAIN_WIDTH = 120
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that keeps tables readable where there is no terminal."""
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PLAIN_WIDTH)
+    """A console that keeps tables readable where there is no terminal, and takes `:AB:` of a fingerprint for no picture."""
+    found = Console(stderr=stderr, highlight=False, emoji=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, emoji=False, width=PLAIN_WIDTH)
 
 
 def coloured(verdict: str) -> str:

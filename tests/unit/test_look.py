@@ -85,3 +85,10 @@ def test_anything_else_is_refused_in_one_line(tmp_path: Path, data: bytes) -> No
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="L-E01"):
         read(tmp_path / "nowhere.pcap")
+
+
+def test_a_console_shows_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    from yanshou.show import console
+
+    console().print("B9:04:AB:49 :smile:", markup=False)
+    assert capsys.readouterr().out == "B9:04:AB:49 :smile:\n"

@@ -280,6 +280,9 @@ class Item(_Model, title="查验条目"):
     identifier: Literal["vin"] | None = Field(
         default=None, title="识别代号", description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对"
     )
+    expert: Literal[True] | None = Field(
+        default=None, title="专家评议", description="true：只能由专家判断，查验只收集证据，不答“是”“否”"
+    )
 
 
 class Inspection(_Model, title="查验清单"):

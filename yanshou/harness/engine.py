@@ -222,9 +222,43 @@ def freeze_case(folder: Path, author: str | None = None, reason: str | None = No
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A form with what was drawn for an indicator: `file` relative to the case folder, `text` as CSV, `blank` as it was before."""
+
+    indicator: PlannedIndicator
+    title: str
+    visit: str
+    file: str
+    text: str
+    blank: str
+
+
+def draw_samples(folder: Path, plan: Plan) -> tuple[list[Drawn], list[Problem]]:
+    """What is to be re-verified on site under a frozen plan, and why something cannot be drawn yet."""
+    drawn, problems = dict[str, Drawn](), list[Problem]()
+    for indicator in plan.indicators:
+        for setup in indicator.setups:
+            probe = Probe(setup.instrument.probe)
+            params = probe.params(dict(setup.instrument.params))
+            blank = probe.forms(params)
+            try:
+                sheets = probe.sheets(params, folder, indicator.seed)
+            except (OSError, ValueError) as error:
+                why = " ".join(str(error).split())
+                remedy = "照上面补齐（清册、导出或边界放进案卷文件夹），再运行 yanshou sample"
+                problems.append(Problem("P-SAMPLE", f"{indicator.id} 还不能抽样：{why}", remedy, folder))
+                continue
+            for name, text in sheets.items():
+                title = f"{indicator.name}（{setup.condition}）" if setup.condition else indicator.name
+                drawn.setdefault(name, Drawn(indicator, title, probe.visit, name, text, blank.get(name, "")))
+    return list(drawn.values()), problems
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A form with what was drawn, for `rows` visits; not `written` where somebody has begun to fill it in."""
 
+    drawn: Drawn
     path: Path
     rows: int
     written: bool
@@ -234,27 +268,16 @@ def lay_out_samples(folder: Path) -> tuple[list[Sheet], list[Problem]]:
     """Draw what is to be re-verified on site under the frozen plan, into the forms that hold nothing yet. Raises UserError."""
     plan = load_state(folder).plan
     require_writable(folder)
-    sheets, problems = list[Sheet](), list[Problem]()
-    for indicator in plan.indicators:
-        for setup in indicator.setups:
-            probe = Probe(setup.instrument.probe)
-            params = probe.params(dict(setup.instrument.params))
-            blank = probe.forms(params)
-            try:
-                drawn = probe.sheets(params, folder, indicator.seed)
-            except (OSError, ValueError) as error:
-                why = " ".join(str(error).split())
-                remedy = "照上面补齐（清册、导出或边界放进案卷文件夹），再运行 yanshou sample"
-                problems.append(Problem("P-SAMPLE", f"{indicator.id} 还不能抽样：{why}", remedy, folder))
-                continue
-            for name, text in drawn.items():
-                path = folder / name
-                untouched = (blank.get(name, ""), text)
-                begun = path.exists() and path.read_text(encoding="utf-8", errors="replace") not in untouched
-                if not begun:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_atomic(path, text.encode())
-                sheets.append(Sheet(path, sum(1 for _ in csv.reader(text.splitlines(keepends=True))) - 1, not begun))
+    drawn, problems = draw_samples(folder, plan)
+    sheets = []
+    for form in drawn:
+        path = folder / form.file
+        begun = path.exists() and path.read_text(encoding="utf-8", errors="replace") not in (form.blank, form.text)
+        if not begun:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, form.text.encode())
+        rows = sum(1 for _ in csv.reader(form.text.splitlines(keepends=True))) - 1
+        sheets.append(Sheet(form, path, rows, not begun))
     return sheets, problems
 
 

@@ -19,7 +19,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -137,21 +137,26 @@ def read_ledger(path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
 
     Raises LedgerDamage at the first line that does not fit (TornLine for a torn one); FileNotFoundError.
     """
-    previous = GENESIS
     with path.open("rb") as f:
-        for number, line in enumerate(f, 1):
-            if not line.endswith(b"\n"):
-                raise TornLine(path, number, "末行不完整")
-            try:
-                entry = json.loads(line)
-                h, record = entry["h"], entry["r"]
-                exact = canonical({"h": h, "r": record}) + b"\n" == line
-            except (ValueError, KeyError, TypeError, rfc8785.CanonicalizationError):
-                raise LedgerDamage(path, number, "不是台账行") from None
-            if not exact or record.get("seq") != number or link(previous, record) != h:
-                raise LedgerDamage(path, number, "链断裂：此行或其前一行被改动、删除或插入")
-            previous = h
-            yield h, record
+        yield from chained(f, path)
+
+
+def chained(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, dict[str, Json]]]:
+    """(h, r) of each line of a ledger, wherever it is read from; `path` names it. Raises as `read_ledger` does."""
+    previous = GENESIS
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            raise TornLine(path, number, "末行不完整")
+        try:
+            entry = json.loads(line)
+            h, record = entry["h"], entry["r"]
+            exact = canonical({"h": h, "r": record}) + b"\n" == line
+        except (ValueError, KeyError, TypeError, rfc8785.CanonicalizationError):
+            raise LedgerDamage(path, number, "不是台账行") from None
+        if not exact or record.get("seq") != number or link(previous, record) != h:
+            raise LedgerDamage(path, number, "链断裂：此行或其前一行被改动、删除或插入")
+        previous = h
+        yield h, record
 
 
 @dataclass

@@ -10,7 +10,8 @@ A probe is a folder `probes/<name>/` (a dot in the name is an underscore in the 
                 parameters which make `capture` look at it, and writes what it truly did to the stream `truth.json`:
                 {"true": float, "unit": str, "n": int, "basis": str}
 A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run, and an analyse
-`sheets(folder, params, seed) -> {relative path: text}`, those forms with what was drawn to be re-verified on site.
+`sheets(folder, params, seed) -> {relative path: text}`, those forms (CSV) with what was drawn to be re-verified on site: what is
+empty in every row is for people to fill in. `VISIT` in the spec says what they do there.
 And a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
 Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
 """
@@ -98,6 +99,11 @@ class Probe:
         """Forms that people fill in before a run: relative path -> blank text. Most probes have none."""
         forms = getattr(self._module("spec"), "forms", None)
         return dict(forms(params)) if forms else {}
+
+    @property
+    def visit(self) -> str:
+        """What to do at each place of `sheets`, in Chinese; "" where it has none."""
+        return str(getattr(self._module("spec"), "VISIT", ""))
 
     def sheets(self, params: BaseModel, folder: Path, seed: int) -> dict[str, str]:
         """Forms with what is drawn from the files in `folder`: relative path -> text. Raises OSError, ValueError for the files."""

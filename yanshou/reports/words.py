@@ -41,6 +41,8 @@ FIELD_WORDS = {
     "due": "应有历元",
     "came": "得到历元", "fixed_with_without": "固定率(开、关)", "spread_mm_with_without": "离散/mm(开、关)",
     "names_beidou": "关断时仍说用北斗",
+    # inspection
+    "journal": "查验日志", "how": "查验方法", "confirmed": "复核时间", "head": "末端",
 }  # fmt: skip
 
 

@@ -36,6 +36,9 @@ class Params(BaseModel):
     )
 
 
+VISIT = "走到这一点：让终端定位，抄终端报出的经纬度，看服务可不可用"
+"""What people do with each point that was drawn."""
+
 SPEC = ProbeSpec(
     name="area",
     version="1",

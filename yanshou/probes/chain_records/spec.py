@@ -106,6 +106,9 @@ class Params(_Frozen):
         return self
 
 
+VISIT = "调取这条记录的原件，原样放进原件文件夹；run 自己算摘要，不必填结果"
+"""What people do with each record that was drawn."""
+
 SPEC = ProbeSpec(
     name="chain.records",
     version="1",

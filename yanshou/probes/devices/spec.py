@@ -142,6 +142,9 @@ class Params(_Frozen):
         return self
 
 
+VISIT = "到这台设备跟前：抄铭牌序列号；拔掉它的网线或电源，看平台上它是否随即离线"
+"""What people do with each device that was drawn."""
+
 SPEC = ProbeSpec(
     name="devices",
     version="1",

@@ -16,6 +16,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
 from yanshou.probes.inspection import vin
+from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 
@@ -27,7 +28,8 @@ _EMPTY = sha256_bytes(b"")
 def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
     """The plan's items with their acknowledged answers; a cut run gives INS-V05 (invalid), never an exception.
 
-    `facts`: {"answers": {answer: number}, "records": per item id, method, time, place and evidence files}.
+    `facts`: {"answers": {answer: number}, "records": per item id, method, time, place and evidence files}; of a guided
+    inspection also "journal": {"records", "head"} and in "records" how it was checked and when confirmed.
     """
     recorded = _recorded(evidence)
     validity = [] if recorded else [Validity("INS-V05", Severity.INVALID, "答卷没有完整导入，未导入的条目按未查计")]
@@ -43,12 +45,17 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
     validity += _shared_files(items)
     validity += _identifiers(planned)
     validity += _haste([entry.time for _, entry in planned if entry.answer is not Answer.OPEN])
+    told, found = _journal(evidence, recorded, params, said)
+    validity += found
+    guided = {"how", "confirmed"} if told else set[str]()
     numbers = Counter(item.answer for item in items)
     facts: dict[str, Json] = {
         "answers": {answer.value: numbers[answer] for answer in Answer},
         "records": [
-            entry.model_dump(mode="json", include={"id", "method", "time", "place", "evidence"}) for _, entry in planned
+            entry.model_dump(mode="json", include={"id", "method", "time", "place", "evidence"} | guided)
+            for _, entry in planned
         ],
+        **told,
     }
     return Checklist(params.unit, tuple(items), tuple(validity), facts)
 
@@ -63,6 +70,42 @@ def _recorded(evidence: RunEvidence) -> Recorded | None:
             return None
 
 
+def _journal(
+    evidence: RunEvidence, recorded: Recorded | None, params: Params, said: Mapping[str, RecordedItem]
+) -> tuple[dict[str, Json], list[Validity]]:
+    """What the journal of a guided inspection tells beside the answers; nothing where the sheet came of none."""
+    if recorded is None or not (recorded.journal_sha256 or STREAM in evidence.streams()):
+        return {}, []
+    try:
+        if STREAM not in evidence.streams() or evidence.sha256(STREAM) != recorded.journal_sha256:
+            raise ValueError("查验日志不在已确认的证据里，或不是导入的那一份")
+        with evidence.open(STREAM) as f:
+            journal = read(f)
+    except ValueError as error:
+        return {}, [Validity("INS-V08", Severity.INVALID, str(error))]
+    rows = {
+        i: entry.model_dump(mode="json", exclude={"evidence": {"__all__": {"stream"}}}) for i, entry in said.items()
+    }
+    found = [
+        Validity("INS-V08", Severity.INVALID, f"{item} {text}")
+        for item, text in differences(params.sheet, params.items, rows, journal)
+    ]
+    seen = conduct(params.sheet, params.items, journal)
+    if seen.one_device:
+        text = f"{'、'.join(seen.one_device)} 的检查与复核在同一台设备上做：软件只凭各自的口令区分两人，以两人签字为准"
+        found.append(Validity("INS-V09", Severity.WARNING, text))
+    if seen.amended:
+        text = (
+            f"作答后又改过：{'、'.join(f'{item} {times} 次' for item, times in seen.amended)}，每次的理由在查验日志里"
+        )
+        found.append(Validity("INS-V10", Severity.INFO, text))
+    if seen.chosen_again or seen.wrong_pins:
+        again = [f"{name} 重设过口令" for name in seen.chosen_again]
+        wrong = [f"以 {name} 的姓名输错口令 {times} 次" for name, times in seen.wrong_pins]
+        found.append(Validity("INS-V11", Severity.WARNING, f"{'；'.join(again + wrong)}，请与本人核对是否本人所为"))
+    return {"journal": {"records": journal.size, "head": journal.head}}, found
+
+
 def _proves(stream: str, sha256: str, item: Item, acknowledged: Mapping[str, str]) -> bool:
     """True when a file that an answer names is this item's own, is acknowledged with that digest, and is not empty."""
     return stream.startswith(f"{ATTACHMENTS}/{item.id}/") and acknowledged.get(stream) == sha256 != _EMPTY
@@ -75,7 +118,12 @@ def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
         yield f"有 {len(entry.evidence) - proven} 个证据文件不在已确认的证据里，或是空的"
     explained = bool(entry.observed or entry.reason)
     for _, text, _ in breaches(
-        entry.answer, inspector=entry.inspector, witness=entry.witness, explained=explained, evidence=proven
+        entry.answer,
+        inspector=entry.inspector,
+        witness=entry.witness,
+        explained=explained,
+        evidence=proven,
+        expert=item.expert,
     ):
         yield text
     if entry.answer is Answer.YES and (wrong := misread(item, entry.observed)):

@@ -7,17 +7,19 @@ that breaks a rule is refused with the line of each breach.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from yanshou.harness.basics import Problem, UserError
-from yanshou.harness.evidence import canonical, sha256_bytes
+from yanshou.harness.evidence import canonical, digest_file, sha256_bytes
 from yanshou.harness.model import Answer
 from yanshou.harness.names import name_problem
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.inspection.analyse import ATTACHMENTS, ITEMS
+from yanshou.probes.inspection.journal import STREAM, differences, read
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedFile, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from ruamel.yaml.nodes import Node
 
 SHEET = "sheet.yaml"
-TEXT_KEYS = ("observed", "answer", "reason", "inspector", "witness", "time", "place")
-FILE_KEYS = ("file", "kind", "obtained_from", "obtained_at", "page")
+TEXT_KEYS = ("observed", "answer", "reason", "how", "inspector", "witness", "time", "confirmed", "place")
+FILE_KEYS = ("file", "sha256", "kind", "obtained_from", "obtained_at", "page")
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,29 @@ class Response:
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Streams `sheet.yaml`, `attachments/<item>/<file name>` and last `items.json`, which ties answers to digests.
+    """Streams `sheet.yaml`, `journal.jsonl` where the sheet names one, `attachments/<item>/<file name>` and last `items.json`,
+    which ties answers to digests.
 
     Raises UserError with every problem of the sheet: INS-E01 (not readable), E02 (evidence missing), E03 (是 without
     evidence), E04 (是 without two persons), E05 (evidence empty), E06 (unknown item or key, wrong shape), E07 (duplicate
     key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained),
-    E11 (是 without a right identifier where one is asked for).
+    E11 (是 without a right identifier where one is asked for), E12 (not what the journal says, or another file than it was),
+    E13 (an inspector judged what only experts can).
     """
-    data, responses, problems = read_sheet(run.folder, params)
+    data, responses, problems, kept = read_sheet(run.folder, params)
     if problems:
         raise UserError(problems)
     run.sink.stream(SHEET).write(data)
+    if kept:
+        run.sink.stream(STREAM).write(kept)
     items: list[RecordedItem] = []
     for item in params.items:
         response = responses.get(item.id, Response({}))
         files = tuple(_attach(item, proof, run) for proof in response.evidence)
         items.append(RecordedItem.model_validate({**item.model_dump(), **response.said, "evidence": files}))
         run.progress(Progress(len(items), len(params.items)))
-    record = Recorded(sheet_sha256=sha256_bytes(data), items=tuple(items))
+    journal_sha256 = sha256_bytes(kept) if kept else ""
+    record = Recorded(sheet_sha256=sha256_bytes(data), items=tuple(items), journal_sha256=journal_sha256)
     run.sink.stream(ITEMS).write(canonical(record.model_dump(mode="json")) + b"\n")
 
 
@@ -76,19 +83,20 @@ def _attach(item: Item, proof: Proof, run: RunContext) -> RecordedFile:
     return RecordedFile.model_validate({**proof.said, "stream": stream, "sha256": run.sink.attach(proof.path, stream)})
 
 
-def read_sheet(folder: Path, params: Params) -> tuple[bytes, dict[str, Response], list[Problem]]:
-    """The sheet's bytes, its responses by item id, and everything wrong with it, in the order of its lines."""
+def read_sheet(folder: Path, params: Params) -> tuple[bytes, dict[str, Response], list[Problem], bytes]:
+    """The sheet's bytes, its responses by item id, everything wrong with it in the order of its lines, its journal's bytes."""
     reader = _Reader(Path(params.sheet))
     path = folder / params.sheet
     data, root = reader.load(path)
     responses: dict[str, Response] = {}
-    top = reader.mapping(root, ("items",), "答卷") if root is not None else {}
+    top = reader.mapping(root, ("journal", "items"), "答卷") if root is not None else {}
     if root is not None and "items" not in top:
         reader.note(root, "INS-E06", "缺少 items", "用 yanshou 生成的空白答卷填写")
     known = {item.id: item for item in params.items}
     for name, (key, node) in reader.mapping(top.get("items", (None, None))[1], known, "items").items():
         responses[name] = reader.response(known[name], key, node, path.parent)
-    return data, responses, sorted(reader.problems, key=lambda problem: problem.line or 0)
+    kept = reader.journal(top["journal"][1], path.parent, params, responses) if "journal" in top else b""
+    return data, responses, sorted(reader.problems, key=lambda problem: problem.line or 0), kept
 
 
 @dataclass(frozen=True)
@@ -182,15 +190,33 @@ class _Reader:
         if said["answer"] in list(Answer):
             explained = bool(said["observed"] or said["reason"])
             persons = {key: said[key] for key in ("inspector", "witness")}
-            rules = breaches(Answer(said["answer"]), **persons, explained=explained, evidence=len(listed))
+            answer = Answer(said["answer"])
+            rules = breaches(answer, **persons, explained=explained, evidence=len(listed), expert=item.expert)
             for code, text, remedy in rules:
                 self.note(answer_at, code, f"{item.id} {text}", remedy)
-            if said["answer"] == Answer.YES and (wrong := misread(item, said["observed"])):
+            if answer is Answer.YES and (wrong := misread(item, said["observed"])):
                 self.note(answer_at, "INS-E11", f"{item.id} {wrong[0]}", wrong[1])
         else:
             text = f"{item.id} 的 answer“{said['answer']}”不认识"
             self.note(answer_at, "INS-E08", text, f"只用：{'、'.join(Answer)}")
         return Response(said, self.proofs(item, listed, folder))
+
+    def journal(self, node: Node, folder: Path, params: Params, responses: Mapping[str, Response]) -> bytes:
+        """The journal that a sheet says it comes of; noted is each item that it does not bear out."""
+        name = self.text(node, "journal")
+        try:
+            data = (folder / name).read_bytes()
+            found = read(io.BytesIO(data))
+        except OSError as error:
+            self.note(node, "INS-E12", f"查验日志 {name} {_why(error)}", "放回查验日志，或再运行 yanshou inspect")
+            return b""
+        except ValueError as error:
+            self.note(node, "INS-E12", str(error), "再运行一次 yanshou inspect，由它收尾；改动过的从副本恢复")
+            return b""
+        rows = {i: {**r.said, "evidence": [p.said for p in r.evidence]} for i, r in responses.items()}
+        for item, text in differences(params.sheet, params.items, rows, found):
+            self.note(node, "INS-E12", f"{item} {text}", "不要手改答卷：再运行 yanshou inspect，由它照日志重写")
+        return data
 
     def proofs(self, item: Item, listed: list[Node], folder: Path) -> tuple[Proof, ...]:
         proofs: list[Proof] = []
@@ -198,7 +224,8 @@ class _Reader:
             what = f"{item.id} 的 evidence"
             said = self.texts(self.mapping(node, FILE_KEYS, what), FILE_KEYS, what)
             path = folder / said["file"]
-            problem = _unusable(path, _stream(item, path), {_stream(item, proof.path).casefold() for proof in proofs})
+            taken = {_stream(item, proof.path).casefold() for proof in proofs}
+            problem = _unusable(path, _stream(item, path), taken, said["sha256"])
             if problem:
                 code, text, remedy = problem
                 self.note(node, code, f"{item.id} 的证据文件 {said['file'] or '（没写 file）'} {text}", remedy)
@@ -207,12 +234,17 @@ class _Reader:
         return tuple(proofs)
 
 
-def _unusable(path: Path, stream: str, taken: set[str]) -> tuple[str, str, str] | None:
-    """(code, text, remedy) when an evidence file cannot be taken in as `stream` beside those that are `taken`."""
+def _unusable(path: Path, stream: str, taken: set[str], sha256: str) -> tuple[str, str, str] | None:
+    """(code, text, remedy) when an evidence file cannot be taken in as `stream` beside those that are `taken`.
+
+    `sha256`: the digest that it had when it was taken down, "" where nobody did.
+    """
     try:
         with path.open("rb") as f:
             if not f.read(1):
                 return "INS-E05", "是空的", "换成有内容的文件"
+        if sha256 and digest_file(path) != sha256:
+            return "INS-E12", "收进来之后被改过", "从原始介质恢复，或在 yanshou inspect 里撤回它"
     except (OSError, ValueError) as error:
         return "INS-E02", _why(error), "放好文件，或改正 file"
     remedy = "改名后重列，同一条目下各不相同"

@@ -17,6 +17,8 @@ from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
 """Answers that must say what was observed, or why."""
+JUDGED = frozenset({Answer.YES, Answer.NO, Answer.PARTIAL})
+"""Answers by which an inspector judges: not his for what only experts can."""
 
 
 class _Frozen(BaseModel):
@@ -35,6 +37,7 @@ class Item(_Frozen):
     identifier: Literal["vin"] | None = Field(
         default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
     )
+    expert: bool = Field(default=False, description="true：只能由专家判断，查验只收集证据，答案是“专家评议”")
 
 
 class Params(_Frozen):
@@ -77,25 +80,34 @@ class RecordedItem(Item):
     witness: str = ""
     time: str = ""
     place: str = ""
+    how: str = ""
+    confirmed: str = ""
     evidence: tuple[RecordedFile, ...] = ()
 
 
 class Recorded(_Frozen):
-    """The stream `items.json`."""
+    """The stream `items.json`; `journal_sha256` of the stream `journal.jsonl` where the sheet came of a guided inspection."""
 
     sheet_sha256: str
     items: tuple[RecordedItem, ...]
+    journal_sha256: str = ""
+
+
+def person(name: str) -> str:
+    """What tells one person from another by name: width, case and blanks do not."""
+    return plain(name).casefold().replace(" ", "")
 
 
 def breaches(
-    answer: Answer, *, inspector: str, witness: str, explained: bool, evidence: int
+    answer: Answer, *, inspector: str, witness: str, explained: bool, evidence: int, expert: bool = False
 ) -> Iterator[tuple[str, str, str]]:
     """(code, text, remedy) of each rule that an answer breaks; `evidence` is the number of files that prove it."""
+    if expert and answer in JUDGED:
+        yield "INS-E13", f"只能由专家判断，不能答“{answer}”", "附上证据，改答“专家评议”"
     if answer is Answer.YES:
         if not evidence:
             yield "INS-E03", "答“是”却没有证据文件", "在 evidence 下列出证据文件，或改答“未查”"
-        persons = {plain(name).casefold().replace(" ", "") for name in (inspector, witness)}
-        if "" in persons or len(persons) < 2:
+        if not person(witness) or person(inspector) in ("", person(witness)):
             yield "INS-E04", "答“是”须检查人与复核人是两个不同的人", "填写 inspector 与 witness，由第二人到场复核"
     if answer in EXPLAINED and not explained:
         yield "INS-E10", f"答“{answer}”却没写看到了什么或为什么", "填写 observed 或 reason"
@@ -118,6 +130,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
     def entry(item: Item) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
         copied = "  # observed 里抄下 17 位车辆识别代号\n" if item.identifier else ""
+        copied += "  # 只能由专家判断：附上证据，答 专家评议\n" if item.expert else ""
         return (
             f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n{copied}  {item.id}:\n"
             '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
@@ -125,7 +138,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
         )
 
     return (
-        "# 查验答卷：检查人填写，复核人逐项确认。题目以冻结的计划为准，改这里的题目无效。\n"
+        "# 查验答卷：检查人填写，复核人逐项确认；也可用 yanshou inspect 引导填写。题目以冻结的计划为准，改这里的题目无效。\n"
         f"# answer：{' | '.join(Answer)}\n"
         "# 答“是”：须有证据文件，检查人 inspector 与复核人 witness 须是两个不同的人。\n"
         "# 答“否”“部分”“不适用”：须写 observed（看到什么）或 reason（为什么）。\n"

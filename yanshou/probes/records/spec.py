@@ -171,6 +171,9 @@ class Params(_Frozen):
         return tuple(dict.fromkeys(named))
 
 
+VISIT = "按关键列到独立来源（业务系统、纸质单据、当事人）查这一条：有没有，是不是这样"
+"""What people do with each record that was drawn."""
+
 SPEC = ProbeSpec(
     name="records",
     version="1",
