@@ -447,6 +447,26 @@ def report(folder: Folder = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def documents(
+    folder: Folder = None,
+    template: Annotated[
+        Path | None, typer.Option("--template", help="机构自己的信头 .docx：留用页眉页脚与样式，内容写在其后")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="文件夹；不写则为案卷的 documents/")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """验收文书(docx、xlsx):测试方案、环境核查、原始记录、偏离单、对照表、专家意见、公开版摘要、检测报告。"""
+    from yanshou.harness.paperwork import write_documents
+
+    paths = write_documents(_case_folder(folder), template, output)
+    if as_json:
+        _print_json({"files": [str(p) for p in paths]})
+    else:
+        for path in paths:
+            typer.echo(str(path))
+
+
+@app.command()
 def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case") -> None:
     """打印 JSON Schema(编辑器补全与校验用)。"""
     if what == "case":

@@ -152,7 +152,8 @@ def _digests(record: Data) -> tuple[tuple[str, Cell], ...]:
     return tuple((name, digest(part["sha256"])) for name, part in of.items())
 
 
-def _scenario(case: Data) -> str:
+def scenario_text(case: Data) -> str:
+    """Number and name of the scenario, and whether the name is restored."""
     restored = "（名称依据恢复文字）" if case.get("scenario_source") == "inferred" else ""
     return f"场景 {case['scenario']}　{case['scenario_name']}{restored}"
 
@@ -171,7 +172,7 @@ def _cover(record: Data, formal: bool) -> tuple[tuple[str, Cell], ...]:
     old = case.get("replaces")
     rows: list[tuple[str, object]] = [
         *([("代替报告", f"{old['number']}（已收回）")] if old else []),
-        ("申报场景", _scenario(case)),
+        ("申报场景", scenario_text(case)),
         ("牵头单位", case["project"]["lead"]["name"]),
         ("委托方", case["client"].get("name")),
         ("评测机构", case["evaluator"].get("name")),
@@ -295,7 +296,7 @@ def _parties(case: Data) -> Iterator[Block]:
     lead, code = project["lead"]["name"], project["lead"].get("uscc")
     yield facts(
         ("项目名称", project["name"]),
-        ("申报场景", _scenario(case)),
+        ("申报场景", scenario_text(case)),
         ("牵头单位", f"{lead}（{code}）" if code else lead),
         ("联合单位", project.get("partners")),
         ("发榜日期", day(project.get("published"))),
@@ -599,7 +600,7 @@ def _shown(f: Data) -> Iterator[Block]:
     if not figure or figure["kind"] == "samples":
         return
     if figure["kind"] == "checklist":
-        yield _checklist(figure["items"])
+        yield checklist_table(figure["items"])
         return
     rows: list[Sequence[object]] = [("提交", "", figure["gross"])]
     rows += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
@@ -608,7 +609,8 @@ def _shown(f: Data) -> Iterator[Block]:
     yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, rows, (2,))
 
 
-def _checklist(items: Sequence[Data]) -> Table:
+def checklist_table(items: Sequence[Data]) -> Table:
+    """What people answered, item by item."""
     rows = [
         (
             Cell(i["text"], (i["id"],)),
@@ -631,7 +633,7 @@ def _attempts(f: Data) -> Iterator[Block]:
         (
             Cell(str(a["attempt"]), tuple(x for x in (a.get("subject"), a.get("condition")) if x)),
             str(a["run"]),
-            Cell(_status(a["status"]), (a["status_reason"],) if a.get("status_reason") else ()),
+            Cell(status_word(a["status"]), (a["status_reason"],) if a.get("status_reason") else ()),
             measured({**f, **a}),
             Cell(moment(a["started"]), (f"至 {moment(a['ended'])}",)),
             verdict_cell(a["verdict"]),
@@ -642,7 +644,8 @@ def _attempts(f: Data) -> Iterator[Block]:
     yield table("全部测量", columns, rows)
 
 
-def _status(status: str) -> str:
+def status_word(status: str) -> str:
+    """How a run ended, in Chinese."""
     return RunStatus(status).word if status in set(RunStatus) else "未结束"
 
 
@@ -656,7 +659,7 @@ def _anomalies(record: Data) -> Iterator[Block]:
         if r["status"] != RunStatus.COMPLETED or tail:
             about = r.get("indicator") or f"{PURPOSES.get(r['purpose'], r['purpose'])} {r['probe']}"
             why = Cell(r["status_reason"] or NOTHING, tail)
-            rows.append((str(r["number"]), about, _status(r["status"]), why, moment(r["started"])))
+            rows.append((str(r["number"]), about, status_word(r["status"]), why, moment(r["started"])))
     if rows:
         yield Text("下列运行没有正常完成，证据全部保留，不作判定依据。")
         yield table("未完成的运行", {"运行": 0.8, "对象": 1.6, "状态": 0.9, "原因": 4, "开始": 2.5}, rows)
@@ -746,7 +749,7 @@ def _annex(record: Data, record_sha256: str) -> Iterator[Block]:
             Cell(r["folder"], mono=True),
             PURPOSES.get(r["purpose"], r["purpose"]),
             r.get("indicator") or r["probe"],
-            _status(r["status"]),
+            status_word(r["status"]),
             moment(r["started"]),
             r.get("host"),
             r["bytes"],
