@@ -7,6 +7,7 @@ drawn from. It must never change the record, the report or the package.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from yanshou.harness.assess import assess, load_state, record_bytes
@@ -14,7 +15,7 @@ from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.evidence import require_writable, write_atomic
 from yanshou.importers.opening import Form, Package, form_of, read
 from yanshou.reports.blocks import Table
-from yanshou.reports.docx import render_docx
+from yanshou.reports.docx import opened, render_docx
 from yanshou.reports.papers.drawn import papers
 from yanshou.reports.papers.model import Paper, Spanned, dossier
 from yanshou.reports.workbook import sheet_of, workbook
@@ -59,4 +60,8 @@ def _letterhead(path: Path) -> bytes:
     package.require_sound()
     if any(name.lower().endswith("vbaproject.bin") for name in package.sizes):
         raise UserError(Problem("D-MACRO", "信头带宏", "另存为不带宏的 .docx", path))
+    try:
+        opened(data)
+    except UserError as error:
+        raise UserError([replace(p, file=path) for p in error.problems]) from None
     return data

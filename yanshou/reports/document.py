@@ -158,6 +158,11 @@ def scenario_text(case: Data) -> str:
     return f"场景 {case['scenario']}　{case['scenario_name']}{restored}"
 
 
+def party_text(party: Data) -> str:
+    """A legal person with its credit code."""
+    return f"{party['name']}（{party['uscc']}）" if party.get("uscc") else str(party["name"])
+
+
 def _joined(values: Sequence[str] | None) -> str:
     return "、".join(values or ()) or NOTHING
 
@@ -293,12 +298,11 @@ def _number(f: Data, key: str) -> str:
 
 def _parties(case: Data) -> Iterator[Block]:
     project, target, evaluator, client = case["project"], case["target"], case["evaluator"], case["client"]
-    lead, code = project["lead"]["name"], project["lead"].get("uscc")
     yield facts(
         ("项目名称", project["name"]),
         ("申报场景", scenario_text(case)),
-        ("牵头单位", f"{lead}（{code}）" if code else lead),
-        ("联合单位", project.get("partners")),
+        ("牵头单位", party_text(project["lead"])),
+        ("联合单位", [party_text(p) for p in project.get("partners") or ()]),
         ("发榜日期", day(project.get("published"))),
         ("完成时限", day(project.get("deadline"))),
         ("委托方", client.get("name")),

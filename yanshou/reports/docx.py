@@ -51,7 +51,7 @@ STRIP_WIDTH = 0.9
 
 def render_docx(paper: Paper, letterhead: bytes | None = None) -> bytes:
     """The same paper on the same letterhead gives the same bytes. Raises UserError (D-FORM) for a letterhead that is none."""
-    word = _opened(letterhead)
+    word = opened(letterhead)
     if letterhead is None:
         _plain_page(word, paper)
     elif paper.marking:
@@ -66,14 +66,15 @@ def render_docx(paper: Paper, letterhead: bytes | None = None) -> bytes:
     return settled(out.getvalue(), paper.when)
 
 
-def _opened(letterhead: bytes | None) -> WordDocument:
+def opened(letterhead: bytes | None) -> WordDocument:
+    """A letterhead, or an empty page, as a document to write into. Raises UserError (D-FORM) for anything else than a .docx."""
     import docx
 
     try:
         return docx.Document(None if letterhead is None else io.BytesIO(letterhead))
-    except (KeyError, ValueError, OSError) as error:
-        remedy = "在 Word 或 WPS 里另存为 .docx（不是模板 .dotx，也不带宏）"
-        raise UserError(Problem("D-FORM", f"信头不是可用的 Word 文档：{error}", remedy)) from None
+    except (KeyError, ValueError, OSError):
+        remedy = "在 Word 或 WPS 里另存为 .docx（不是模板 .dotx）"
+        raise UserError(Problem("D-FORM", "信头不是可用的 Word 文档", remedy)) from None
 
 
 def _name(word: WordDocument, paper: Paper) -> None:
@@ -244,6 +245,7 @@ class _Writer:
         width = (section.page_width or 0) - (section.left_margin or 0) - (section.right_margin or 0)
         self._width = width
         """EMU between the margins."""
+        self._cell_style = word.styles[CELL_TEXT].style_id
 
     def write(self, paper: Paper) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH
@@ -351,19 +353,23 @@ class _Writer:
     def _fill(self, cell: WordCell, value: Cell, *, right: bool = False, bold: bool = False) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH
 
-        paragraph = cell.paragraphs[0]
-        paragraph.style = self._word.styles[CELL_TEXT]
+        paragraph = self._small(cell.paragraphs[0])
         if right:
             paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
         text = _verdict(value.verdict) if value.verdict else value.text
         _text(paragraph, text, TINY if value.mono else None, bold=bold or bool(value.verdict), mono=value.mono)
         if value.strip:
-            strip = cell.add_paragraph(style=CELL_TEXT)
+            strip = self._small(cell.add_paragraph())
             strip.add_run().add_picture(
                 io.BytesIO(self._pictures[value.strip]), width=int((cell.width or 0) * STRIP_WIDTH)
             )
         for line in value.sub:
-            _text(cell.add_paragraph(style=CELL_TEXT), line, TINY)
+            _text(self._small(cell.add_paragraph()), line, TINY)
+
+    def _small(self, paragraph: Paragraph) -> Paragraph:
+        """In the style of tables, by its id: python-docx looks through all styles for a name, for every paragraph."""
+        paragraph._p.get_or_add_pPr().style = self._cell_style
+        return paragraph
 
     def _plots(self, caption: str, plots: Sequence[Any]) -> None:
         grid = self._grid(1, (1.0,) * len(plots), ruled=False)
@@ -372,11 +378,11 @@ class _Writer:
             self._fill(cell, Cell(plot["title"]), bold=True)
             picture = self._pictures[plot["svg"]]
             natural = int.from_bytes(picture[16:20], "big") / PPI * 914400  # width of a PNG stands at byte 16
-            run = cell.add_paragraph(style=CELL_TEXT).add_run()
+            run = self._small(cell.add_paragraph()).add_run()
             shape = run.add_picture(io.BytesIO(picture), width=int(min(natural, (cell.width or natural) * 0.96)))
             shape._inline.docPr.set("descr", plot["alt"])
             if plot["note"]:
-                _text(cell.add_paragraph(style=CELL_TEXT), plot["note"], TINY)
+                _text(self._small(cell.add_paragraph()), plot["note"], TINY)
         self._paragraph(caption)
 
     def _lines(self, caption: str, count: int) -> None:
@@ -396,7 +402,7 @@ class _Writer:
         for cell, (what, name) in zip(grid.rows[0].cells, parties, strict=True):
             self._fill(cell, Cell(what), bold=True)
             for line in (name or BLANK, "代表（签字）：", "", "（盖章处）", "", "", "", DATE):
-                _text(cell.add_paragraph(style=CELL_TEXT), line)
+                _text(self._small(cell.add_paragraph()), line)
         self._gap()
 
     def _gap(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from yanshou.harness.model import Kind
 from yanshou.reports.blocks import Cell, Facts, Heading, Items, Notice, Table, Text, digest, facts, field, table
 from yanshou.reports.display import Data, display, exactly, limit_text, moment, percent, statistic_word
-from yanshou.reports.document import ACCEPTANCE, RULES, TARGETS, scenario_text
+from yanshou.reports.document import ACCEPTANCE, RULES, TARGETS, party_text, scenario_text
 from yanshou.reports.papers.model import BLANK, Chapter, Dossier, Paper, PaperBlock, Seals, blanks, people
 
 UNDEFINED = "口径未定，不予判定"
@@ -64,13 +64,13 @@ def _blocks(case: Dossier) -> Iterator[PaperBlock]:
 
 
 def _parties(case: Data) -> Facts:
-    project, lead = case["project"], case["project"]["lead"]
+    project = case["project"]
     return facts(
         ("项目名称", project["name"]),
         ("申报场景", scenario_text(case)),
         ("委托方", case["client"].get("name")),
-        ("被测方（牵头单位）", f"{lead['name']}（{lead['uscc']}）" if lead.get("uscc") else lead["name"]),
-        ("联合单位", [p["name"] if isinstance(p, dict) else p for p in project.get("partners") or ()]),
+        ("被测方（牵头单位）", party_text(project["lead"])),
+        ("联合单位", [party_text(p) for p in project.get("partners") or ()]),
         ("评测机构", case["evaluator"].get("name")),
         ("评测机构地址", case["evaluator"].get("address")),
         ("完成时限", project.get("deadline")),
