@@ -26,10 +26,13 @@ from yanshou.harness.case import (
     load_case,
     parse_case,
 )
-from yanshou.harness.case_template import ParameterHelp, new_case
+from yanshou.harness.case_template import OFFER, ParameterHelp, new_case
 from yanshou.harness.check import check_case
+from yanshou.harness.engine import describe, params_help
 from yanshou.harness.listing import Indicator, MustDefine, PublicList, Qualitative, Scenario, Wording, load_list
 from yanshou.harness.model import Kind, Limit, Mode, Op
+from yanshou.harness.units import parse_target
+from yanshou.probes.inspection.spec import Params
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "case_s10.yaml"
 HEAD = "yanshou: 1\nlist: wuhan-2024\nscenario: 10\nmode: self-check\n"
@@ -384,3 +387,47 @@ def test_unknown_scenario() -> None:
 def test_the_template_is_what_another_reader_reads_too() -> None:
     data = YAML(typ="safe", pure=True).load(new_case(load_list(), 10, "acceptance", HELP))
     assert data["measure"]["S10-I02"]["params"]["unit"] == "台(套)"
+
+
+# ---- default methods
+
+
+@pytest.mark.parametrize("scenario", range(1, 11))
+def test_offered_requirements_can_be_taken_as_they_are(scenario: int) -> None:
+    """With the marks taken away the requirements are committed to, planned with their instrument, and nothing else is wrong."""
+    public_list = load_list()
+    row = public_list.scenario(scenario)
+    text = new_case(public_list, scenario, "acceptance", params_help())
+    wanted = {q.id for q in row.qualitative if not q.needs_self_target}
+    assert wanted.isdisjoint(parse_case(text, Path("case.yaml")).document.commitments)
+    taken = text.replace(OFFER, "")
+    case = parse_case(taken, Path("case.yaml"))
+    assert wanted <= set(case.document.commitments)
+    blanks = {n for n, line in enumerate(taken.splitlines(), 1) if "<" in line and not line.strip().startswith("#")}
+    assert {p.line for p in check_case(case, public_list) if p.code != "C16"} == blanks
+    for name in wanted:
+        items = case.document.inspections[name].items
+        assert [i.method for i in items] == [i.method for i in public_list.methods[name].items]
+        assert all("；证据：" in i.expected for i in items)
+        sheet = case.document.inspections[name]
+        params = {"items": [i.model_dump(exclude_none=True) for i in items], "sheet": sheet.sheet}
+        assert describe("inspection", params, None).samples == len(items)
+        target = parse_target(case.document.commitments[name].target)
+        assert (target.op, target.value, target.unit) == (Op.GE, len(items), Params.model_fields["unit"].default)
+
+
+def test_a_counted_thing_gets_a_question_each_and_a_yes_no_all_of_its_own() -> None:
+    public_list = load_list()
+    models = parse_case(new_case(public_list, 1, "self-check", HELP), Path("case.yaml")).document.inspections
+    assert [len(models[i].items) for i in ("S01-I03", "S01-I04")] == [5, 5]
+    assert "公告" in models["S01-I03"].items[0].expected
+    chain = parse_case(new_case(public_list, 5, "self-check", HELP), Path("case.yaml")).document.inspections
+    assert [i.method for i in chain["S05-I05"].items] == ["查阅", "操作"]
+    assert not any("<" in i.text for i in chain["S05-I05"].items)
+
+
+def test_an_own_target_is_offered_the_default_instrument() -> None:
+    text = new_case(load_list(), 10, "self-check", params_help())
+    case = parse_case(text, Path("case.yaml")).document
+    assert case.measure["S10-Q02"].probe == "records"
+    assert case.commitments["S10-Q02"].kind is Kind.COUNTED

@@ -272,7 +272,9 @@ def test_a_file_of_another_kind_is_named(copied: Path, name: str, content: bytes
         read_list(copied)
 
 
-@pytest.mark.parametrize("name", ["notice.txt", "list.yaml", "reference_lists.yaml", "s07_metaverse.yaml"])
+@pytest.mark.parametrize(
+    "name", ["notice.txt", "list.yaml", "reference_lists.yaml", "methods.yaml", "s07_metaverse.yaml"]
+)
 def test_a_missing_file_is_noticed(copied: Path, name: str) -> None:
     (copied / name).unlink()
     with pytest.raises(UserError, match=re.escape(name) if name[0] != "s" else "编号 1 至 10"):
@@ -340,3 +342,50 @@ def test_json_is_plain_and_complete(public_list: PublicList) -> None:
         assert json.loads(rfc8785.dumps(data)) == data
         assert [i["limit"] for i in data["indicators"]] == [i.limit.to_json() for i in scenario.indicators]
         assert data["name"]["ocr"] == scenario.name.ocr
+
+
+# ---- default methods
+
+
+def test_everything_that_the_list_asks_for_has_a_default_method_that_can_be_run(public_list: PublicList) -> None:
+    indicators = [i for s in public_list.scenarios for i in s.indicators]
+    requirements = [q for s in public_list.scenarios for q in s.qualitative]
+    assert (len(indicators), len(requirements)) == (29, 35)
+    assert set(public_list.methods) == {x.id for x in [*indicators, *requirements]}
+    for method in public_list.methods.values():
+        assert method.how
+        assert method.probe in probe_names()
+        assert bool(method.items) or method.probe != "inspection"
+    for q in requirements:
+        method = public_list.methods[q.id]
+        assert method.items
+        assert (method.kind is Kind.INSPECTED) != q.needs_self_target
+    for i in indicators:
+        assert (public_list.methods[i.id].probe, public_list.methods[i.id].kind) == (i.probe, i.kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("- id: S07-I01\n", "- id: S07-I09\n", "榜单没有 S07-I09"),
+        ("- id: S10-I03\n", "- id: S10-I02\n", "重复"),
+        ("        method: 询问\n", "        method: 打听\n", "method 不能是 打听"),
+        ("    expert: true\n", "    experts: true\n", "expert"),
+        ("    kind: counted\n", "    kind: inspected\n", "needs_self_target"),
+        ("        each: true\n", "        each: maybe\n", "each"),
+    ],
+)
+def test_a_wrong_default_method_is_refused_with_its_place(copied: Path, old: str, new: str, said: str) -> None:
+    text = (copied / "methods.yaml").read_text(encoding="utf-8")
+    assert old in text
+    (copied / "methods.yaml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"methods\.yaml:\d+: .*{said}"):
+        read_list(copied)
+
+
+def test_a_missing_default_method_is_named(copied: Path) -> None:
+    text = (copied / "methods.yaml").read_text(encoding="utf-8")
+    start, end = text.index("  - id: S10-I03"), text.index("  - id: S10-Q01")
+    (copied / "methods.yaml").write_text(text[:start] + text[end:], encoding="utf-8")
+    with pytest.raises(UserError, match="没有 S10-I03 的默认方法"):
+        read_list(copied)

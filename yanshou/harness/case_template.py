@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 
 from yanshou.harness.basics import Json
 from yanshou.harness.case import DECLINED, INSPECTION, Method
-from yanshou.harness.listing import Indicator, PublicList, Scenario
+from yanshou.harness.listing import CheckItem, DefaultMethod, Indicator, PublicList, Scenario
 from yanshou.harness.model import Mode
 from yanshou.harness.units import dimension
 
@@ -26,6 +26,9 @@ class ParameterHelp:
     description: str
 
 
+OFFER = "#? "
+"""Before a line that is only offered: whoever wants it takes this away."""
+Methods = Mapping[str, DefaultMethod]
 ParamsHelp = Mapping[str, Sequence[ParameterHelp]]
 """Probe -> its parameters."""
 
@@ -33,8 +36,15 @@ ParamsHelp = Mapping[str, Sequence[ParameterHelp]]
 def new_case(public_list: PublicList, scenario: int, mode: str, params_help: ParamsHelp) -> str:
     """A commented case.yaml for a person to fill in: every `<…>` is a blank that `check` names. Raises KeyError."""
     row = public_list.scenario(scenario)
-    sections = [_head(public_list, row, mode), _commitments(row), _measures(row, params_help), _inspections(row)]
-    return "\n".join(line for section in (*sections, _acceptance(row)) for line in section) + "\n"
+    methods = public_list.methods
+    sections = [
+        _head(public_list, row, mode),
+        _commitments(row, methods),
+        _measures(row, methods, params_help),
+        _inspections(row, methods),
+        _acceptance(row, methods),
+    ]
+    return "\n".join(line for section in sections for line in section) + "\n"
 
 
 def _quoted(text: str) -> str:
@@ -57,6 +67,13 @@ def _own(row: Scenario) -> Iterator[tuple[str, str]]:
         yield f"S{row.number:02d}-P01", "自报指标"
     for requirement in row.qualitative:
         if requirement.needs_self_target:
+            yield requirement.id, requirement.text
+
+
+def _offered(row: Scenario, methods: Methods) -> Iterator[tuple[str, str]]:
+    """(id, text) of the requirements that may be inspected: they are written down behind OFFER."""
+    for requirement in row.qualitative:
+        if requirement.id in methods and not requirement.needs_self_target:
             yield requirement.id, requirement.text
 
 
@@ -114,7 +131,7 @@ def _head(public_list: PublicList, row: Scenario, mode: str) -> Iterator[str]:
     ).rstrip()
 
 
-def _commitments(row: Scenario) -> Iterator[str]:
+def _commitments(row: Scenario, methods: Methods) -> Iterator[str]:
     yield from ("", "# 表1 重点指标，可用 yanshou import 从申报材料导入", "commitments:")
     members = {member: group for group in row.groups for member in group.members}
     for indicator in row.indicators:
@@ -126,6 +143,7 @@ def _commitments(row: Scenario) -> Iterator[str]:
             f"原文：{indicator.ocr}",
             f"恢复：{indicator.inferred_part}" if indicator.inferred_part else "",
             f"默认读法：{indicator.default_reading}" if indicator.default_reading else "",
+            f"默认方法：{methods[indicator.id].how}" if indicator.id in methods else "",
             f"{'、'.join(group.members)} 有一项符合即可；不采用的写 target: {DECLINED}" if group else "",
         )
         yield f"  {indicator.id}:"
@@ -143,19 +161,35 @@ def _commitments(row: Scenario) -> Iterator[str]:
             f"{name} {title}",
             "榜单没有数字；不自报量化目标则删去各处的本项，由专家评议" if listed else "可仿照增加 P02、P03……",
         )
+        method = methods.get(name)
+        yield from _comment("  ", f"默认方法：{method.how}" if method else "")
         yield f"  {name}:"
         yield f"    name: {_quoted(title) if listed else _placeholder('指标名称')}"
-        yield f"    kind: {_placeholder('measured 测量、counted 计数、inspected 查验')}"
+        kinds = "measured 测量、counted 计数、inspected 查验"
+        yield f"    kind: {method.kind.value}  # {kinds}" if method else f"    kind: {_placeholder(kinds)}"
         yield f"    baseline: {_placeholder('本单位当前水平，带单位')}"
         yield f"    target: {_placeholder('项目建设目标，含比较词与单位')}"
+    offered = list(_offered(row, methods))
+    if offered:
+        yield from _comment(
+            "  ",
+            f"定性要求 {'、'.join(name for name, _ in offered)}：不纳入则由专家评议；纳入则按下面备好的查验清单逐项查验，参加结论",
+            f"要纳入，把本文件各处的“{OFFER}”全部删去",
+        )
+    for name, text in offered:
+        items = len(methods[name].items)
+        lines = (f"{name}:", f"  name: {_quoted(text)}", "  kind: inspected", "  baseline: 0 个")
+        yield from (f"  {OFFER}{line}" for line in lines)
+        yield f"  {OFFER}  target: 不少于 {items} 个  # 查验清单的条目，全部为“是”"
 
 
-def _measures(row: Scenario, params_help: ParamsHelp) -> Iterator[str]:
+def _measures(row: Scenario, methods: Methods, params_help: ParamsHelp) -> Iterator[str]:
     measured = [indicator for indicator in row.indicators if indicator.probe != INSPECTION]
-    own = list(_own(row))
-    if not measured and not own:
+    own, offered = list(_own(row)), list(_offered(row, methods))
+    if not measured and not own and not offered:
         return
-    yield from ("", "# 仪器、参数与判定规则；没有列出的指标用默认仪器与规则", "measure:")
+    bare = not measured and not own
+    yield from ("", "# 仪器、参数与判定规则；没有列出的指标用默认仪器与规则", f"{OFFER if bare else ''}measure:")
     for indicator in measured:
         yield from _comment("  ", f"{indicator.id} {indicator.name}")
         yield from (f"  {indicator.id}:", f"    probe: {indicator.probe}", "    params:")
@@ -164,8 +198,17 @@ def _measures(row: Scenario, params_help: ParamsHelp) -> Iterator[str]:
         if indicator.statistic:
             yield from _comment("    ", f"默认统计量 {indicator.statistic}")
         yield "    rule: {decision: DR-1, confidence: 0.95, attempts: 1, subjects: all}"
+    known = "、".join(params_help) or "仪器"
     for name, _ in own:
-        yield from (f"  {name}:", f"    probe: {_placeholder('、'.join(params_help) or '仪器')}")
+        if name not in methods:
+            yield from (f"  {name}:", f"    probe: {_placeholder(known)}")
+            continue
+        probe = methods[name].probe
+        yield from (f"  {name}:", f"    probe: {probe}  # 可选 {known}", "    params:")
+        for parameter in params_help.get(probe, ()):
+            yield _parameter(parameter, "")
+    for name, _ in offered:
+        yield f"  {OFFER}{name}: {{probe: {methods[name].probe}}}"
 
 
 def _parameter(parameter: ParameterHelp, unit: str) -> str:
@@ -175,24 +218,49 @@ def _parameter(parameter: ParameterHelp, unit: str) -> str:
         return f"      {parameter.name}: {_placeholder(description)}"
     if parameter.default is None:
         return f"      # {parameter.name}: {description}"
-    value = unit if parameter.name == "unit" else to_jsonable_python(parameter.default)
+    value = unit if parameter.name == "unit" and unit else to_jsonable_python(parameter.default)
     return f"      {parameter.name}: {json.dumps(value, ensure_ascii=False)}  # {description}"
 
 
-def _inspections(row: Scenario) -> Iterator[str]:
+def _inspections(row: Scenario, methods: Methods) -> Iterator[str]:
     inspected = [indicator for indicator in row.indicators if indicator.probe == INSPECTION]
-    if inspected:
-        yield from ("", "# 查验清单，随计划冻结；答案写在 sheet 指的答卷里。可增删条目", "inspections:")
+    offered = list(_offered(row, methods))
+    if inspected or offered:
+        yield from ("", "# 查验清单，随计划冻结；答案写在 sheet 指的答卷里。可增删条目")
+        yield "inspections:" if inspected else f"{OFFER}inspections:"
     for indicator in inspected:
         yield from _comment("  ", f"{indicator.id} {indicator.name}：榜单 {indicator.limit}")
-        yield from (f"  {indicator.id}:", f"    sheet: inspections/{indicator.id}.yaml", "    items:")
-        number = _items(indicator)
-        for index in range(1, number + 1):
-            text = f"{indicator.name}，第 {index} 项：名称与地点" if number > 1 else indicator.name
-            yield f"      - id: {indicator.id}-{index:02d}"
-            yield f"        text: {_placeholder(text) if number > 1 else _quoted(text)}"
-            yield f"        expected: {_quoted(indicator.default_reading or str(indicator.limit))}"
-            yield "        method: 操作  # 查阅、观察、询问、操作"
+        yield from _sheet(indicator.id, _questions(indicator, methods.get(indicator.id)))
+    for name, text in offered:
+        expert = "；结论由专家给出，附上证据，答“专家评议”" if methods[name].expert else ""
+        yield f"  {OFFER}# {name} {text}{expert}"
+        told = [(item.text, item) for item in methods[name].items]
+        yield from (f"  {OFFER}{line[2:]}" for line in _sheet(name, told))
+
+
+def _sheet(name: str, items: Sequence[tuple[str, CheckItem]]) -> Iterator[str]:
+    yield from (f"  {name}:", f"    sheet: inspections/{name}.yaml", "    items:")
+    for number, (text, item) in enumerate(items, 1):
+        evidence = f"；证据：{item.evidence}" if item.evidence else ""
+        yield f"      - id: {name}-{number:02d}"
+        yield f"        text: {_placeholder(text) if item.each else _quoted(text)}"
+        yield f"        expected: {_quoted(item.expected + evidence)}"
+        yield f"        method: {item.method}  # 查阅、观察、询问、操作"
+
+
+def _questions(indicator: Indicator, method: DefaultMethod | None) -> list[tuple[str, CheckItem]]:
+    """(text, item) of an indicator's checklist: what is counted thing by thing, else the items as they are."""
+    number = _items(indicator)
+    plain = CheckItem(
+        f"{indicator.name}：名称与地点" if number > 1 else indicator.name,
+        indicator.default_reading or str(indicator.limit), "", "操作", number > 1,
+    )  # fmt: skip
+    items = method.items if method else (plain,)
+    return [
+        (f"{item.text}，第 {index} 项" if item.each else item.text, item)
+        for item in items
+        for index in range(1, (number if item.each else 1) + 1)
+    ]
 
 
 def _items(indicator: Indicator) -> int:
@@ -202,10 +270,12 @@ def _items(indicator: Indicator) -> int:
     return int(value) if countable else 1
 
 
-def _acceptance(row: Scenario) -> Iterator[str]:
+def _acceptance(row: Scenario, methods: Methods) -> Iterator[str]:
     yield from ("", "# 申报任务书 五、项目验收", "acceptance:", "  content:")
     for name, title in [*((i.id, i.name) for i in row.indicators), *_own(row)]:
         yield f"    - {_quoted(f'{name} {title}')}"
+    for name, text in _offered(row, methods):
+        yield f"    {OFFER}- {_quoted(f'{name} {text}')}"
     yield "  method:"
     for key, field in Method.model_fields.items():
         yield f"    {key}: {_placeholder(str(field.title))}"

@@ -1,8 +1,8 @@
 """The public list (榜单) as data: ten scenarios, their indicators, and how sure the wording is.
 
 It is for knowing what the list says, literally or by restoration. It must never hold a commitment, a measurement or a verdict.
-Data: yanshou/scenarios/<list folder>/s??_*.yaml, reference_lists.yaml, list.yaml, notice.txt. YAML 1.2, read strictly: a key
-that nobody asks for, a duplicate, a missing one or an OCR fragment that is not in the notice refuses the whole list.
+Data: yanshou/scenarios/<list folder>/s??_*.yaml, reference_lists.yaml, methods.yaml, list.yaml, notice.txt. YAML 1.2, read
+strictly: a key that nobody asks for, a duplicate, a missing one or an OCR fragment that is not in the notice refuses all of it.
 """
 
 from __future__ import annotations
@@ -88,6 +88,32 @@ class Qualitative:
 
 
 @dataclass(frozen=True)
+class CheckItem:
+    """One question of a default checklist: what is looked at, what it should be, what proves it. `each`: once per thing counted."""
+
+    text: str
+    expected: str
+    evidence: str
+    method: str
+    each: bool
+
+
+@dataclass(frozen=True)
+class DefaultMethod:
+    """How an indicator or requirement is found out unless a plan says otherwise. Our proposal, no part of the list.
+
+    `expert`: inspection gathers the evidence, and only experts conclude. `items`: the checklist of what people inspect.
+    """
+
+    id: str
+    how: str
+    probe: str
+    kind: Kind
+    expert: bool
+    items: tuple[CheckItem, ...]
+
+
+@dataclass(frozen=True)
 class Wording:
     """A text of the notice: verbatim OCR fragment (`ocr_2`: a second one), restored text with 【】 around what was inferred,
     and its standing. `confidence` ("high", "medium", "low"), `alternatives` and `note` say how sure an inferred one is.
@@ -139,7 +165,7 @@ class PublicList:
     """The list with its digest over every data file it was read from.
 
     `sha256` is what `sha256sum * | sha256sum` prints in the list folder (in the C locale, which fixes the order).
-    `references`: the reference lists by name, which are not part of the list itself.
+    `references`: the reference lists by name, `methods`: the default methods by id, which are not part of the list itself.
     """
 
     id: str
@@ -153,6 +179,7 @@ class PublicList:
     original_found: bool = False
     rules: tuple[ListRule, ...] = ()
     references: Mapping[str, Json] = field(default_factory=dict)
+    methods: Mapping[str, DefaultMethod] = field(default_factory=dict)
 
     def scenario(self, number: int) -> Scenario:
         """Scenario by number. Raises KeyError."""
@@ -173,6 +200,10 @@ class PublicList:
 NOTICE = "notice.txt"
 LIST = "list.yaml"
 REFERENCES = "reference_lists.yaml"
+METHODS_FILE = "methods.yaml"
+INSPECTION = "inspection"
+"""The instrument that needs a checklist."""
+WAYS = ("查阅", "观察", "询问", "操作")
 SOURCES = ("literal", "inferred")
 CONFIDENCES = ("high", "medium", "low")
 METHODS = ("a", "b", "c")
@@ -190,7 +221,7 @@ def load_list(list_id: str = "wuhan-2024") -> PublicList:
 
 def read_list(folder: Path) -> PublicList:
     """Read and check the list in `folder`. Raises UserError naming file and line."""
-    names = {NOTICE, LIST, REFERENCES} | {path.name for path in folder.glob("*.yaml")}
+    names = {NOTICE, LIST, REFERENCES, METHODS_FILE} | {path.name for path in folder.glob("*.yaml")}
     contents = {name: read_bytes(folder / name) for name in sorted(names)}
     digests = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in contents.items())
     notice = decode(folder / NOTICE, contents.pop(NOTICE))
@@ -198,11 +229,13 @@ def read_list(folder: Path) -> PublicList:
     for m in roots.values():
         _check_fragments(m, notice)
     references = roots.pop(REFERENCES).plain()
+    proposals = roots.pop(METHODS_FILE)
     head = roots.pop(LIST)
     scenarios = (m.read(_scenario) for m in roots.values())
     in_order = tuple(sorted(scenarios, key=lambda s: s.number))
     sha256 = hashlib.sha256(digests.encode()).hexdigest()
-    return head.read(partial(_public_list, sha256=sha256, scenarios=in_order, references=references))
+    build = partial(_public_list, sha256=sha256, scenarios=in_order, references=references, proposals=proposals)
+    return head.read(build)
 
 
 def _check_fragments(root: YamlMap, notice: str) -> None:
@@ -213,7 +246,11 @@ def _check_fragments(root: YamlMap, notice: str) -> None:
 
 
 def _public_list(
-    m: YamlMap, sha256: str, scenarios: tuple[Scenario, ...], references: Mapping[str, Json]
+    m: YamlMap,
+    sha256: str,
+    scenarios: tuple[Scenario, ...],
+    references: Mapping[str, Json],
+    proposals: YamlMap,
 ) -> PublicList:
     count = m.integer("scenario_count")
     if [s.number for s in scenarios] != list(range(1, count + 1)):
@@ -230,6 +267,43 @@ def _public_list(
         original_found=m.flag("original_found"),
         rules=m.all("rules", lambda r: ListRule(r.text("id"), r.text("text"), r.text("ocr"), r.table("params"))),
         references=references,
+        methods=proposals.read(partial(_methods, scenarios=scenarios)),
+    )
+
+
+def _methods(m: YamlMap, scenarios: tuple[Scenario, ...]) -> dict[str, DefaultMethod]:
+    """A default method for everything that the list asks for, and for nothing else."""
+    indicators = {i.id: i for s in scenarios for i in s.indicators}
+    requirements = {q.id: q for s in scenarios for q in s.qualitative}
+    found = {
+        d.id: d for d in m.all("methods", partial(_default_method, indicators=indicators, requirements=requirements))
+    }
+    if missing := sorted({*indicators, *requirements} - found.keys()):
+        m.refuse("methods", f"没有 {'、'.join(missing)} 的默认方法")
+    return found
+
+
+def _default_method(
+    m: YamlMap, indicators: Mapping[str, Indicator], requirements: Mapping[str, Qualitative]
+) -> DefaultMethod:
+    name, items = m.text("id"), m.all("items", _check_item, "text")
+    indicator, requirement = indicators.get(name), requirements.get(name)
+    if indicator is not None:
+        probe, kind, expert = indicator.probe, indicator.kind, False
+    elif requirement is not None:
+        probe, kind, expert = m.text("probe"), Kind(m.choice("kind", Kind)), m.flag("expert", False)
+        if requirement.needs_self_target == (kind is Kind.INSPECTED):
+            m.refuse("kind", f"{name} 须且仅须在有自报指标（needs_self_target）时不是 inspected")
+    else:
+        m.refuse("id", f"榜单没有 {name}")
+    if not items and (probe == INSPECTION or requirement):
+        m.refuse("id", f"{name} 没有查验清单 items")
+    return DefaultMethod(name, m.text("how"), probe, kind, expert, items)
+
+
+def _check_item(m: YamlMap) -> CheckItem:
+    return CheckItem(
+        m.text("text"), m.text("expected"), m.text("evidence"), m.choice("method", WAYS), m.flag("each", False)
     )
 
 
