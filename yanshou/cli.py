@@ -73,13 +73,30 @@ def root(version: Annotated[bool, typer.Option("--version", help="版本、提�
 
 @app.command("list")
 def list_(
-    scenario: Annotated[int | None, typer.Argument(help="场景序号 1–10")] = None, as_json: AsJson = False
+    scenario: Annotated[int | None, typer.Argument(help="场景序号 1–10")] = None,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="全部指标与要求的默认方法、仪器与校准，Markdown 表")
+    ] = False,
+    demo: Annotated[
+        list[Path] | None, typer.Option("--demo", help="与 --methods 同用：演示的数据包，核验后写上判定；可多次给出")
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """看榜单:全部场景,或一个场景的指标、原文与恢复文字。"""
+    """看榜单:全部场景,或一个场景的指标、原文与恢复文字；--methods 看默认方法。"""
     from yanshou.harness import listing_view
     from yanshou.harness.listing import load_list
 
     public_list = load_list()
+    if methods:
+        from yanshou import overview
+
+        verdicts = overview.demo_verdicts(demo or [])
+        if as_json:
+            rows = [row for s in public_list.scenarios for row in overview.rows(public_list, s, verdicts)]
+            _print_json([dict(zip(overview.HEAD, row, strict=True)) for row in rows])
+        else:
+            typer.echo(overview.markdown(public_list, verdicts), nl=False)
+        return
     if scenario is None:
         if as_json:
             _print_json([listing_view.to_json(s) for s in public_list.scenarios])
