@@ -447,7 +447,7 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def report(folder: Folder = None, as_json: AsJson = False) -> None:
-    """由记录写出报告:PDF、HTML、results.json、results.csv、junit.xml。"""
+    """由记录写出报告:PDF、HTML、results.json、.csv、.xlsx、逐指标 CSV、junit.xml。"""
     from yanshou.harness.assess import exit_verdict
     from yanshou.harness.engine import write_record
     from yanshou.reports.render import render

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import docx
+import jsonschema
 import openpyxl
 import pytest
 from docx.oxml.ns import qn
@@ -27,11 +28,13 @@ from yanshou.harness.paperwork import write_documents
 from yanshou.reports.blocks import Plots, Table
 from yanshou.reports.document import build
 from yanshou.reports.docx import render_docx
+from yanshou.reports.machine import FORMAT, results
 from yanshou.reports.papers.comparison import COLUMNS
 from yanshou.reports.papers.drawn import papers
 from yanshou.reports.papers.full import full_report
 from yanshou.reports.papers.model import dossier
 
+SCHEMA = Path(__file__).resolve().parents[2] / "yanshou/reports/results.schema.json"
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 VISITS = [
     Visit(f"S10-I01-{n:02d}", f"绝密产线{n}", "业务在 5G 承载下真实运行", f"秘方{n}号在运行") for n in range(1, 7)
@@ -333,6 +336,13 @@ def pairs(document: Any) -> Iterator[tuple[Any, Any]]:
     captions = {p._p: p for p in document.paragraphs if p.runs and p.runs[0].bold}
     for table in document.tables:
         yield captions.get(table._tbl.getprevious()), table
+
+
+def test_results_of_a_case_that_was_really_run_follow_the_schema(made: Made) -> None:
+    schema = json.loads(SCHEMA.read_bytes())
+    jsonschema.Draft202012Validator(schema).validate(results(made.record))
+    assert schema["$id"] == "urn:yanshou:results:1"
+    assert schema["properties"]["format"]["const"] == FORMAT == "yanshou/results/1"
 
 
 # ---- letterheads

@@ -20,6 +20,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import jsonschema
+import openpyxl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +47,7 @@ from yanshou.reports.display import (
 )
 from yanshou.reports.document import build
 from yanshou.reports.figures import _share_above, _waterfall, _with_gaps, panels, prefixed, strip
-from yanshou.reports.machine import junit_xml, results, results_csv
+from yanshou.reports.machine import indicator_files, junit_xml, results, results_csv
 from yanshou.reports.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,7 @@ HOSTILE = '#panic("x") *b* _i_ $x$ <a> @ref \\ ` ]) <script>alert(1)</script> &a
 ENDS = "龘靐齉爨鱻麤灪"
 """Rare single characters: seen only where a long text was printed to its end."""
 DIGEST = "ab" * 32
-FILES = {"report.pdf", "report.html", "results.json", "results.csv", "junit.xml"}
+FILES = {"report.pdf", "report.html", "results.json", "results.csv", "results.xlsx", "junit.xml"}
 LATENCY = {"op": "<=", "value": 2, "unit": "ms"}
 
 
@@ -438,8 +439,10 @@ def test_notes_of_pictures_are_printed_in_both(plots: dict[str, list[Plots]], fo
 
 
 def test_all_files_are_written(demo: dict[str, Path]) -> None:
-    assert set(demo) == FILES
-    assert {p.name for p in demo["report.pdf"].parent.iterdir()} == FILES
+    folder = demo["report.pdf"].parent
+    indicators = {f"indicators/{n:02d}-{f['indicator']}.csv" for n, f in enumerate(golden("record")["findings"], 1)}
+    assert set(demo) == FILES | indicators
+    assert {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} == FILES | indicators
 
 
 def test_same_bytes_in_another_process_place_and_zone(
@@ -699,6 +702,47 @@ def test_csv_opens_in_a_spreadsheet_and_computes_nothing(hostile: tuple[dict, di
     assert rows[2]["实测值"] == "0.490689561692"  # in full
     assert rows[5]["判定"] == "未测"
     assert rows[5]["实测值"] == ""
+
+
+def test_every_attempt_is_in_its_indicators_csv(hostile: tuple[dict, dict[str, Path]]) -> None:
+    record, files = hostile
+    for number, finding in enumerate(record["findings"], 1):
+        data = files[f"indicators/{number:02d}-{finding['indicator']}.csv"].read_bytes()
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        assert [int(r["运行"]) for r in rows] == [a["run"] for a in finding["attempts"]]
+        for row, attempt in zip(rows, finding["attempts"], strict=True):
+            assert row["实测值"] == ("" if attempt["value"] is None else str(attempt["value"]))
+            assert row["判定"] == Verdict(attempt["verdict"]).word
+            assert int(row["证据文件"]) == len(attempt["evidence"])
+            assert not row["指标"].startswith(("=", "-", "@"))
+
+
+def test_an_id_that_a_project_chose_is_no_path() -> None:
+    record = golden("record")
+    record["findings"][0]["indicator"] = record["findings"][1]["indicator"] = "../甲/x"
+    assert sorted(indicator_files(fit(record)))[:2] == ["indicators/01-_____x.csv", "indicators/02-_____x.csv"]
+
+
+def test_the_workbook_says_what_the_csv_says_and_computes_nothing(hostile: tuple[dict, dict[str, Path]]) -> None:
+    record, files = hostile
+    book = openpyxl.load_workbook(files["results.xlsx"])
+    assert book.sheetnames == ["结果一览", "全部测量", "计数过程", "查验记录", "定性要求", "全部运行"]
+    data = files["results.csv"].read_bytes().decode("utf-8-sig")
+    head, *rows = csv.reader(io.StringIO(data, newline=""))
+    sheet = book["结果一览"]
+    assert [c.value for c in sheet[2]] == head
+    for number, row in enumerate(rows, 3):
+        cells = sheet[number]
+        assert {c.data_type for c in cells} <= {"s", "inlineStr", "n"}  # no formula
+        for cell, text in zip(cells, row, strict=True):
+            assert ("" if cell.value is None else str(cell.value)) in (text, text.removeprefix("'"))
+    assert book["全部测量"].max_row == 2 + sum(len(f["attempts"]) for f in record["findings"])
+    assert book["全部运行"].max_row == 2 + len(record["runs"])
+    assert book["定性要求"].max_row == 2 + len(record["qualitative"])
+    exclusions = [r for r in book["计数过程"].iter_rows(min_row=3, values_only=True) if r[3]]
+    figures = [f["figure"] for f in record["findings"] if (f["figure"] or {}).get("kind") == "count"]
+    assert [r[4] for r in exclusions] == [-e["count"] for g in figures for e in g["exclusions"]]
+    assert HOSTILE in [r[2] for r in exclusions]
 
 
 def test_junit_hides_nothing(

@@ -40,7 +40,8 @@ PLAN_ENVELOPE = "plan.dsse.json"
 DEMO_KEY_NAME = "演示密钥，不具效力"
 PLAN_ROLES = frozenset({Role.PROJECT, Role.TESTER})
 """Who must have signed the plan of a formal report before the first measurement."""
-REPORTS = ("report.pdf", "report.html", "results.json", "results.csv", "junit.xml")
+REPORTS = ("report.pdf", "report.html", "results.json", "results.csv", "results.xlsx", "junit.xml")
+"""What every report has, beside a CSV per indicator."""
 
 
 def plan_subjects(folder: Path) -> dict[str, Digests]:
@@ -116,9 +117,12 @@ def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
     return found
 
 
-def package_files(folder: Path) -> list[tuple[str, Path]]:
-    """Everything that goes into a package, by its name below data/."""
-    names = ["case.yaml", PLAN_FILE, PLAN_ENVELOPE, "ledger.jsonl", RECORD_FILE, *(f"report/{n}" for n in REPORTS)]
+def package_files(folder: Path, record: Json) -> list[tuple[str, Path]]:
+    """Everything of the present record that goes into a package, by its name below data/."""
+    from yanshou.reports.machine import machine_files
+
+    reports = sorted({*REPORTS, *machine_files(record)})
+    names = ["case.yaml", PLAN_FILE, PLAN_ENVELOPE, "ledger.jsonl", RECORD_FILE, *(f"report/{n}" for n in reports)]
     files = [(n, folder / n) for n in names if (folder / n).exists()]
     runs = (p for p in (folder / "runs").rglob("*") if p.is_file()) if (folder / "runs").exists() else ()
     return sorted([*files, *((p.relative_to(folder).as_posix(), p) for p in runs)])
@@ -189,7 +193,7 @@ def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:
     }
     if organisation := " ".join(record["case"]["evaluator"]["name"].split()):
         info["Source-Organization"] = organisation
-    return make_bag(name, package_files(folder), info)
+    return make_bag(name, package_files(folder, record), info)
 
 
 def _require_current_report(folder: Path, record: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The report for programs: results.json, results.csv and junit.xml.
+"""The report for programs: results.json, results.csv, one CSV per indicator, and junit.xml.
 
 They must never say less than the report (nothing is skipped, no undecided indicator looks passed) nor more than the record.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 from yanshou.harness.basics import Json
@@ -28,6 +28,7 @@ def machine_files(record: Data) -> dict[str, bytes]:
         "results.json": results_json(record),
         "results.csv": results_csv(printable),
         "junit.xml": junit_xml(printable),
+        **indicator_files(printable),
     }
 
 
@@ -51,11 +52,37 @@ def results_json(record: Data) -> bytes:
 
 def results_csv(record: Data) -> bytes:
     """One row per finding, numbers in full, UTF-8 with BOM. Texts that a spreadsheet would compute get a leading '."""
+    return _csv(COLUMNS, result_rows(record))
+
+
+def result_rows(record: Data) -> list[list[Json]]:
+    """The values of COLUMNS, a row per finding."""
+    return [[column(record, f) for column in COLUMNS.values()] for f in record["findings"]]
+
+
+def indicator_files(record: Data) -> dict[str, bytes]:
+    """`indicators/NN-ID.csv` for each finding: one row per attempt, of all subjects and conditions, also those not completed."""
+    return {
+        f"indicators/{number:02d}-{_file_name(f['indicator'])}.csv": _csv(ATTEMPT_COLUMNS, attempt_rows(f))
+        for number, f in enumerate(record["findings"], 1)
+    }
+
+
+def attempt_rows(f: Data) -> list[list[Json]]:
+    """The values of ATTEMPT_COLUMNS, a row per attempt of a finding."""
+    return [[column(f, a) for column in ATTEMPT_COLUMNS.values()] for a in f["attempts"]]
+
+
+def _file_name(indicator: str) -> str:
+    """An id that a project may have chosen freely, as part of a file's name."""
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in indicator)
+
+
+def _csv(columns: Iterable[str], rows: Iterable[Sequence[Json]]) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
-    for f in record["findings"]:
-        writer.writerow([_safe(column(record, f)) for column in COLUMNS.values()])
+    writer.writerow(columns)
+    writer.writerows([_safe(value) for value in row] for row in rows)
     return (BOM + out.getvalue()).encode()
 
 
@@ -88,6 +115,36 @@ COLUMNS: Mapping[str, Callable[[Data, Data], Json]] = {
     "承诺原文": lambda _, f: f.get("commitment_text"),
     "原因": lambda _, f: "；".join(r["text"] for r in f["reasons"]),
     "测量次数": lambda _, f: len(f["attempts"]),
+}
+
+
+ATTEMPT_COLUMNS: Mapping[str, Callable[[Data, Data], Json]] = {
+    "指标编号": lambda f, _: f["indicator"],
+    "指标": lambda f, _: f["name"],
+    "受检对象": lambda _, a: a.get("subject"),
+    "工况": lambda _, a: a.get("condition"),
+    "次": lambda _, a: a["attempt"],
+    "运行": lambda _, a: a["run"],
+    "状态": lambda _, a: a["status"],
+    "状态说明": lambda _, a: a.get("status_reason"),
+    "开始(UTC)": lambda _, a: a["started"],
+    "结束(UTC)": lambda _, a: a["ended"],
+    "判定": lambda _, a: Verdict(a["verdict"]).word,
+    "统计量": lambda f, _: statistic_word(f["statistic"]) if f.get("statistic") else None,
+    "实测值": lambda _, a: a.get("value"),
+    "下界": lambda _, a: a.get("lower"),
+    "上界": lambda _, a: a.get("upper"),
+    "无穷大": lambda _, a: "、".join(a.get("infinite") or ()),
+    "单位": lambda f, _: f["unit"],
+    "余量": lambda _, a: a.get("margin"),
+    "样本数": lambda _, a: a.get("n"),
+    "有效样本数": lambda _, a: a.get("n_effective"),
+    "每次α": lambda _, a: a.get("alpha"),
+    "有效限值": lambda f, _: _limit(f["limit"]),
+    "原因": lambda _, a: "；".join(r["text"] for r in a.get("reasons") or ()),
+    "有效性": lambda _, a: "；".join(f"{v['code']} {v['text']}" for v in a.get("validity") or ()),
+    "证据文件": lambda _, a: len(a["evidence"]),
+    "证据字节": lambda _, a: sum(e["bytes"] for e in a["evidence"]),
 }
 
 

@@ -10,14 +10,16 @@ from yanshou.reports.document import build
 from yanshou.reports.html import render_html
 from yanshou.reports.machine import machine_files
 from yanshou.reports.pdf import Attachment, render_pdf
+from yanshou.reports.summary import results_xlsx
 
 
 def render(record: Data, folder: Path) -> dict[str, Path]:
-    """Write report.pdf, report.html, results.json, results.csv and junit.xml; their paths by name.
+    """Write report.pdf, report.html, results.json, .csv and .xlsx, junit.xml and a CSV per indicator; their paths by name.
 
     The same record gives the same bytes. Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
     """
-    document = build(fit(record), sha256_bytes(canonical(dict(record)) + b"\n"))
+    printable = fit(record)
+    document = build(printable, sha256_bytes(canonical(dict(record)) + b"\n"))
     machine = machine_files(record)
     results = machine["results.json"]
     attached = Attachment(
@@ -28,7 +30,8 @@ def render(record: Data, folder: Path) -> dict[str, Path]:
         signed = canonical(envelope).decode()
         attachments.append(Attachment("plan.dsse.json", signed, "application/json", "方案的签名信封（DSSE）", "source"))
     pictured = {"report.pdf": render_pdf(document, attachments), "report.html": render_html(document, results)}
-    files = {**pictured, **machine}
+    files = {**pictured, **machine, "results.xlsx": results_xlsx(printable)}
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, content)
     return {name: folder / name for name in files}
