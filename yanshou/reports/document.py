@@ -606,11 +606,16 @@ def _shown(f: Data) -> Iterator[Block]:
     if figure["kind"] == "checklist":
         yield checklist_table(figure["items"])
         return
+    yield count_table(figure)
+
+
+def count_table(figure: Data) -> Table:
+    """From what was handed in to what counts, step by step."""
     rows: list[Sequence[object]] = [("提交", "", figure["gross"])]
     rows += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
     rows += [("计入", "", figure["net"])]
     rows += [(f"其中：{name}", "", number) for name, number in figure.get("columns") or ()]
-    yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, rows, (2,))
+    return table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, rows, (2,))
 
 
 def checklist_table(items: Sequence[Data]) -> Table:

@@ -6,18 +6,14 @@ writing it again. It must never compute: no cell is a formula.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Verdict
 from yanshou.reports.display import Data, moment, verdict_text
 from yanshou.reports.document import PURPOSES, status_word
 from yanshou.reports.machine import ATTEMPT_COLUMNS, COLUMNS, attempt_rows, result_rows
-from yanshou.reports.workbook import Sheet, workbook
-
-WIDE = frozenset(
-    {"指标", "原因", "有效性", "承诺原文", "状态说明", "查什么", "应为", "所见", "要求", "为什么", "文件夹"}
-)
+from yanshou.reports.workbook import Sheet, listed, workbook
 
 
 def results_xlsx(record: Data) -> bytes:
@@ -30,22 +26,18 @@ def _sheets(record: Data) -> Iterator[Sheet]:
     head = "　".join(
         filter(None, [record["list"]["title"], f"结论 {verdict_text(record['verdict'])}", record["marking"]])
     )
-    yield _sheet("结果一览", head, tuple(COLUMNS), result_rows(record))
+    yield listed("结果一览", head, tuple(COLUMNS), result_rows(record))
     attempts = [row for f in record["findings"] for row in attempt_rows(f)]
-    yield _sheet("全部测量", "每一次测量，含没有完成的", tuple(ATTEMPT_COLUMNS), attempts)
-    yield _sheet(
+    yield listed("全部测量", "每一次测量，含没有完成的", tuple(ATTEMPT_COLUMNS), attempts)
+    yield listed(
         "计数过程", "提交、逐项剔除、计入", ("指标编号", "指标", "步骤", "原因码", "数量"), list(_counts(record))
     )
     asked = ("指标编号", "编号", "查什么", "应为", "所见", "答", "为什么", "查验人", "见证人", "证据")
-    yield _sheet("查验记录", "逐条的回答", asked, list(_answers(record)))
+    yield listed("查验记录", "逐条的回答", asked, list(_answers(record)))
     required = [(q["id"], q["text"], Verdict(q["verdict"]).word, _reasons(q)) for q in record["qualitative"]]
-    yield _sheet("定性要求", "榜单没有数字的要求", ("编号", "要求", "判定", "原因"), required)
+    yield listed("定性要求", "榜单没有数字的要求", ("编号", "要求", "判定", "原因"), required)
     told = ("运行", "文件夹", "用途", "仪器", "指标编号", "受检对象", "状态", "状态说明", "开始", "结束", "字节")
-    yield _sheet("全部运行", "台账里的每一次运行", told, list(_runs(record)))
-
-
-def _sheet(name: str, title: str, head: tuple[str, ...], rows: Sequence[Sequence[Json]]) -> Sheet:
-    return Sheet(name, title, head, tuple(3.0 if h in WIDE else 1.0 for h in head), tuple(map(tuple, rows)))
+    yield listed("全部运行", "台账里的每一次运行", told, list(_runs(record)))
 
 
 def _counts(record: Data) -> Iterator[tuple[Json, ...]]:

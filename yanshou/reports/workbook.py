@@ -26,13 +26,18 @@ LINE = 118
 """Characters across a landscape page."""
 LINE_HEIGHT = 14.0
 """Points."""
+NARROWEST, WIDEST = 7, 42
+"""Characters of a column that is as wide as what is in it."""
 TITLE_LENGTH = 31
 """What Excel allows the name of a sheet."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """One sheet: a title above, a head, rows of numbers and texts; `widths` are shares of a page's width."""
+    """One sheet: a title above, a head, rows of numbers and texts; `widths` are shares of `line` characters.
+
+    What is broader than a page is printed smaller.
+    """
 
     name: str
     title: str
@@ -40,6 +45,15 @@ class Sheet:
     widths: tuple[float, ...]
     rows: tuple[tuple[Json, ...], ...]
     spans: int = 0
+    line: float = LINE
+
+
+def listed(name: str, title: str, head: tuple[str, ...], rows: Sequence[Sequence[Json]]) -> Sheet:
+    """A sheet to sort and search in: each column as wide as what is in it, within bounds."""
+    columns = zip(*([head, *rows]), strict=True)
+    longest = (max(cell_len(line) for value in column for line in str(value).split("\n")) for column in columns)
+    widths = tuple(float(min(max(n + 2, NARROWEST), WIDEST)) for n in longest)
+    return Sheet(name, title, head, widths, tuple(map(tuple, rows)), line=sum(widths))
 
 
 def sheet_of(name: str, title: str, block: Table, spans: int = 0) -> Sheet:
@@ -87,7 +101,7 @@ def _lay_out(target: Worksheet, sheet: Sheet) -> None:
                 cell.data_type = "s"  # never a formula
             cell.font, cell.border, cell.alignment = plain, border, wrapped
     whole = sum(sheet.widths)
-    widths = [max(6.0, LINE * share / whole) for share in sheet.widths]
+    widths = [max(6.0, sheet.line * share / whole) for share in sheet.widths]
     for number, row in enumerate(sheet.rows, 3):
         target.row_dimensions[number].height = LINE_HEIGHT * max(map(_lines, row[sheet.spans :], widths[sheet.spans :]))
     for column in range(1, sheet.spans + 1):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from yanshou.reports.blocks import Cell, Facts, Heading, Table, digest, facts, field, table
-from yanshou.reports.display import NOTHING, Data, exactly, left_out, moment
-from yanshou.reports.document import PURPOSES, SEVERITIES, checklist_table, measured, status_word
+from yanshou.reports.display import NOTHING, Data, exactly, moment
+from yanshou.reports.document import PURPOSES, SEVERITIES, checklist_table, count_table, measured, status_word
 from yanshou.reports.papers.model import (
     Chapter,
     Dossier,
@@ -90,9 +90,7 @@ def _read(finding: Data, attempt: Data) -> Iterator[PaperBlock]:
     if figure.get("kind") == "checklist":
         yield checklist_table(figure["items"])
     elif figure.get("kind") == "count":
-        steps: list[tuple[object, ...]] = [("提交", "", figure["gross"])]
-        steps += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
-        yield table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, [*steps, ("计入", "", figure["net"])], (2,))
+        yield count_table(figure)
     if attempt["validity"]:
         rows = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in attempt["validity"]]
         yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, rows)

@@ -15,7 +15,7 @@ from yanshou.reports.papers.model import BLANK, Chapter, Dossier, Paper, PaperBl
 
 UNDEFINED = "口径未定，不予判定"
 OPEN = "没有约定"
-INSTALLED = "现场人员按进度"
+PEOPLES_PACE = "现场人员按进度"
 
 
 def scheme(case: Dossier) -> Paper:
@@ -142,7 +142,7 @@ def _methods(record: Data, plan: Data) -> Iterator[PaperBlock]:
             Cell(instrument["title"], (f"{instrument['probe']} 版本 {instrument['version']}", instrument["document"])),
             display(samples),
             i["samples_needed"],
-            f"{display(seconds, digits=3)} s" if seconds else INSTALLED,
+            f"{display(seconds, digits=3)} s" if seconds else PEOPLES_PACE,
             Cell(str(i["seed"]), mono=True),
         ))  # fmt: skip
     columns = {"指标": 2, "仪器与方法": 3, "计划样本": 1.1, "判定至少": 1.1, "每次时长": 1.3, "随机种子": 1.8}
