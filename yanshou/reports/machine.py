@@ -144,7 +144,6 @@ ATTEMPT_COLUMNS: Mapping[str, Callable[[Data, Data], Json]] = {
     "原因": lambda _, a: "；".join(r["text"] for r in a.get("reasons") or ()),
     "有效性": lambda _, a: "；".join(f"{v['code']} {v['text']}" for v in a.get("validity") or ()),
     "证据文件": lambda _, a: len(a["evidence"]),
-    "证据字节": lambda _, a: sum(e["bytes"] for e in a["evidence"]),
 }
 
 

@@ -97,11 +97,12 @@ def _of_runs(case: Dossier) -> Iterator[_Entry]:
 
 def _of_numbers(case: Dossier) -> Iterator[_Entry]:
     grades = {Severity.INVALID: GRAVE, Severity.WARNING: SLIGHT}
+    attempts = [(f["indicator"], a) for f in case.record["findings"] for a in f["attempts"]]
+    for indicator, a in sorted(attempts, key=lambda told: int(told[1]["run"])):
+        for v in a["validity"]:
+            if v["severity"] in grades:
+                place = f"{evidence_number(a['run'])}　{indicator}"
+                yield _Entry(ANOMALY, grades[v["severity"]], place, f"{v['text']}（{v['code']}）", REPLAY)
     for f in case.record["findings"]:
-        for a in f["attempts"]:
-            for v in a["validity"]:
-                if v["severity"] in grades:
-                    place = f"{evidence_number(a['run'])}　{f['indicator']}"
-                    yield _Entry(ANOMALY, grades[v["severity"]], place, f"{v['text']}（{v['code']}）", REPLAY)
         if case.measured and not f["attempts"]:
             yield _Entry(ANOMALY, GRAVE, f["indicator"], "计划内的指标没有测量", "yanshou run")

@@ -61,4 +61,4 @@ def _matters(case: Dossier) -> Iterator[tuple[object, ...]]:
     planned = {f["indicator"] for f in case.record["findings"]}
     for q in case.record["qualitative"]:
         if q["id"] not in planned:
-            yield q["id"], q["text"], "; ".join(r["text"] for r in q["reasons"])
+            yield q["id"], q["text"], "；".join(r["text"] for r in q["reasons"])

@@ -60,8 +60,9 @@ def _instruments(case: Dossier) -> Iterator[tuple[str, object]]:
         if found is None:
             yield f"{instrument['title']}：校准", "测量之前用标准器校准"
         else:
-            worst = max((abs(p["error"]) for p in found["points"]), default=0.0)
-            told = f"运行 {found['run']}，最大示值误差 {display(worst, {'value': found['tolerance']})} {found['unit']}"
+            least = {"value": found["tolerance"]}
+            errors = "、".join(display(p["error"], least) for p in found["points"])
+            told = f"运行 {found['run']}，各点示值误差 {errors} {found['unit']}"
             verdict = "在允差内" if found["within"] else "超差"
             yield f"{instrument['title']}：校准", Cell(told, (f"允差 {exactly(found['tolerance'])}，{verdict}",))
 
