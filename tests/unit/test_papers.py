@@ -25,7 +25,7 @@ from yanshou.harness.basics import UserError
 from yanshou.harness.engine import freeze_case, run_case
 from yanshou.harness.model import Verdict
 from yanshou.harness.paperwork import write_documents
-from yanshou.reports.blocks import Plots, Table
+from yanshou.reports.blocks import Code, Plots, Table
 from yanshou.reports.document import build
 from yanshou.reports.docx import render_docx
 from yanshou.reports.machine import FORMAT, results
@@ -300,16 +300,19 @@ def test_the_whole_report_is_there_with_its_plots(made: Made) -> None:
     text = words(made.papers / "检测报告.docx")
     assert "报告结束" in text
     record = json.loads((GOLDEN / "record.json").read_bytes())
-    report = docx.Document(io.BytesIO(render_docx(full_report(build(record)))))
+    document = build(record, "ab" * 32)
+    report = docx.Document(io.BytesIO(render_docx(full_report(document))))
     told = "\n".join("".join(t.text or "" for t in p.iter(qn("w:t"))) for p in report.element.body.iter(qn("w:p")))
     for finding in record["findings"]:
         assert finding["name"] in told
         assert all(e["sha256"] in told for a in finding["attempts"] for e in a["evidence"])
+    assert "ab" * 32 in told
+    blocks = [block for section in document.sections for block in section.blocks]
+    plots = [plot["alt"] for block in blocks if isinstance(block, Plots) for plot in block.plots]
+    codes = [block.text for block in blocks if isinstance(block, Code)]
     described = [s._inline.docPr.get("descr") for s in report.inline_shapes if s._inline.docPr.get("descr")]
-    assert len(described) == 4
-    assert described == [
-        p["alt"] for s in build(record).sections for b in s.blocks if isinstance(b, Plots) for p in b.plots
-    ]
+    assert described == [*plots, *codes]
+    assert (len(plots), len(codes)) == (4, 1)
 
 
 def test_every_titled_table_repeats_its_head_and_names_its_fonts(made: Made) -> None:

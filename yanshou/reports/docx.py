@@ -15,6 +15,7 @@ from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.model import Verdict
 from yanshou.reports.blocks import (
     Cell,
+    Code,
     Command,
     Conclusion,
     Facts,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from docx.table import Table as WordTable
     from docx.table import _Cell as WordCell
     from docx.text.paragraph import Paragraph
+    from docx.text.run import Run
 
 SONG, HEI, LATIN, MONO = "宋体", "黑体", "Times New Roman", "Consolas"
 BODY, SMALL, TINY = 10.5, 9.0, 7.5
@@ -45,6 +47,9 @@ BODY, SMALL, TINY = 10.5, 9.0, 7.5
 RESTRICTED = "不公开"
 NAME_SHARE = 0.26
 CELL_TEXT, TITLE = "验收表格", "验收标题"
+EMU = 914400
+"""Office's units in an inch."""
+CODE_WIDTH = int(1.3 * EMU)
 STRIP_WIDTH = 0.9
 """Share of its column that a strip is wide."""
 
@@ -229,6 +234,8 @@ def _pictures(blocks: Iterable[PaperBlock]) -> dict[str, bytes]:
 def _svgs(block: PaperBlock) -> Iterator[str]:
     if isinstance(block, Plots):
         yield from (plot["svg"] for plot in block.plots)
+    elif isinstance(block, Code):
+        yield block.svg
     elif isinstance(block, Table):
         yield from (cell.strip for row in block.rows for cell in row if cell.strip)
 
@@ -285,6 +292,9 @@ class _Writer:
             case Conclusion(verdict, text, counts):
                 self._paragraph(f"结论：{_verdict(verdict)}　{text}", bold=True)
                 self._paragraph("　".join(f"{_verdict(code)} {number} 项" for code, number in counts))
+            case Code(svg, text, rows):
+                self._facts(rows)
+                self._picture(self._paragraph("").add_run(), svg, CODE_WIDTH, text)
             case Signatures(lines):
                 signing = [(role, name or BLANK, BLANK, DATE) for role, name in lines]
                 self._table(table("", {"职责": 1, "姓名": 1.5, "签字": 2.5, "日期": 2.5}, signing))
@@ -376,14 +386,19 @@ class _Writer:
         _keep(grid.rows[0])
         for cell, plot in zip(grid.rows[0].cells, plots, strict=True):
             self._fill(cell, Cell(plot["title"]), bold=True)
-            picture = self._pictures[plot["svg"]]
-            natural = int.from_bytes(picture[16:20], "big") / PPI * 914400  # width of a PNG stands at byte 16
+            natural = (
+                int.from_bytes(self._pictures[plot["svg"]][16:20], "big") / PPI * EMU
+            )  # a PNG's width is at byte 16
             run = self._small(cell.add_paragraph()).add_run()
-            shape = run.add_picture(io.BytesIO(picture), width=int(min(natural, (cell.width or natural) * 0.96)))
-            shape._inline.docPr.set("descr", plot["alt"])
+            self._picture(run, plot["svg"], int(min(natural, (cell.width or natural) * 0.96)), plot["alt"])
             if plot["note"]:
                 _text(self._small(cell.add_paragraph()), plot["note"], TINY)
         self._paragraph(caption)
+
+    def _picture(self, run: Run, svg: str, width: int, alt: str) -> None:
+        """A picture, and the same in words for who cannot see it."""
+        shape = run.add_picture(io.BytesIO(self._pictures[svg]), width=width)
+        shape._inline.docPr.set("descr", alt)
 
     def _lines(self, caption: str, count: int) -> None:
         if caption:

@@ -22,4 +22,4 @@ def papers(case: Dossier) -> list[Paper]:
     drawn = [draw(case) for draw in BEFORE]
     if not case.measured:
         return drawn
-    return [*drawn, *(draw(case) for draw in AFTER), full_report(build(case.record))]
+    return [*drawn, *(draw(case) for draw in AFTER), full_report(build(case.record, case.record_sha256))]
