@@ -33,8 +33,8 @@ def _blocks(case: Dossier) -> Iterator[PaperBlock]:
     yield from _hosts(record)
     yield Chapter("5　期末复核")
     yield Text("开始与结束时各核对一次：版本、序列号、模型与配置的摘要、节点或卡号。两次不同的，其间的测量须说明。")
-    yield blanks("开始与结束时的标识", {"标识（是什么）": 2.4, "开始": 3, "结束": 3, "一致": 1}, 6)
-    yield Lines("其他情况", 3)
+    yield blanks("开始与结束时的标识", {"标识（是什么）": 2.4, "开始": 3, "结束": 3, "一致": 1}, 5)
+    yield Lines("其他情况", 2)
     yield signed("核查人", "被测方代表", "见证人")
 
 
