@@ -409,6 +409,7 @@ def test_offered_requirements_can_be_taken_as_they_are(scenario: int) -> None:
         items = case.document.inspections[name].items
         assert [i.method for i in items] == [i.method for i in public_list.methods[name].items]
         assert all("；证据：" in i.expected for i in items)
+        assert {bool(i.expert) for i in items} == {public_list.methods[name].expert}
         sheet = case.document.inspections[name]
         params = {"items": [i.model_dump(exclude_none=True) for i in items], "sheet": sheet.sheet}
         assert describe("inspection", params, None).samples == len(items)

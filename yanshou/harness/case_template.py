@@ -232,13 +232,12 @@ def _inspections(row: Scenario, methods: Methods) -> Iterator[str]:
         yield from _comment("  ", f"{indicator.id} {indicator.name}：榜单 {indicator.limit}")
         yield from _sheet(indicator.id, _questions(indicator, methods.get(indicator.id)))
     for name, text in offered:
-        expert = "；结论由专家给出，附上证据，答“专家评议”" if methods[name].expert else ""
-        yield f"  {OFFER}# {name} {text}{expert}"
+        yield f"  {OFFER}# {name} {text}"
         told = [(item.text, item) for item in methods[name].items]
-        yield from (f"  {OFFER}{line[2:]}" for line in _sheet(name, told))
+        yield from (f"  {OFFER}{line[2:]}" for line in _sheet(name, told, expert=methods[name].expert))
 
 
-def _sheet(name: str, items: Sequence[tuple[str, CheckItem]]) -> Iterator[str]:
+def _sheet(name: str, items: Sequence[tuple[str, CheckItem]], *, expert: bool = False) -> Iterator[str]:
     yield from (f"  {name}:", f"    sheet: inspections/{name}.yaml", "    items:")
     for number, (text, item) in enumerate(items, 1):
         evidence = f"；证据：{item.evidence}" if item.evidence else ""
@@ -246,6 +245,8 @@ def _sheet(name: str, items: Sequence[tuple[str, CheckItem]]) -> Iterator[str]:
         yield f"        text: {_placeholder(text) if item.each else _quoted(text)}"
         yield f"        expected: {_quoted(item.expected + evidence)}"
         yield f"        method: {item.method}  # 查阅、观察、询问、操作"
+        if expert:
+            yield "        expert: true  # 只收集证据，结论由专家给出"
 
 
 def _questions(indicator: Indicator, method: DefaultMethod | None) -> list[tuple[str, CheckItem]]:
