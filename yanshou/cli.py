@@ -462,6 +462,24 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 
 
 @app.command()
+def sheet(
+    what: Annotated[str, typer.Argument(help="sme：中小企业数字化水平评测表")],
+    file: Annotated[Path, typer.Argument(help="写出的工作簿（.xlsx）")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, max=200, help="几张空白表，一家企业一张")] = 1,
+) -> None:
+    """写空白的现场填写表：带下拉表，题目锁定；填好后由 run 读入。"""
+    from yanshou.harness.evidence import write_atomic
+    from yanshou.probes.sme_level.layout import Filled, workbook
+
+    if what != "sme":
+        raise UserError(Problem("E-SHEET", f"没有 {what} 这种表", "可用：sme"))
+    if file.exists():
+        raise UserError(Problem("E-EXISTS", "文件已存在，不覆盖", "换一个文件名", file))
+    write_atomic(file, workbook([Filled()] * number))
+    typer.echo(f"已写出 {file}：{number} 张空白评测表 → 填写后在 case.yaml 写 probe: sme.level")
+
+
+@app.command()
 def look(
     file: Annotated[Path, typer.Argument(help="抓包（pcap、pcapng）、CSV 或 JSON 行")], as_json: AsJson = False
 ) -> None:
