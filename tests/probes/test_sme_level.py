@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from tests.probes.chain_support import calibrated
-from tests.probes.records_support import MemoryEvidence, codes, excluded, record
+from tests.probes.records_support import MemoryEvidence, codes, excluded, recorded
 from yanshou.cli import app
 from yanshou.harness.basics import ProbeError, UserError
 from yanshou.harness.judge import Criterion, judge_run
@@ -60,6 +60,9 @@ ROWS = {line.id: row for row, line in enumerate(asked(EDITION_2024), TABLE + 1)}
 LETTERS = " ABCDEFGHIJK"
 
 
+GOOD = workbook([Filled(*enterprise(1))])
+
+
 def params(**changes: Any) -> Params:
     return Params.model_validate({"files": ["sheets.xlsx"], "level": 2} | changes)
 
@@ -75,7 +78,7 @@ def put(folder: Path, *enterprises: Any, name: str = "sheets.xlsx") -> None:
 def counted(folder: Path, *enterprises: Any, **changes: Any) -> Count:
     put(folder, *enterprises)
     given = params(**changes)
-    return analyse(record(folder, capture, given), given, 1)
+    return analyse(recorded(folder, capture, given), given, 1)
 
 
 # --- against the reference -------------------------------------------------------------------------------------------------
@@ -243,7 +246,7 @@ def test_the_level_that_so_many_share(tmp_path: Path, least: int, level: int) ->
         put(tmp_path, (head, lines), name=f"{head[CODE]}.xlsx")
     put(tmp_path, *(enterprise(n) for n in (3, 4, 5)), spoilt(6, "SME-X-LARGE"), name="z.xlsx")
     given = params(files=["."], level=None, shared_by=least)
-    found = analyse(record(tmp_path, capture, given), given, 1)
+    found = analyse(recorded(tmp_path, capture, given), given, 1)
     assert (found.unit, found.gross, found.net) == ("级", 4, level)
     excluded(found)
     criterion = Criterion("S08-I02", Kind.INSPECTED, Limit(Op.GE, Decimal(2), "级"), None, None, (), 0.95, 1)
@@ -258,7 +261,7 @@ def test_an_audit_draws_and_bounds(tmp_path: Path) -> None:
     assert len(drawn.splitlines()) == 9
     assert sheets(tmp_path, params(), 5) == {}
     (tmp_path / "audit.csv").write_text(drawn.replace(",,", ",好,"), encoding="utf-8")
-    evidence = record(tmp_path, capture, given, 5)
+    evidence = recorded(tmp_path, capture, given, 5)
     found = analyse(evidence, given, 5)
     assert found.audit == Audit(12, 8, 8)
     assert codes(found.validity) == QUIET
@@ -267,7 +270,7 @@ def test_an_audit_draws_and_bounds(tmp_path: Path) -> None:
     assert codes(analyse(evidence, given, 6).validity) == QUIET | {"SME-V06": "invalid", "SME-V07": "invalid"}
     lines = drawn.replace(",,", ",好,").splitlines()
     (tmp_path / "audit.csv").write_text("\n".join([*lines[:-1], lines[-1].replace(",好,", ",坏,")]), encoding="utf-8")
-    found = analyse(record(tmp_path, capture, given, 5), given, 5)
+    found = analyse(recorded(tmp_path, capture, given, 5), given, 5)
     assert found.audit == Audit(12, 8, 7)
     assert judge_run(criterion, found, 0.05, None).verdict is Verdict.INCONCLUSIVE
 
@@ -310,17 +313,28 @@ def cell(id: str, column: int) -> str:
     ],
 )  # fmt: skip
 def test_a_changed_sheet_is_refused_with_its_cell(tmp_path: Path, at: str, value: Any, words: str) -> None:
+    book = load_workbook(io.BytesIO(GOOD))
+    book["企业1"][at] = value
+    changed = io.BytesIO()
+    book.save(changed)
+    fault = read_workbook(changed.getvalue(), "甲.xlsx").faults[0]
+    assert fault.cell == f"甲.xlsx 企业1!{at if words != '两个不同的人' else cell('J01', WITNESS)}"
+    assert words in fault.text
+    assert fault.remedy
+
+
+def test_every_fault_is_said_on_a_line_of_its_own(tmp_path: Path) -> None:
     put(tmp_path, enterprise(1))
-    change(tmp_path / "sheets.xlsx", lambda sheet: sheet.__setitem__(at, value))
+    change(
+        tmp_path / "sheets.xlsx", lambda s: [s.__setitem__(cell(f"J{n:02d}", AFTER), "九\n级") for n in range(1, 17)]
+    )
+    change(tmp_path / "sheets.xlsx", lambda s: [s.__setitem__(cell(f"J{n:02d}", BEFORE), 7) for n in range(1, 17)])
     with pytest.raises(UserError) as caught:
-        record(tmp_path, capture, params())
-    problem = caught.value.problems[0]
-    named = at if words != "两个不同的人" else cell("J01", WITNESS)
-    assert problem.code == "SME-E06"
-    assert f"企业1!{named} " in problem.text
-    assert words in problem.text
-    assert problem.file == tmp_path / "sheets.xlsx"
-    assert "\n" not in str(problem)
+        recorded(tmp_path, capture, params())
+    assert [p.code for p in caught.value.problems] == ["SME-E06"] * 21
+    assert {p.file for p in caught.value.problems} == {tmp_path / "sheets.xlsx", None}
+    assert not any("\n" in str(p) for p in caught.value.problems)
+    assert "另有 12 处" in str(caught.value.problems[-1])
 
 
 def test_merged_hidden_and_struck_cells_are_refused(tmp_path: Path) -> None:
@@ -335,23 +349,22 @@ def test_merged_hidden_and_struck_cells_are_refused(tmp_path: Path) -> None:
         put(tmp_path, enterprise(1))
         change(tmp_path / "sheets.xlsx", edit)
         with pytest.raises(UserError, match=words):
-            record(tmp_path, capture, params())
+            recorded(tmp_path, capture, params())
 
 
 def test_hostile_workbooks_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "sheets.xlsx"
-    good = workbook([Filled(*enterprise(1))])
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/workbook.xml", b" " * (40 << 20))
-    macro = io.BytesIO(good)
+    macro = io.BytesIO(GOOD)
     with zipfile.ZipFile(macro, "a") as archive:
         archive.writestr("xl/vbaProject.bin", b"x")
-    far = load_workbook(io.BytesIO(good))
+    far = load_workbook(io.BytesIO(GOOD))
     far["企业1"]["A900000"] = "x"
     beyond = io.BytesIO()
     far.save(beyond)
-    plain_book = load_workbook(io.BytesIO(good))
+    plain_book = load_workbook(io.BytesIO(GOOD))
     del plain_book["企业1"]
     nothing = io.BytesIO()
     plain_book.save(nothing)
@@ -364,37 +377,37 @@ def test_hostile_workbooks_are_refused(tmp_path: Path) -> None:
     ):
         path.write_bytes(data)
         with pytest.raises(UserError, match=words) as caught:
-            record(tmp_path, capture, params())
+            recorded(tmp_path, capture, params())
         assert {p.code for p in caught.value.problems} == {code}
 
 
 def test_files_that_are_not_there(tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match="SME-E01"):
-        record(tmp_path, capture, params())
+        recorded(tmp_path, capture, params())
     (tmp_path / "empty").mkdir()
     with pytest.raises(ProbeError, match="SME-E02"):
-        record(tmp_path, capture, params(files=["empty"]))
+        recorded(tmp_path, capture, params(files=["empty"]))
     (tmp_path / "sheets.xlsx").write_bytes(b"")
     with pytest.raises(ProbeError, match="SME-E03"):
-        record(tmp_path, capture, params())
+        recorded(tmp_path, capture, params())
     put(tmp_path, enterprise(1))
     (tmp_path / "proof-1.txt").unlink()
     with pytest.raises(UserError, match=r"SME-E07 .*proof-1.txt 不存在"):
-        record(tmp_path, capture, params())
+        recorded(tmp_path, capture, params())
     (tmp_path / "proof-1.txt").touch()
     with pytest.raises(UserError, match=r"SME-E07 .*是空的"):
-        record(tmp_path, capture, params())
+        recorded(tmp_path, capture, params())
     outside = enterprise(1)
     for line in outside[1].values():
         line[PROOFS] = "../secret.txt"
     (tmp_path.parent / "secret.txt").write_text("x")
     (tmp_path / "sheets.xlsx").write_bytes(workbook([Filled(*outside)]))
     with pytest.raises(UserError, match="不在工作簿所在的文件夹里"):
-        record(tmp_path, capture, params())
+        recorded(tmp_path, capture, params())
     put(tmp_path, enterprise(1))
     (tmp_path / "a.csv").write_text("统一社会信用代码,result\nx,也许\n", encoding="utf-8")
     with pytest.raises(ProbeError, match=r"SME-E09 .*也许"):
-        record(tmp_path, capture, params(audit={"file": "a.csv", "size": 1}))
+        recorded(tmp_path, capture, params(audit={"file": "a.csv", "size": 1}))
     assert not list(tmp_path.glob("runs/*/import.json"))
 
 
@@ -403,7 +416,7 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
 
 def test_what_is_behind_a_confirmation_must_be_acknowledged(tmp_path: Path) -> None:
     put(tmp_path, enterprise(1), enterprise(2))
-    evidence = record(tmp_path, capture, params())
+    evidence = recorded(tmp_path, capture, params())
     streams = {name: evidence.open(name).read() for name in evidence.streams()}
     assert analyse(MemoryEvidence(streams), params(), 1).net == 2
     proof = next(name for name, data in streams.items() if data == "证据 proof-1.txt".encode())

@@ -36,6 +36,7 @@ ID, TEXT, HOW, BEFORE, AFTER, CONFIRMED, INSPECTOR, WITNESS, TIME, PROOFS, NOTE 
 FIRST_HEAD = 2
 TABLE = FIRST_HEAD + len(HEAD) + 1
 MOST_SHEETS = 1000
+PRINTED, OPEN_TEXT, OPEN_NUMBER = "yanshou printed", "yanshou text", "yanshou number"
 _SEPARATOR = re.compile(r"[;；\n]+")
 _SCENE_LEVELS = {str(n): n for n in range(5)}
 
@@ -143,6 +144,8 @@ def workbook(sheets: Sequence[Filled]) -> bytes:
 
     edition = sme_edition()
     book = Workbook()
+    for style in _styles():
+        book.add_named_style(style)
     del book[book.sheetnames[0]]
     for number, filled in enumerate(sheets, 1):
         _write(book.create_sheet(f"企业{number}"), edition, filled)
@@ -164,11 +167,19 @@ def _guide(edition: SmeEdition) -> Iterator[str]:
     yield from edition.standing
 
 
+def _styles() -> Iterator[Any]:
+    from openpyxl.styles import Alignment, NamedStyle, PatternFill, Protection
+
+    wrap, open_ = Alignment(wrap_text=True), Protection(locked=False)
+    yield NamedStyle(PRINTED, fill=PatternFill("solid", fgColor="EEEEEE"), alignment=wrap)
+    yield NamedStyle(OPEN_TEXT, number_format="@", alignment=wrap, protection=open_)
+    yield NamedStyle(OPEN_NUMBER, alignment=wrap, protection=open_)
+
+
 def _write(sheet: Any, edition: SmeEdition, filled: Filled) -> None:
-    from openpyxl.styles import Alignment, Font, PatternFill, Protection
+    from openpyxl.styles import Font
     from openpyxl.worksheet.datavalidation import DataValidation
 
-    grey, open_, wrap = PatternFill("solid", fgColor="EEEEEE"), Protection(locked=False), Alignment(wrap_text=True)
     lists: dict[tuple[str, ...], Any] = {}
 
     def offer(cell: Any, answers: tuple[str, ...]) -> None:
@@ -177,36 +188,31 @@ def _write(sheet: Any, edition: SmeEdition, filled: Filled) -> None:
             sheet.add_data_validation(lists[answers])
         lists[answers].add(cell)
 
-    def put(row: int, column: int, value: str | float, *, fixed: bool) -> Any:
+    def put(row: int, column: int, value: str | float, style: str) -> Any:
         cell = sheet.cell(row, column, value if value != "" else None)
-        cell.alignment = wrap
-        if fixed:
-            cell.fill = grey
-        else:
-            cell.protection = open_
-            cell.number_format = "@" if not isinstance(value, int | float) else "General"
+        cell.style = style
         return cell
 
-    put(1, 1, TITLE, fixed=True).font = Font(bold=True, size=14)
-    put(1, 2, FORMAT, fixed=True)
+    put(1, 1, TITLE, PRINTED).font = Font(bold=True, size=14)
+    put(1, 2, FORMAT, PRINTED)
     offered = {
         EDITION: (edition.edition,), INDUSTRY: tuple(UPPER), HOW_BEFORE: (ON_SITE, SELF), HOW_AFTER: (ON_SITE, SELF),
     }  # fmt: skip
     for row, label in enumerate(HEAD, FIRST_HEAD):
-        put(row, 1, label, fixed=True)
-        cell = put(row, 2, filled.head.get(label, edition.edition if label == EDITION else ""), fixed=False)
+        put(row, 1, label, PRINTED)
+        cell = put(row, 2, filled.head.get(label, edition.edition if label == EDITION else ""), OPEN_TEXT)
         if label in offered and len(",".join(offered[label])) <= 255:  # what a drop-down can hold
             offer(cell, offered[label])
     for column, name in enumerate(COLUMNS, 1):
-        put(TABLE, column, name, fixed=True).font = Font(bold=True)
+        put(TABLE, column, name, PRINTED).font = Font(bold=True)
     for row, line in enumerate(asked(edition), TABLE + 1):
         said = filled.lines.get(line.id, {})
         for column, text in ((ID, line.id), (TEXT, line.text), (HOW, line.how)):
-            put(row, column, text, fixed=True)
+            put(row, column, text, PRINTED)
         for column in range(BEFORE, NOTE + 1):
-            cell = put(row, column, said.get(column, ""), fixed=False)
-            if column in (BEFORE, AFTER) and line.answers:
-                cell.number_format = "General"
+            answer = column in (BEFORE, AFTER)
+            cell = put(row, column, said.get(column, ""), OPEN_NUMBER if answer else OPEN_TEXT)
+            if answer and line.answers:
                 offer(cell, line.answers)
             elif column == CONFIRMED:
                 offer(cell, (YES, NO))

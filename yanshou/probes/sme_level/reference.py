@@ -45,7 +45,7 @@ from yanshou.probes.sme_level.layout import (
     workbook,
 )
 
-POINTS = (0.0, 10.0, 30.0)
+POINTS = (0.0, 5.0, 15.0)
 FORTY: dict[str, str | int] = {
     "F1": 4, "F2": 61, "F3": 100, "F4": 0, "F5": "全覆盖", "F6": 0, "F7": 0,
     "M1": 1, "M2": 0, "M3": 0, "M4": 10, "R1": "增加", "R2": "增加", "R3": "增加", "R4": "增加",
@@ -123,13 +123,13 @@ def spoilt(number: int, reason: str) -> tuple[dict[str, Any], dict[str, dict[int
 
 
 def write_workbook(folder: Path, good: int, seed: int) -> dict[str, int]:
-    """Write `sheets.xlsx` with `good` enterprises that count, and for each reason two or more that do not, in seeded order.
+    """Write `sheets.xlsx` with `good` enterprises that count, and for each reason one or more that do not, in seeded order.
 
     Returns how many it planted for each reason.
     """
     filled = [enterprise(number) for number in range(good)]
     planted = dict.fromkeys(
-        ("SME-X-CODE", "SME-X-EDITION", "SME-X-LARGE", "SME-X-SIZE", "SME-X-SELF", "SME-X-BEFORE", "SME-X-SAME"), 2
+        ("SME-X-CODE", "SME-X-EDITION", "SME-X-LARGE", "SME-X-SIZE", "SME-X-SELF", "SME-X-BEFORE", "SME-X-SAME"), 1
     ) | {"SME-X-LEVEL": 4}
     number = good
     for reason, times in planted.items():
