@@ -6,18 +6,38 @@ expected to read. Each list says how it is known (`standing`); what is known at 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 from yanshou.harness.strict_yaml import YamlMap, read_bytes
 
 FILE = "reference_lists.yaml"
 STANDINGS = {"found": "有逐字列出的资料", "found-secondary": "只有二手资料", "memory": "凭知识，未检索到原文"}
 """How a list is known -> the words that are printed."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A list of names. `names`: each name, folded as `folded` does, to how it is known: a key of STANDINGS."""
+
+    title: str
+    names: Mapping[str, str]
+
+    def within(self, text: str) -> tuple[str, ...]:
+        """The names of the list that stand in `text`, in the order of the list, blanks and width apart."""
+        there = folded(text)
+        return tuple(name for name in self.names if name in there)
+
+
+def folded(text: str) -> str:
+    """`text` in NFKC without any blank, as names of the list are compared."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
 
 
 @dataclass(frozen=True)
@@ -102,6 +122,19 @@ class SmeEdition:
 def _lists(folder: str = "wuhan_2024") -> YamlMap:
     path = Path(str(resources.files("yanshou.scenarios"))) / folder / FILE
     return YamlMap.parse(path, read_bytes(path))
+
+
+@cache
+def listed(name: Literal["scenes_5g_20", "six_modes"]) -> Listed:
+    """The 20 scenes of “5G+工业互联网”, or the six modes of the industrial internet. Raises UserError for damaged data."""
+    if name == "six_modes":
+        return _lists().one(name, lambda m: Listed(m.text("title"), _named(m)))
+    return _lists().one(name, lambda m: Listed(m.text("title"), m.one("batch1", _named) | m.one("batch2", _named)))
+
+
+def _named(m: YamlMap) -> dict[str, str]:
+    m.text("basis")
+    return dict.fromkeys(map(folded, m.texts("items")), m.choice("status", STANDINGS))
 
 
 @cache

@@ -56,6 +56,7 @@ def capture(params: Params, run: RunContext) -> None:
     key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained),
     E11 (是 without a right identifier where one is asked for), E12 (not what the journal says, or another file than it was),
     E13 (an inspector judged what only experts can).
+    E11 (是 without the right identifier or name where one is asked for).
     """
     data, responses, problems, kept = read_sheet(run.folder, params)
     if problems:
