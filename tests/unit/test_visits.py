@@ -259,7 +259,6 @@ def test_damaged_headers_are_read_or_refused_and_nothing_else(tmp_path: Path) ->
         (tmp_path / "b.dcm").write_bytes(damaged[: draw.choice((155, 400, len(data)))])
         try:
             assert tuple(dicom.read_header(tmp_path / "b.dcm")) == COLUMNS
-        except BadRecord as error:
-            assert "读不出" in error.text
+        except BadRecord:
             refused += 1
     assert 0 < refused < 300
