@@ -7,6 +7,7 @@ compressed as a whole (deflated) is refused: it would have to be unpacked first.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from yanshou.formats.visits import BadRecord, Row, row
@@ -24,6 +25,12 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 RESAVE = "从 PACS 重新导出（不用整体压缩的传输语法）"
 
 
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as a DICOM file has to (PS3.10, 7.1). Raises OSError."""
+    with path.open("rb") as f:
+        return f.read(132)[128:] == b"DICM"
+
+
 def read_header(path: Path) -> Row:
     """The row of the study that a file belongs to: many files have the same, and a file without a study gives none.
 
@@ -33,9 +40,7 @@ def read_header(path: Path) -> Row:
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_file_meta_info
 
-    with path.open("rb") as f:
-        head = f.read(132)
-    if head[128:] != b"DICM":
+    if not is_dicom(path):
         raise BadRecord("文件", "不是 DICOM（第 129 字节起不是 DICM）", RESAVE)
     try:
         with warnings.catch_warnings():
@@ -58,6 +63,22 @@ def read_header(path: Path) -> Row:
         status="",
         provider=cells["InstitutionName"],
     ) | {"class": cells["Modality"]}
+
+
+def fold(rows: Iterable[Row]) -> Iterator[Row]:
+    """One row per study, in the order in which they first appear: when it began, by all kinds of devices.
+
+    A row without a study comes as it is. Memory grows with the number of studies.
+    """
+    studies: dict[str, Row] = {}
+    for one in rows:
+        if not one["visit"]:
+            yield one
+            continue
+        known = studies.setdefault(one["visit"], one)
+        kinds = {*known["class"].split("+"), one["class"]} - {""}
+        studies[one["visit"]] = min(known, one, key=lambda r: r["time"]) | {"class": "+".join(sorted(kinds))}
+    yield from studies.values()
 
 
 def _moment(date: str, time: str, zone: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from yanshou.formats.visits import BadRecord, Row, row
@@ -36,11 +36,10 @@ _TIME = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})(?:([0-9]{2})([0-9]{2})([0-9]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One ADT message: its number in the file, event, control id, processing id and when it was written, and its visit."""
+    """One ADT message: where it stands, its event, processing id and when it was written, and its visit."""
 
     number: int
     event: str
-    control: str
     processing: str
     written: str
     visit: str
@@ -48,6 +47,11 @@ class Message:
     began: str
     kind: str
     provider: str
+    file: str = ""
+
+    def of(self, file: str) -> Message:
+        """The same, and of which file it is."""
+        return replace(self, file=file)
 
 
 def read_messages(stream: BinaryIO, encoding: str = "utf-8") -> Iterator[Message]:
@@ -88,7 +92,7 @@ def _row(message: Message, status: str) -> Row:
         status=status or "unknown",
         provider=message.provider,
         test="HTEST" if message.processing in ("T", "D") else "",
-        origin=f"第 {message.number} 条消息",
+        origin=f"{message.file} 第 {message.number} 条消息".strip(),
     ) | {"class": message.kind}
 
 
@@ -170,7 +174,6 @@ def _read(number: int, segments: list[bytes], encoding: str) -> Message | None:
         return Message(
             number,
             said("MSH", 9, 2) or said("EVN", 1),
-            said("MSH", 10),
             said("MSH", 11),
             said("EVN", 2) or said("MSH", 7),
             said("PV1", 19),
