@@ -35,6 +35,8 @@ COLUMNS = (
 ID, TEXT, HOW, BEFORE, AFTER, CONFIRMED, INSPECTOR, WITNESS, TIME, PROOFS, NOTE = range(1, 12)
 FIRST_HEAD = 2
 TABLE = FIRST_HEAD + len(HEAD) + 1
+WIDTHS = (36, 38, 38, 20, 20, 10, 10, 10, 20, 28, 20)
+LINE_HEIGHT = 15
 MOST_SHEETS = 1000
 PRINTED, OPEN_TEXT, OPEN_NUMBER = "yanshou printed", "yanshou text", "yanshou number"
 _SEPARATOR = re.compile(r"[;；\n]+")
@@ -170,7 +172,7 @@ def _guide(edition: SmeEdition) -> Iterator[str]:
 def _styles() -> Iterator[Any]:
     from openpyxl.styles import Alignment, NamedStyle, PatternFill, Protection
 
-    wrap, open_ = Alignment(wrap_text=True), Protection(locked=False)
+    wrap, open_ = Alignment(wrap_text=True, vertical="top", horizontal="left"), Protection(locked=False)
     yield NamedStyle(PRINTED, fill=PatternFill("solid", fgColor="EEEEEE"), alignment=wrap)
     yield NamedStyle(OPEN_TEXT, number_format="@", alignment=wrap, protection=open_)
     yield NamedStyle(OPEN_NUMBER, alignment=wrap, protection=open_)
@@ -216,10 +218,15 @@ def _write(sheet: Any, edition: SmeEdition, filled: Filled) -> None:
                 offer(cell, line.answers)
             elif column == CONFIRMED:
                 offer(cell, (YES, NO))
-    for letter, width in zip("ABCDEFGHIJK", (18, 34, 34, 12, 12, 10, 10, 10, 18, 28, 20), strict=True):
+        sheet.row_dimensions[row].height = LINE_HEIGHT * max(
+            -(-2 * len(t) // WIDTHS[HOW - 1]) for t in (line.text, line.how)
+        )
+    for letter, width in zip("ABCDEFGHIJK", WIDTHS, strict=True):
         sheet.column_dimensions[letter].width = width
     sheet.freeze_panes = sheet.cell(TABLE + 1, 3)
     sheet.protection.enable()
+    sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0  # for those who print it
+    sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
 def read_workbook(data: bytes, name: str) -> Reading:
