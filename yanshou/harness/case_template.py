@@ -193,6 +193,8 @@ def _inspections(row: Scenario) -> Iterator[str]:
             yield f"        text: {_placeholder(text) if number > 1 else _quoted(text)}"
             yield f"        expected: {_quoted(indicator.default_reading or str(indicator.limit))}"
             yield "        method: 操作  # 查阅、观察、询问、操作"
+            if indicator.names:
+                yield f"        named: {indicator.names}  # observed 里须写明的名称，各条不得相同"
 
 
 def _items(indicator: Indicator) -> int:
