@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.probes.records_support import excluded, record
-from tests.unit.test_visit_formats import adt, dicom_file, encounter
+from tests.visits_support import adt, dicom_file, encounter
 from yanshou.cli import app
 from yanshou.harness.basics import UserError
 from yanshou.harness.evidence import digest_file

@@ -343,6 +343,7 @@ def test_merged_hidden_and_struck_cells_are_refused(tmp_path: Path) -> None:
     for edit, words in (
         (lambda s: s.merge_cells(f"{cell('J01', AFTER)}:{cell('J02', AFTER)}"), "合并"),
         (lambda s: setattr(s.row_dimensions[ROWS["J05"]], "hidden", True), "隐藏"),
+        (lambda s: s.column_dimensions.group("D", "E", hidden=True), "隐藏"),
         (lambda s: setattr(s[cell("J05", AFTER)], "font", Font(strike=True)), "删除线"),
         (lambda s: setattr(s, "sheet_state", "hidden"), "被隐藏"),
     ):

@@ -10,24 +10,11 @@ from typing import Any
 
 import pytest
 
+from tests.visits_support import adt, dicom_file, encounter
 from yanshou.formats import dicom, fhir, hl7v2
 from yanshou.formats.visits import COLUMNS, BadRecord
 
 # --- FHIR ---------------------------------------------------------------------------------------------------------------------
-
-
-def encounter(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        "resourceType": "Encounter",
-        "id": f"e{number}",
-        "identifier": [{"system": "urn:his", "value": f"JZ{number:06d}"}],
-        "status": "finished",
-        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "AMB"},
-        "subject": {"reference": f"Patient/p{number}", "display": "张三"},
-        "period": {"start": "2025-03-01T09:30:00+08:00", "end": "2025-03-01T10:00:00+08:00"},
-        "serviceProvider": {"reference": "Organization/h1"},
-        "reasonCode": [{"text": "咳嗽"}],
-    } | changes
 
 
 def ndjson(*resources: Any) -> io.BytesIO:
@@ -94,21 +81,6 @@ def test_a_bad_count_is_refused(data: bytes) -> None:
 
 
 # --- HL7 v2 -------------------------------------------------------------------------------------------------------------------
-
-
-def adt(
-    event: str, visit: str, written: str, kind: str = "ADT", mode: str = "P", charset: str = "", name: str = "ZHANG^SAN"
-) -> str:
-    pv1 = ["PV1", "1", "O", *[""] * 16, f"{visit}^^^H1", *[""] * 24, "20250301092500"]
-    return "\r".join(
-        (
-            f"MSH|^~\\&|HIS|H1|PLAT|WH|{written}||{kind}^{event}^ADT_A01|C{written}{event}|{mode}|2.5||||||{charset}",
-            f"EVN|{event}|{written}",
-            f"PID|1||PAT{visit}^^^H1^MR||{name}||19800101|M",
-            "OBX|1|ED|x||" + "A" * 200_000,
-            "|".join(pv1),
-        )
-    )
 
 
 def folded(text: str | bytes, encoding: str = "utf-8") -> list[dict[str, str]]:
@@ -181,28 +153,6 @@ def test_broken_messages_are_named() -> None:
 
 
 # --- DICOM --------------------------------------------------------------------------------------------------------------------
-
-
-def dicom_file(path: Path, *, study: str = "1.2.3", **changes: Any) -> Path:
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-
-    meta = FileMetaDataset()
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CTImageStorage
-    meta.MediaStorageSOPInstanceUID = "1.2.3.4"
-    found = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
-    cells = {
-        "SOPClassUID": CTImageStorage, "SOPInstanceUID": "1.2.3.4", "StudyDate": "20250301", "StudyTime": "093000.000",
-        "Modality": "CT", "InstitutionName": "Hospital", "PatientID": "P1", "PatientName": "ZHANG^SAN",
-        "StudyInstanceUID": study, "Rows": 16, "Columns": 16, "BitsAllocated": 16, "BitsStored": 16, "HighBit": 15,
-        "PixelRepresentation": 0, "SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2",
-        "PixelData": b"\1\2" * 256,
-    } | changes  # fmt: skip
-    for name, value in cells.items():
-        setattr(found, name, value)
-    found.save_as(path, enforce_file_format=True)
-    return path
 
 
 def test_dicom_header(tmp_path: Path) -> None:

@@ -263,12 +263,19 @@ def _read(sheet: Any, edition: SmeEdition, name: str) -> tuple[Form, list[Fault]
     faults: list[Fault] = []
     merged = {(r, c) for area in sheet.merged_cells.ranges for r, c in _places(area)}
 
+    hidden = {
+        column
+        for group in sheet.column_dimensions.values()
+        if group.hidden
+        for column in range(group.min or 0, min(group.max or 0, NOTE) + 1)
+    }
+
     def address(row: int, column: int) -> str:
         return f"{place}!{sheet.cell(row, column).coordinate}"
 
     def said(row: int, column: int) -> str:
         text, why = _shown(sheet.cell(row, column))
-        if text and (sheet.row_dimensions[row].hidden or sheet.column_dimensions["ABCDEFGHIJK"[column - 1]].hidden):
+        if text and (sheet.row_dimensions[row].hidden or column in hidden):
             why = "所在的行或列被隐藏"
         if (row, column) in merged:
             why = "是合并的单元格"
