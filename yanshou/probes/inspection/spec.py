@@ -43,6 +43,9 @@ class Item(_Frozen):
         description="observed 里须写明一个名称，不得与别条重复：scenes_5g_20 二十个 5G 场景之一、six_modes 六大模式之一"
         "（清单以外的交专家评议），announced_model 公告型号",
     )
+    identifier: Literal["vin"] | None = Field(
+        default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
+    )
 
 
 class Params(_Frozen):
