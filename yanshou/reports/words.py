@@ -49,12 +49,6 @@ FIELD_WORDS = {
     "names_beidou": "关断时仍说用北斗",
     # inspection
     "journal": "查验日志", "how": "查验方法", "confirmed": "复核时间", "head": "末端",
-    # sme.level
-    "enterprises": "逐家企业", "place": "出处", "uscc": "统一社会信用代码", "level_before": "改造前等级",
-    "points_before": "改造前得分", "level_after": "改造后等级", "points_after": "改造后得分", "scenes_at_level_2": "二级以上场景数",
-    "unconfirmed": "未经确认的项数", "edition": "评测指标", "standing": "数值的可靠程度", "workbooks": "评测表",
-    "levels_after": "改造后各级家数",
-    "enterprises_left_out": "不计的企业",
 }  # fmt: skip
 
 

@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
-from yanshou.probes.inspection import vin
-from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
 from yanshou.probes.inspection import naming, vin
+from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 

@@ -43,9 +43,11 @@ class Item(_Frozen):
         description="observed 里须写明一个名称，不得与别条重复：scenes_5g_20 二十个 5G 场景之一、six_modes 六大模式之一"
         "（清单以外的交专家评议），announced_model 公告型号",
     )
-    identifier: Literal["vin"] | None = Field(
-        default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
-    )
+
+    @property
+    def asked_name(self) -> str:
+        """What `observed` must name, in words; "" for nothing."""
+        return naming.ASKED[self.named] if self.named else ""
 
 
 class Params(_Frozen):
@@ -141,7 +143,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
         copied = "  # observed 里抄下 17 位车辆识别代号\n" if item.identifier else ""
         copied += "  # 只能由专家判断：附上证据，答 专家评议\n" if item.expert else ""
-        copied += f"  # observed 里写明{naming.ASKED[item.named]}\n" if item.named else ""
+        copied += f"  # observed 里写明{item.asked_name}\n" if item.named else ""
         return (
             f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n{copied}  {item.id}:\n"
             '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
