@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from yanshou.harness.basics import ExitCode, Json, Problem, UserError
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -499,6 +499,24 @@ def schema(what: Annotated[str, typer.Argument(help="case | results")] = "case")
 
 
 @app.command()
+def sheet(
+    what: Annotated[str, typer.Argument(help="sme：中小企业数字化水平评测表")],
+    file: Annotated[Path, typer.Argument(help="写出的工作簿（.xlsx）")],
+    number: Annotated[int, typer.Option("--number", "-n", min=1, max=200, help="几张空白表，一家企业一张")] = 1,
+) -> None:
+    """写空白的现场填写表：带下拉表，题目锁定；填好后由 run 读入。"""
+    from yanshou.harness.evidence import write_atomic
+    from yanshou.probes.sme_level.layout import Filled, workbook
+
+    if what != "sme":
+        raise UserError(Problem("E-SHEET", f"没有 {what} 这种表", "可用：sme"))
+    if file.exists():
+        raise UserError(Problem("E-EXISTS", "文件已存在，不覆盖", "换一个文件名", file))
+    write_atomic(file, workbook([Filled()] * number))
+    typer.echo(f"已写出 {file}：{number} 张空白评测表 → 填写后在 case.yaml 写 probe: sme.level")
+
+
+@app.command()
 def look(
     file: Annotated[Path, typer.Argument(help="抓包（pcap、pcapng）、CSV 或 JSON 行")], as_json: AsJson = False
 ) -> None:
@@ -510,6 +528,46 @@ def look(
         _print_json(to_json(told))
     else:
         _out().print(show(told, file))
+
+
+@app.command()
+def visits(
+    kind: Annotated[str, typer.Argument(help="fhir（NDJSON、Bundle）| hl7v2（ADT 消息日志）| dicom（文件头）")],
+    sources: Annotated[list[Path], typer.Argument(help="文件或文件夹，可多个")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="写出的就诊表（CSV）")] = Path("visits.csv"),
+    encoding: Annotated[str, typer.Option("--encoding", help="HL7 v2 消息没有写字符集时按它读")] = "utf-8",
+    server_count: Annotated[
+        Path | None, typer.Option("--server-count", help="存下的 Encounter?_summary=count 应答，只作对照")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """把医院的就诊数据变成 records 能数的表:就诊号与患者号只留代号（现场密钥），姓名、诊断、影像不读。"""
+    from yanshou.importers.visits import KINDS, convert
+    from yanshou.probes.encodings import is_encoding
+    from yanshou.probes.records.pseudonyms import site_key
+
+    chosen = next((k for k in KINDS if k == kind), None)
+    if chosen is None:
+        raise UserError(Problem("E-KIND", f"没有 {kind} 这种来源", f"可用：{'、'.join(KINDS)}"))
+    if not is_encoding(encoding):
+        raise UserError(Problem("E-ENCODING", f"不认识的文字编码 {encoding}", "写 utf-8 或 gb18030"))
+    try:
+        key = site_key(output.resolve().parent)
+    except ProbeError as error:
+        raise UserError(error.problem) from None
+    done = convert(chosen, sources, output, key, encoding, server_count)
+    listing = f"{output}.sources.json"
+    if as_json:
+        _print_json({"table": str(output), "rows": done.rows, "sources": listing, "originals": len(done.originals)})
+        return
+    typer.echo(f"已写出 {output}：{done.rows} 行，出自 {len(done.originals)} 个原件（摘要见 {listing}）")
+    for path in done.passed_over[:5]:
+        typer.echo(f"不是 DICOM，没有读：{path}")
+    if len(done.passed_over) > 5:
+        typer.echo(f"另有 {len(done.passed_over) - 5} 个文件不是 DICOM")
+    if done.server_count is not None:
+        apart = done.server_count - done.rows
+        typer.echo(f"服务器自报 {done.server_count} 条，读出 {done.rows} 条，差 {apart}：自报只作对照，以读出的为准")
 
 
 @app.command()

@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from yanshou.formats.office import MAX_ROWS
 from yanshou.harness.assess import load_state
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.engine import Drawn, draw_samples
 from yanshou.harness.evidence import canonical, require_writable, sha256_bytes, write_atomic
 from yanshou.importers.grid import Cell, Grid
 from yanshou.importers.opening import read
-from yanshou.importers.xlsx import MAX_ROWS, read_xlsx
+from yanshou.importers.xlsx import read_xlsx
 from yanshou.probes.devices.register import SERIAL, UNPLUG
 from yanshou.probes.sampling import RESULT
 from yanshou.probes.texts import plain

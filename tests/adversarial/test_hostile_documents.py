@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.importing import case, docx, repacked, shared, xlsx
+from yanshou.formats import office
 from yanshou.harness.basics import UserError
 from yanshou.importers import opening
 from yanshou.importers.writing import offer
@@ -50,13 +51,13 @@ def test_entities_in_a_part_that_openpyxl_reads_alone(part: str, tmp_path: Path)
 def test_a_part_that_unpacks_to_much_is_not_unpacked(
     make: Callable, part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "MAX_PART", 1 << 20)
+    monkeypatch.setattr(office, "MAX_PART", 1 << 20)
     path = repacked(make(tmp_path / f"表1.{make.__name__}"), part, lambda data: data + b" " * (3 << 20))
     assert "展开后 3 MiB，上限 1 MiB" in refused(case(tmp_path / "c"), path)
 
 
 def test_parts_that_are_small_one_by_one_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "MAX_PARTS", 1 << 20)
+    monkeypatch.setattr(office, "MAX_PARTS", 1 << 20)
     path = repacked(xlsx(tmp_path / "表1.xlsx"), "xl/theme/theme1.xml", lambda data: data + b" " * (2 << 20))
     assert "上限 1 MiB" in refused(case(tmp_path / "c"), path)
 

@@ -44,6 +44,35 @@ def record(folder: Path, capture: Callable[[Any, RunContext], None], params: Any
         return RunEvidence(run.folder, acknowledged_streams(ledger.records, run.number))
 
 
+class MemorySink:
+    """The writing side of a run in memory, for what does not need a ledger."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, bytes] = {}
+
+    def stream(self, name: str) -> Any:
+        assert name not in self.streams
+        self.streams[name] = b""
+
+        class Writer:
+            def write(_self, data: bytes) -> None:
+                self.streams[name] += data
+
+        return Writer()
+
+    def attach(self, source: Path, name: str) -> str:
+        data = source.read_bytes()
+        self.stream(name).write(data)
+        return sha256_bytes(data)
+
+
+def recorded(folder: Path, capture: Callable[[Any, RunContext], None], params: Any, seed: int = 1) -> Any:
+    """Like `record`, in memory."""
+    sink: Any = MemorySink()
+    capture(params, RunContext(sink, seed, folder))
+    return MemoryEvidence(sink.streams)
+
+
 def codes(validity: tuple[Validity, ...]) -> dict[str, str]:
     """{code: severity} of validity findings."""
     return {finding.code: finding.severity.value for finding in validity}

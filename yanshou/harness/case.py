@@ -283,6 +283,11 @@ class Item(_Model, title="查验条目"):
     expert: Literal[True] | None = Field(
         default=None, title="专家评议", description="true：只能由专家判断，查验只收集证据，不答“是”“否”"
     )
+    named: Literal["scenes_5g_20", "six_modes", "announced_model"] | None = Field(
+        default=None,
+        title="名称",
+        description="observed 里须写明一个名称，不得重复：scenes_5g_20、six_modes 对照清单，announced_model 公告型号",
+    )
 
 
 class Inspection(_Model, title="查验清单"):

@@ -230,14 +230,16 @@ def _inspections(row: Scenario, methods: Methods) -> Iterator[str]:
         yield "inspections:" if inspected else f"{OFFER}inspections:"
     for indicator in inspected:
         yield from _comment("  ", f"{indicator.id} {indicator.name}：榜单 {indicator.limit}")
-        yield from _sheet(indicator.id, _questions(indicator, methods.get(indicator.id)))
+        yield from _sheet(indicator.id, _questions(indicator, methods.get(indicator.id)), names=indicator.names)
     for name, text in offered:
         yield f"  {OFFER}# {name} {text}"
         told = [(item.text, item) for item in methods[name].items]
         yield from (f"  {OFFER}{line[2:]}" for line in _sheet(name, told, expert=methods[name].expert))
 
 
-def _sheet(name: str, items: Sequence[tuple[str, CheckItem]], *, expert: bool = False) -> Iterator[str]:
+def _sheet(
+    name: str, items: Sequence[tuple[str, CheckItem]], *, expert: bool = False, names: str | None = None
+) -> Iterator[str]:
     yield from (f"  {name}:", f"    sheet: inspections/{name}.yaml", "    items:")
     for number, (text, item) in enumerate(items, 1):
         evidence = f"；证据：{item.evidence}" if item.evidence else ""
@@ -247,6 +249,8 @@ def _sheet(name: str, items: Sequence[tuple[str, CheckItem]], *, expert: bool = 
         yield f"        method: {item.method}  # 查阅、观察、询问、操作"
         if expert:
             yield "        expert: true  # 只收集证据，结论由专家给出"
+        if names:
+            yield f"        named: {names}  # observed 里须写明的名称，各条不得相同"
 
 
 def _questions(indicator: Indicator, method: DefaultMethod | None) -> list[tuple[str, CheckItem]]:

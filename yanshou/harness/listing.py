@@ -61,6 +61,8 @@ class Indicator:
     statistic: str | None
     method: tuple[str, ...] = ()
     confidence: str | None = None
+    names: str | None = None
+    """What each inspected item of it must name, another than the others do: a reference list, or `announced_model`."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,7 @@ WAYS = ("查阅", "观察", "询问", "操作")
 SOURCES = ("literal", "inferred")
 CONFIDENCES = ("high", "medium", "low")
 METHODS = ("a", "b", "c")
+NAMES = ("scenes_5g_20", "six_modes", "announced_model")
 
 
 @cache
@@ -372,6 +375,7 @@ def _indicator(m: YamlMap, number: int) -> Indicator:
         statistic=m.text("statistic", "") or None,
         method=m.texts("method", METHODS),
         confidence=m.choice("confidence", CONFIDENCES, "") or None,
+        names=m.choice("names", NAMES, "") or None,
     )
     if (indicator.source == "inferred") != bool(indicator.inferred_part):
         m.refuse("source", f"{indicator.id} 须且仅须在 inferred 时写明 inferred_part")

@@ -163,6 +163,25 @@ class YamlMap:
         node = self._need(key, "int", "float", "bool")
         return True if _true(node) else self._number(node)
 
+    def numbers(self, key: str) -> tuple[Decimal, ...]:
+        """A list of numbers, exactly as they are written; empty when absent."""
+        node = self._get(key, "seq")
+        return () if node is None else tuple(self._exact_items(key, node))
+
+    def rows(self, key: str) -> tuple[tuple[Decimal, ...], ...]:
+        """A list of lists of numbers; empty when absent."""
+        node = self._get(key, "seq")
+        rows = [] if node is None else node.value
+        if any(_kind(row) != "seq" for row in rows):
+            self.refuse(key, f"{key} 的每一行应为数的列表")
+        return tuple(tuple(self._exact_items(key, row)) for row in rows)
+
+    def _exact_items(self, key: str, node: Node) -> Iterator[Decimal]:
+        for item in node.value:
+            if _kind(item) not in ("int", "float"):
+                self.refuse(key, f"{key} 中不能有 {item.value}")
+            yield self._number(item)
+
     def _number(self, node: Node) -> Decimal:
         try:
             return Decimal(node.value)

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from yanshou.formats.office import Package
 from yanshou.harness.basics import Problem, UserError
 from yanshou.importers.grid import SUPERSCRIPT, Cell, Grid
-from yanshou.importers.opening import Package
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element

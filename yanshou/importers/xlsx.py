@@ -13,17 +13,11 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from yanshou.formats.office import MAX_COLUMNS, MAX_ROWS, Package
 from yanshou.importers.grid import SUPERSCRIPT, Cell, Grid
-from yanshou.importers.opening import Package
 
-if TYPE_CHECKING:
-    from xml.etree.ElementTree import Element
-
-MAX_ROWS = 2000
-MAX_COLUMNS = 100
-REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 NUMBER = re.compile(r"(?P<thousands>#,##)?0(?:\.(?P<places>0+))?(?P<percent>%)?_? ?")
 
 
@@ -33,9 +27,7 @@ def read_xlsx(data: bytes, path: Path) -> list[Grid]:
     package.require_sound()
     from openpyxl import load_workbook
 
-    for name in sorted(package.sizes):
-        if name.startswith("xl/worksheets/") and name.endswith(".xml"):
-            _require_small(package.xml(name), name, package)
+    package.require_small_sheets()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of styles and validations, which nobody here reads
@@ -44,20 +36,6 @@ def read_xlsx(data: bytes, path: Path) -> list[Grid]:
     except Exception as error:  # openpyxl lets through whatever a broken part makes it stumble over
         raise package.broken(f"{type(error).__name__}") from None
     return [_grid(sheet, formulas[sheet.title]) for sheet in values.worksheets if sheet.sheet_state == "visible"]
-
-
-def _require_small(sheet: Element, name: str, package: Package) -> None:
-    """Refuse a sheet with a cell or a merged range beyond the bounds."""
-    for node in sheet.iter():
-        kind = node.tag.rpartition("}")[2]
-        if kind in ("c", "mergeCell"):
-            reference = str(node.get("r") or "") if kind == "c" else str(node.get("ref") or "")
-            for letters, row in REFERENCE.findall(reference):
-                column = 0
-                for letter in letters:
-                    column = column * 26 + ord(letter) - 64
-                if int(row) > MAX_ROWS or column > MAX_COLUMNS:
-                    raise package.broken(f"{name} 用到 {letters}{row}，超过 {MAX_ROWS} 行 {MAX_COLUMNS} 列")
 
 
 def _grid(sheet: Any, formulas: Any) -> Grid:

@@ -7,11 +7,18 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator
 
 
-def _known(value: str) -> str:
+def is_encoding(value: str) -> bool:
+    """Whether Python knows an encoding of this name."""
     try:
         "".encode(value)
     except LookupError:
-        raise ValueError("不认识的文字编码，请写 utf-8、utf-8-sig 或 gb18030") from None
+        return False
+    return True
+
+
+def _known(value: str) -> str:
+    if not is_encoding(value):
+        raise ValueError("不认识的文字编码，请写 utf-8、utf-8-sig 或 gb18030")
     return value
 
 

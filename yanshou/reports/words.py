@@ -21,6 +21,12 @@ FIELD_WORDS = {
     "rows": "行数", "valid_fixes": "有效定位", "inside_fixes": "界线内的定位", "boundary_sha256": "边界文件 SHA-256",
     "crs": "坐标系", "polygons": "面数", "holes": "洞数", "vertices": "顶点数", "check_point": "检查点", "offset_m": "偏差/m",
     "area_m2": "椭球面积/m2", "visited": "现场核验",
+    # sme.level
+    "enterprises": "逐家企业", "place": "出处", "uscc": "统一社会信用代码", "level_before": "改造前等级",
+    "points_before": "改造前得分", "level_after": "改造后等级", "points_after": "改造后得分", "scenes_at_level_2": "二级以上场景数",
+    "unconfirmed": "未经确认的项数", "edition": "评测指标", "standing": "数值的可靠程度", "workbooks": "评测表",
+    "levels_after": "改造后各级家数",
+    "enterprises_left_out": "不计的企业",
     # gnss
     "component": "分量", "horizontal": "水平", "vertical": "垂直", "motion": "运动", "static": "静态", "dynamic": "动态",
     "about": "误差相对于",

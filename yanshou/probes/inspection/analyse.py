@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
-from yanshou.probes.inspection import vin
+from yanshou.probes.inspection import naming, vin
 from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
@@ -44,6 +44,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
         items.append(_inspected(item, entry, proven, trusted=not broken))
     validity += _shared_files(items)
     validity += _identifiers(planned)
+    validity += _names(planned, items)
     validity += _haste([entry.time for _, entry in planned if entry.answer is not Answer.OPEN])
     told, found = _journal(evidence, recorded, params, said)
     validity += found
@@ -131,13 +132,18 @@ def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
 
 
 def _inspected(item: Item, entry: RecordedItem, proven: tuple[str, ...], *, trusted: bool) -> InspectedItem:
-    """The answer as given, but a 是 that breaks a rule is 未查."""
+    """The answer as given, but a 是 that breaks a rule is 未查, and one that names nothing of its list is for experts."""
+    answer = entry.answer
+    if answer is Answer.YES and not trusted:
+        answer = Answer.OPEN
+    elif answer is Answer.YES and item.named and not naming.names(item.named, entry.observed):
+        answer = Answer.EXPERT
     return InspectedItem(
         id=item.id,
         text=item.text,
         expected=item.expected,
         observed=entry.observed,
-        answer=entry.answer if trusted or entry.answer is not Answer.YES else Answer.OPEN,
+        answer=answer,
         inspector=entry.inspector,
         witness=entry.witness,
         evidence=proven,
@@ -171,6 +177,29 @@ def _identifiers(planned: Sequence[tuple[Item, RecordedItem]]) -> Iterator[Valid
         if len(ids) > 1:
             text = f"{'、'.join(ids)} 写的是同一辆车（{number}）：一辆车不能证明几款"
             yield Validity("INS-V07", Severity.INVALID, text)
+
+
+def _names(planned: Sequence[tuple[Item, RecordedItem]], items: Sequence[InspectedItem]) -> Iterator[Validity]:
+    """One name behind several 是, what is on no list, and what a list has from memory."""
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    unlisted, unsure = list[str](), dict[str, str]()
+    for (item, entry), inspected in zip(planned, items, strict=True):
+        if item.named is None or entry.answer is not Answer.YES:
+            continue
+        if inspected.answer is Answer.EXPERT:
+            unlisted.append(item.id)
+        for name in naming.names(item.named, entry.observed) if inspected.answer is Answer.YES else ():
+            users[name].append(item.id)
+            if why := naming.unsure(item.named, name):
+                unsure[name] = why
+    for name, ids in users.items():
+        if len(ids) > 1:
+            yield Validity("INS-V12", Severity.INVALID, f"{'、'.join(ids)} 写的是同一个（{name}）：一个不能算几个")
+    if unlisted:
+        yield Validity("INS-V13", Severity.WARNING, f"{'、'.join(unlisted)} 写的不在对照的清单里，交专家评议")
+    if unsure:
+        text = "；".join(f"{name}（{why}）" for name, why in unsure.items())
+        yield Validity("INS-V14", Severity.WARNING, f"清单里的名称须与官方文件核对：{text}")
 
 
 def _haste(times: Sequence[str]) -> Iterator[Validity]:

@@ -54,7 +54,7 @@ def capture(params: Params, run: RunContext) -> None:
     Raises UserError with every problem of the sheet: INS-E01 (not readable), E02 (evidence missing), E03 (是 without
     evidence), E04 (是 without two persons), E05 (evidence empty), E06 (unknown item or key, wrong shape), E07 (duplicate
     key), E08 (answer or time not readable), E09 (a file name that cannot be used), E10 (answer not explained),
-    E11 (是 without a right identifier where one is asked for), E12 (not what the journal says, or another file than it was),
+    E11 (是 without the right identifier or name where one is asked for), E12 (not what the journal says, or another file),
     E13 (an inspector judged what only experts can).
     """
     data, responses, problems, kept = read_sheet(run.folder, params)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from yanshou.harness.model import Answer, Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
-from yanshou.probes.inspection import vin
+from yanshou.probes.inspection import naming, vin
 from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
@@ -38,6 +38,16 @@ class Item(_Frozen):
         default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
     )
     expert: bool = Field(default=False, description="true：只能由专家判断，查验只收集证据，答案是“专家评议”")
+    named: naming.Kind | None = Field(
+        default=None,
+        description="observed 里须写明一个名称，不得与别条重复：scenes_5g_20 二十个 5G 场景之一、six_modes 六大模式之一"
+        "（清单以外的交专家评议），announced_model 公告型号",
+    )
+
+    @property
+    def asked_name(self) -> str:
+        """What `observed` must name, in words; "" for nothing."""
+        return naming.ASKED[self.named] if self.named else ""
 
 
 class Params(_Frozen):
@@ -114,7 +124,9 @@ def breaches(
 
 
 def misread(item: Item, observed: str) -> tuple[str, str] | None:
-    """(what is wrong, remedy) with the identifier that `observed` must have; None where it is right or none is asked for."""
+    """(what is wrong, remedy) with what `observed` must hold; None where it is right or nothing is asked for."""
+    if item.named and (wrong := naming.wrong(item.named, observed)):
+        return wrong
     if item.identifier is None:
         return None
     number = vin.written(observed)
@@ -131,6 +143,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
         copied = "  # observed 里抄下 17 位车辆识别代号\n" if item.identifier else ""
         copied += "  # 只能由专家判断：附上证据，答 专家评议\n" if item.expert else ""
+        copied += f"  # observed 里写明{item.asked_name}\n" if item.named else ""
         return (
             f"  # {question}\n  # 应为：{expected}；方法：{item.method or '检查人定'}\n{copied}  {item.id}:\n"
             '    observed: ""\n    answer: 未查\n    reason: ""\n    inspector: ""\n    witness: ""\n'
