@@ -476,7 +476,7 @@ def test_sample_is_of_distinct_net_keys_and_the_same_from_file_and_run(tmp_path:
     path = tmp_path / "export.csv"
     write_export(path, 200, 3)
     wanted = export_params(path).model_copy(update={"file": "export.csv", "audit": params(audit=AUDITED).audit})
-    keys = sample_keys(path, wanted, 7)
+    keys = sample_keys(tmp_path, wanted, 7)
     assert len(set(keys)) == 30
     assert {key[1] for key in keys} == {"一车间"}
     assert all(int(key[0][3:12]) < 200 for key in keys)  # the generator numbers its valid records below 200
@@ -484,7 +484,7 @@ def test_sample_is_of_distinct_net_keys_and_the_same_from_file_and_run(tmp_path:
     evidence = record(tmp_path, capture, wanted)
     assert sample_keys(evidence, wanted, 7) == keys != sample_keys(evidence, wanted, 8)
     assert analyse(evidence, wanted, 7).audit == Audit(200, 30, 30)
-    assert sample_keys(path, export_params(path), 7) == []
+    assert sample_keys(tmp_path, export_params(path), 7) == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030"])
@@ -540,7 +540,7 @@ def test_the_sheet_to_take_along_names_what_was_drawn(tmp_path: Path) -> None:
     (name, text), *_ = sheets(tmp_path, wanted, 7).items()
     header, *rows = csv.reader(io.StringIO(text))
     assert (name, header) == (AUDITED["file"], ["id", "result", "note"])
-    assert [tuple(r[:1]) for r in rows] == sample_keys(tmp_path / "export.csv", wanted, 7)
+    assert [tuple(r[:1]) for r in rows] == sample_keys(tmp_path, wanted, 7)
     assert sheets(tmp_path, params(), 7) == {}
 
 
