@@ -43,6 +43,9 @@ MANGLED_SHARE = 0.01
 REGULAR_ROWS = 1000
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
+_ERA_US = 62_135_596_800_000_001
+"""A row's number, time and flags go into one integer, whose minimum is the first row's: the time as microseconds from just before
+year 1, times 4, plus the flags, below 2**64."""
 
 Opened = Callable[[], AbstractContextManager[Table]]
 """What opens a table from its first row on; the same table whenever it is called."""
@@ -248,13 +251,18 @@ def _counterparts(
 
 
 def _count(tally: Tally, params: Params) -> None:
+    """One group for each key and one for each reason; of a group, its first row and what stands there."""
     scratch = tally.scratch
-    keys = ", ".join(f"CASE WHEN reason IS NULL THEN k{i} END" for i in range(len(params.key)))
+    others = "".join(f", CASE WHEN reason IS NULL THEN k{i} ELSE '' END AS k{i}" for i in range(1, len(params.key)))
+    groups = ", ".join(("net", *(f"k{i}" for i in range(len(params.key)))))
     scratch.db.execute(
-        f"CREATE TABLE seen AS SELECT reason, min(n) AS first, count(*) AS rows,"
-        f" {'arg_min(t, n)' if params.time else 'NULL::TIMESTAMP'} AS t,"
-        f" bool_or(mangled) AS mangled, bool_or(short) AS short"
-        f" FROM ({tally.query}) GROUP BY reason, {keys}"
+        f"CREATE TABLE seen AS SELECT CASE WHEN NOT net THEN k0 END AS reason, (packed >> 64)::BIGINT AS first, rows,"
+        f" make_timestamp(nullif((low >> 2)::BIGINT, 0) - {_ERA_US}) AS t, low & 1 = 1 AS mangled, low & 2 = 2 AS short"
+        f" FROM (SELECT *, (packed & {2**64 - 1}::HUGEINT)::UBIGINT AS low"
+        f" FROM (SELECT {groups}, min(packed) AS packed, count(*) AS rows FROM (SELECT reason IS NULL AS net,"
+        f" coalesce(reason, k0) AS k0{others}, (n::HUGEINT << 64) + coalesce(epoch_us(t) + {_ERA_US}, 0) * 4"
+        f" + CASE WHEN mangled THEN 1 ELSE 0 END + CASE WHEN short THEN 2 ELSE 0 END AS packed FROM ({tally.query}))"
+        f" GROUP BY {groups}))"
     )
     tally.counts = dict(
         scratch.rows("SELECT reason, sum(rows)::BIGINT FROM seen WHERE reason IS NOT NULL GROUP BY reason")

@@ -89,8 +89,7 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     kept = b""
     for piece in pieces:
         kept += piece
-        body = kept[:-1]  # a carriage return at the very end may be half of a line end
-        cut = max(body.rfind(b"\n"), body.rfind(b"\r")) + 1
+        cut = max(kept.rfind(b"\n"), kept.rfind(b"\r", 0, -1)) + 1  # a carriage return at the very end may be half an end
         if not cut and len(kept) > 2 * LONGEST_LINE:
             cut = _last_character(kept)
         if cut:

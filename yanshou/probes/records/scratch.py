@@ -70,12 +70,14 @@ class Scratch:
             "threads": str(min(4, os.cpu_count() or 1)),
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
+            "enable_progress_bar": "false",
             "preserve_insertion_order": "true",
             "TimeZone": "Asia/Shanghai",
         }
         self.db = duckdb.connect(str(self.folder / "scratch.duckdb"))
         for name, value in settings.items():
             self.db.execute(f"SET {name}={literal(value)}")
+        self.db.execute("PRAGMA disable_checkpoint_on_shutdown")
         self._functions = 0
         return self
 
