@@ -21,7 +21,6 @@ from yanshou.probes.records.files import batches
 
 PREFIX = "YANSHOU_DB_"
 CONNECT_S = 20
-FETCH = 5_000
 
 
 @dataclass(frozen=True)
@@ -104,6 +103,7 @@ class _Pieces(RawIOBase):
 @contextmanager
 def _mysql(url: str, query: str) -> Iterator[Answer]:
     import pymysql
+    from pymysql.converters import encoders
     from pymysql.cursors import SSCursor
 
     parts = urlsplit(url)
@@ -120,12 +120,13 @@ def _mysql(url: str, query: str) -> Iterator[Answer]:
                 ssl_ca=options.get("ssl_ca"),
                 charset="utf8mb4",
                 connect_timeout=CONNECT_S,
-                conv={},  # every cell as the text that the server sent
+                conv=dict(encoders),  # and no decoders: every cell as the text that the server sent
                 cursorclass=SSCursor,
-                init_command="SET SESSION TRANSACTION READ ONLY, time_zone='+08:00'",
+                init_command="SET time_zone='+08:00'",
             )
         ) as db:
             with db.cursor() as cursor:
+                cursor.execute("SET SESSION TRANSACTION READ ONLY")
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
                 cursor.execute("SELECT version()")
                 version = cursor.fetchall()[0][0]
@@ -133,8 +134,7 @@ def _mysql(url: str, query: str) -> Iterator[Answer]:
                 _require_read_only(*(value for _, value in cursor.fetchall()))
                 cursor.execute(query)
                 names = tuple(str(column[0]).strip() for column in cursor.description or ())
-                rows = batches(row for some in iter(lambda: cursor.fetchmany(FETCH), []) for row in some)
-                yield Answer(Table(names, ",", rows), {"kind": "mysql", "version": version, "read_only": True})
+                yield Answer(Table(names, ",", batches(cursor.fetchall_unbuffered())), {"kind": "mysql", "version": version, "read_only": True})
             db.rollback()
     except (pymysql.Error, ValueError) as error:
         raise _Refused(str(error)) from None
