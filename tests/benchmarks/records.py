@@ -112,10 +112,11 @@ def write_rows(path: Path, rows: int) -> None:
 def say(job: str, ours: Cost, peer: Cost, peer_name: str, each: float = 1.0) -> None:
     """One line: the ratio ours / peer (below 1 is faster) and both peaks; `each`: jobs of ours to one of the peer's."""
     ratio = "    –" if peer.failed else f"{ours.seconds / each / peer.seconds:5.2f}"
-    note = f"peer gave up after {peer.seconds / ours.seconds:.2f} of our time: {peer.said}" if peer.failed else ""
-    sys.stdout.write(
-        f"{job:<44} ours / {peer_name}: {ratio}   peak {ours.peak:.0f} / {peer.peak:.0f} MiB   {ours.said} {peer.said if not note else note}\n"
-    )
+    said = peer.said
+    if peer.failed:
+        said = f"peer gave up after {peer.seconds / ours.seconds:.2f} of our time: {peer.said}"
+    peaks = f"peak {ours.peak:.0f} / {peer.peak:.0f} MiB"
+    sys.stdout.write(f"{job:<44} ours / {peer_name}: {ratio}   {peaks}   {ours.said} {said}\n")
     if ours.failed:
         raise SystemExit(ours.said)
 

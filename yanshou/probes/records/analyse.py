@@ -43,6 +43,7 @@ MANGLED_SHARE = 0.01
 REGULAR_ROWS = 1000
 _DAY = timedelta(days=1)
 _DAY_US = 86_400_000_000
+_FETCH = 50_000
 _ERA_US = 62_135_596_800_000_001
 """A row's number, time and flags go into one integer, whose minimum is the first row's: the time as microseconds from just before
 year 1, times 4, plus the flags, below 2**64."""
@@ -226,15 +227,18 @@ def tallied(frozen: Frozen, params: Params) -> Iterator[Tally]:
 
 def _load(scratch: Scratch, name: str, opened: Opened, columns: tuple[str, ...]) -> tuple[Key, bool]:
     """Load a table; its columns, and whether it was read to its end and holds those that are declared."""
-    with opened() as table:
-        if not set(columns) <= set(table.columns):
-            scratch.load(name, Table(columns, ",", iter(())), columns)
-            return table.columns, False
-        try:
-            scratch.load(name, table, columns)
-        except Cut:
-            return table.columns, False
-        return table.columns, True
+    found: Key = ()
+    try:
+        with opened() as table:
+            found = table.columns
+            if set(columns) <= set(found):
+                scratch.load(name, table, columns)
+                return found, True
+    except Cut:
+        pass
+    if not set(columns) <= set(found):
+        scratch.load(name, Table(columns, ",", iter(())), columns)
+    return found, False
 
 
 def _counterparts(
@@ -288,6 +292,25 @@ def _longest_rhythm(tally: Tally) -> int:
         for times in tally.scratch.slices("net", "t"):
             rhythm.feed(times.astype("datetime64[us]").astype("int64"))
     return rhythm.longest
+
+
+# --- what was left out ------------------------------------------------------------------------------------------------------
+
+
+def left_out(evidence: RunEvidence, params: Params) -> Iterator[list[str]]:
+    """Each row that did not count, in the export's order: its number from 1 (blank lines are none), the reason, its key.
+
+    Protected keys are pseudonyms. The first row yielded names the columns. Raises ProbeError.
+    """
+    yield ["row", "reason", *params.key]
+    with tallied(in_evidence(evidence, params), params) as tally:
+        keys = ", ".join(f"coalesce(k{i}, '')" for i in range(len(params.key)))
+        rows = tally.scratch.db.execute(
+            f"SELECT (n + 1)::VARCHAR, coalesce(reason, '{DUP}'), {keys} FROM ({tally.query}) q"
+            " WHERE reason IS NOT NULL OR n NOT IN (SELECT first FROM seen WHERE reason IS NULL) ORDER BY n"
+        )
+        while some := rows.fetchmany(_FETCH):
+            yield from map(list, some)
 
 
 # --- the draw ---------------------------------------------------------------------------------------------------------------

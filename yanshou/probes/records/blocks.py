@@ -23,15 +23,16 @@ from typing import BinaryIO, TypeAlias
 from yanshou.probes.reading import LONGEST_LINE, Key
 
 BLOCK = 8 << 20
-ROWS = 100_000
+ROWS = 4_096
+"""About how many parsed rows a block has."""
 LONGEST_CELL = 131_072
 """Characters that the csv module takes in a cell; a line of fewer bytes holds none that it would refuse."""
 MARK = "\x01"
-"""Never in a plain block, so that it can stand for a missing cell there."""
+"""What every cell of a plain line holds that stands for a row of another width than the header's; no other cell holds it."""
 
 Rows: TypeAlias = list[list[str]]
 Block: TypeAlias = bytes | Rows
-"""Plain lines of UTF-8, each ended by one line feed and as wide as the header; or parsed rows of any width."""
+"""Plain lines of UTF-8, each ended by one line feed and as wide as the header; or parsed rows of any width, perhaps none."""
 
 _ASCII_STAYS = {"ascii", "utf-8", "gb18030", "gbk", "gb2312"}
 """Encodings in which bytes below 128 stand for themselves wherever no character is half read."""
@@ -89,7 +90,9 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     kept = b""
     for piece in pieces:
         kept += piece
-        cut = max(kept.rfind(b"\n"), kept.rfind(b"\r", 0, -1)) + 1  # a carriage return at the very end may be half an end
+        cut = (
+            max(kept.rfind(b"\n"), kept.rfind(b"\r", 0, -1)) + 1
+        )  # a carriage return at the very end may be half an end
         if not cut and len(kept) > 2 * LONGEST_LINE:
             cut = _last_character(kept)
         if cut:
@@ -152,26 +155,23 @@ class _Lines:
         if lines := plain_lines(data, self._delimiter, width):
             yield lines
             return
+        if lines := mended_lines(data, self._delimiter, width):
+            yield lines
+            return
         self._waiting.extend(_split(data.decode()))
-        rows: Rows = []
-        while self._waiting:
-            rows.extend(self._records())
-            if len(rows) >= ROWS:
-                yield rows
-                rows = []
-        if rows:
-            yield rows
-
-    def _records(self) -> Iterator[list[str]]:
-        """The next record; an empty list per line where its quoting is broken; nothing for a blank line."""
-        try:
-            row = next(self._reader, [])
-        except csv.Error:
-            yield from repeat([], self._reader.line_num - self._read)
-        else:
-            if row:
-                yield row
-        self._read = self._reader.line_num
+        reader, waiting = self._reader, self._waiting
+        while waiting:
+            rows: Rows = []
+            while waiting and len(rows) < ROWS:
+                try:
+                    row = next(reader, [])
+                except csv.Error:  # one row for each line that broken quoting has swallowed
+                    rows.extend(repeat([], reader.line_num - self._read))
+                else:
+                    if row:
+                        rows.append(row)
+                self._read = reader.line_num
+            yield as_lines(rows, self._delimiter, width) or rows
 
 
 def _split(text: str) -> Iterator[str]:
@@ -179,18 +179,24 @@ def _split(text: str) -> Iterator[str]:
     return iter(partial(io.StringIO(text, newline="").readline, LONGEST_LINE), "")
 
 
-def plain_lines(data: bytes, delimiter: str, width: int) -> bytes:
-    """`data` with line feeds only, if nothing in it needs the csv module and every line has `width` cells; else nothing."""
-    import numpy as np
-
+def _unquoted(data: bytes, delimiter: str, width: int) -> bytes:
+    """`data` with line feeds only, if lines and delimiters are all there is to it; else nothing."""
     if not width or ord(delimiter) > 127 or any(odd in data for odd in (b'"', b"\0", MARK.encode())):
         return b""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
         if b"\r" in data:
             return b""
-    if not data.endswith(b"\n"):
-        data += b"\n"
+    return data if data.endswith(b"\n") else data + b"\n"
+
+
+def plain_lines(data: bytes, delimiter: str, width: int) -> bytes:
+    """`data` with line feeds only, if nothing in it needs the csv module and every line has `width` cells; else nothing."""
+    import numpy as np
+
+    data = _unquoted(data, delimiter, width)
+    if not data:
+        return b""
     octets = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero(octets == ord("\n"))
     lengths = np.diff(ends, prepend=-1) - 1
@@ -205,3 +211,29 @@ def plain_lines(data: bytes, delimiter: str, width: int) -> bytes:
             cells = at.reshape(ends.size, width - 1)
             fits = bool((cells[:, -1] < ends).all() and (cells[1:, 0] > ends[:-1]).all())
     return data if fits else b""
+
+
+def mended_lines(data: bytes, delimiter: str, width: int) -> bytes:
+    """As `plain_lines`, but without its blank lines and with marked ones for those of another width; else nothing."""
+    data = _unquoted(data, delimiter, width)
+    if not data:
+        return b""
+    octet, others, mark = delimiter.encode(), width - 1, delimiter.join([MARK] * width).encode()
+    lines = [line if line.count(octet) == others else mark for line in data.split(b"\n") if line]
+    if not lines or max(map(len, lines)) > LONGEST_CELL:
+        return b""
+    return b"\n".join(lines) + b"\n"
+
+
+def as_lines(rows: Rows, delimiter: str, width: int) -> bytes:
+    """Parsed rows as plain lines, where no cell needs quoting; else nothing."""
+    ragged = [at for at, row in enumerate(rows) if len(row) != width]
+    nothing = ["-"] * width
+    cells = [row if len(row) == width else nothing for row in rows] if ragged else rows
+    lines = [delimiter.join(row) for row in cells]
+    data = ("\n".join(lines) + "\n").encode()
+    if not rows or data.count(b"\n") != len(rows) or not plain_lines(data, delimiter, width):
+        return b""
+    for at in ragged:
+        lines[at] = delimiter.join([MARK] * width)
+    return ("\n".join(lines) + "\n").encode() if ragged else data

@@ -134,7 +134,8 @@ def _mysql(url: str, query: str) -> Iterator[Answer]:
                 _require_read_only(*(value for _, value in cursor.fetchall()))
                 cursor.execute(query)
                 names = tuple(str(column[0]).strip() for column in cursor.description or ())
-                yield Answer(Table(names, ",", batches(cursor.fetchall_unbuffered())), {"kind": "mysql", "version": version, "read_only": True})
+                server: dict[str, Json] = {"kind": "mysql", "version": version, "read_only": True}
+                yield Answer(Table(names, ",", batches(cursor.fetchall_unbuffered())), server)
             db.rollback()
     except (pymysql.Error, ValueError) as error:
         raise _Refused(str(error)) from None
