@@ -55,6 +55,12 @@ def _case_folder(folder: Path | None) -> Path:
     return find_case(folder or Path.cwd()).parent
 
 
+def _require_absent(path: Path) -> None:
+    """Nothing is written over. Raises UserError."""
+    if path.exists():
+        raise UserError(Problem("E-EXISTS", f"{path.name} 已经存在", "换一个文件名，或先移走它", path))
+
+
 def _leave(code: int) -> NoReturn:
     raise typer.Exit(int(code))
 
@@ -404,6 +410,7 @@ def trace(
     if output is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
         return
+    _require_absent(output)
     with output.open("x", encoding="utf-8", newline="") as f:
         writer = csv.writer(f, lineterminator="\n")
         count = sum(1 for row in rows if writer.writerow(row)) - 1
@@ -422,6 +429,7 @@ def reidentify(
     place = _case_folder(folder)
     if output.resolve().is_relative_to(place.resolve()):
         raise UserError(Problem("T-PLACE", f"{output.name} 在案卷文件夹里", "写到案卷文件夹之外，留在现场"))
+    _require_absent(output)
     text, found, rows = reidentified(place, table)
     with output.open("x", encoding="utf-8", newline="") as f:
         f.write(text)
@@ -582,6 +590,7 @@ def key_site(path: Annotated[Path, typer.Argument(help="密钥文件，放在案
     """生成现场密钥：含个人信息的列用它算成代号才进证据，留在被测现场。"""
     from yanshou.probes.records.pseudonyms import VARIABLE, new_site_key
 
+    _require_absent(path)
     key = new_site_key(path)
     typer.echo(f"现场密钥 {path}（只有本人可读） id {key.id} → 运行前设环境变量 {VARIABLE}={path}")
 

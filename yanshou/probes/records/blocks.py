@@ -32,7 +32,7 @@ MARK = "\x01"
 
 Rows: TypeAlias = list[list[str]]
 Block: TypeAlias = bytes | Rows
-"""Plain lines of UTF-8, each ended by one line feed and as wide as the header; or parsed rows of any width, perhaps none."""
+"""Plain lines of UTF-8, each ended by one line feed and as wide as the header; or parsed rows of any width."""
 
 _ASCII_STAYS = {"ascii", "utf-8", "gb18030", "gbk", "gb2312"}
 """Encodings in which bytes below 128 stand for themselves wherever no character is half read."""
@@ -171,7 +171,8 @@ class _Lines:
                     if row:
                         rows.append(row)
                 self._read = reader.line_num
-            yield as_lines(rows, self._delimiter, width) or rows
+            if rows:
+                yield as_lines(rows, self._delimiter, width) or rows
 
 
 def _split(text: str) -> Iterator[str]:
@@ -232,7 +233,7 @@ def as_lines(rows: Rows, delimiter: str, width: int) -> bytes:
     cells = [row if len(row) == width else nothing for row in rows] if ragged else rows
     lines = [delimiter.join(row) for row in cells]
     data = ("\n".join(lines) + "\n").encode()
-    if not rows or data.count(b"\n") != len(rows) or not plain_lines(data, delimiter, width):
+    if data.count(b"\n") != len(rows) or not plain_lines(data, delimiter, width):
         return b""
     for at in ragged:
         lines[at] = delimiter.join([MARK] * width)

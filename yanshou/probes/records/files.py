@@ -71,12 +71,16 @@ def _xlsx(path: Path, source: Source) -> Iterator[Table]:
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
+    wrong = (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError, ValueError)
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-        sheet = book[source.sheet] if source.sheet else book.worksheets[0]
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError, ValueError) as error:
+    except wrong as error:
         raise _refusal(path, "xlsx", error) from None
     with closing(book):
+        try:
+            sheet = book[source.sheet] if source.sheet else book.worksheets[0]
+        except wrong as error:
+            raise _refusal(path, "xlsx", error) from None
         sheet.reset_dimensions()
         rows = (list(row) for row in sheet.iter_rows(values_only=True))
         filled = (row for row in rows if any(cell not in (None, "") for cell in row))

@@ -61,7 +61,7 @@ class Scratch:
     def __enter__(self) -> Scratch:
         import duckdb
 
-        self._error = duckdb.Error
+        self._no_room = (duckdb.OutOfMemoryException, duckdb.IOException)
         self._folder = tempfile.TemporaryDirectory(prefix="yanshou-")
         self.folder = Path(self._folder.name)
         settings = {
@@ -86,8 +86,8 @@ class Scratch:
     ) -> None:
         self.db.close()
         self._folder.cleanup()
-        if isinstance(value, self._error):
-            text = f"临时数据库出错：{' '.join(str(value).split())[:200]}"
+        if isinstance(value, self._no_room):
+            text = f"临时数据库放不下：{' '.join(str(value).split())[:200]}"
             remedy = "临时文件夹要有导出文件两三倍的空间；把环境变量 TMPDIR 指到空间大的磁盘后重新运行"
             raise ProbeError("REC-E13", text, remedy) from value
 
