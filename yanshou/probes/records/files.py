@@ -72,12 +72,9 @@ def _xlsx(path: Path, source: Source) -> Iterator[Table]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     wrong = (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError, ValueError)
-    try:
-        book = load_workbook(path, read_only=True, data_only=True)
-    except wrong as error:
-        raise _refusal(path, "xlsx", error) from None
-    with closing(book):
+    with path.open("rb") as f:
         try:
+            book = load_workbook(f, read_only=True, data_only=True)
             sheet = book[source.sheet] if source.sheet else book.worksheets[0]
         except wrong as error:
             raise _refusal(path, "xlsx", error) from None
