@@ -102,7 +102,7 @@ def write_rows(path: Path, rows: int) -> None:
     with duckdb.connect() as db:
         db.execute("SET memory_limit='1GB'; SET preserve_insertion_order=true")
         db.execute(
-            "COPY (SELECT 'WH' || lpad(((range * 7919) % (? * 29 // 30))::VARCHAR, 9, '0') AS id,"
+            "COPY (SELECT 'WH' || lpad(((range * 7919) % (?::BIGINT * 29 // 30))::VARCHAR, 9, '0') AS id,"
             " strftime(TIMESTAMP '2025-01-01' + to_seconds((hash(range) % 31000000)::INTEGER), '%Y-%m-%d %H:%M:%S') AS t"
             f" FROM range(?)) TO '{path}' (FORMAT csv, HEADER)",
             [rows, rows],
