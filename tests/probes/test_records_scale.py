@@ -7,18 +7,21 @@ import io
 import random
 from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records_oracle import counted
 from records_support import MemoryEvidence, excluded
 
+from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import canonical, sha256_bytes
 from yanshou.probes.reading import read_table
 from yanshou.probes.records import analyse as analyse_module
 from yanshou.probes.records import blocks
 from yanshou.probes.records.analyse import analyse, in_evidence, sample_keys, tallied
 from yanshou.probes.records.blocks import plain_lines, read_blocks
+from yanshou.probes.records.scratch import Scratch
 from yanshou.probes.records.spec import Params
 from yanshou.probes.sampling import draw_sample
 
@@ -184,6 +187,25 @@ def test_blocks_hold_the_rows_that_csv_reads(text: str, encoding: str, delimiter
 )
 def test_only_lines_that_need_no_parser_are_plain(data: bytes, width: int, plain: bool) -> None:
     assert bool(plain_lines(data, ",", width)) is plain
+
+
+def test_no_room_is_told_with_what_to_do() -> None:
+    def fill() -> None:
+        with Scratch() as scratch:
+            scratch.db.execute("SET memory_limit='30MB'; SET max_temp_directory_size='1MB'; SET threads=1")
+            scratch.db.execute("CREATE TABLE big AS SELECT hash(range) AS h FROM range(20000000) ORDER BY h")
+
+    with pytest.raises(ProbeError) as caught:
+        fill()
+    assert caught.value.problem.code == "REC-E13"
+    assert "TMPDIR" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_fetched_for_what_is_not_built_in() -> None:
+    """An extension that is not in the wheel is an error at once, also where there is a network."""
+    with Scratch() as scratch, pytest.raises(duckdb.Error, match=r"(?i)extension|does not exist"):
+        scratch.db.execute("SELECT * FROM sqlite_scan('x', 'y')")
 
 
 def test_a_line_without_end_is_read_in_bounded_pieces() -> None:
