@@ -90,9 +90,7 @@ def _whole_lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     kept = b""
     for piece in pieces:
         kept += piece
-        cut = (
-            max(kept.rfind(b"\n"), kept.rfind(b"\r", 0, -1)) + 1
-        )  # a carriage return at the very end may be half an end
+        cut = max(kept.rfind(b"\n"), kept.rfind(b"\r", 0, -1)) + 1
         if not cut and len(kept) > 2 * LONGEST_LINE:
             cut = _last_character(kept)
         if cut:
