@@ -299,7 +299,17 @@ def test_a_site_key_that_is_missing_or_would_travel_is_refused(
     assert not list((case / "runs").rglob("rows*"))
 
 
-@pytest.mark.parametrize("cell", ["13800138000", "11010519491231002X", "a.b@example.org", "30.5928417"])
+PERSONAL = (
+    "13800138000",
+    "138-0013-8000",
+    "１３８００１３８０００",
+    "11010519491231002X",
+    "a.b@example.org",
+    "30.5928417",
+)
+
+
+@pytest.mark.parametrize("cell", PERSONAL)
 @pytest.mark.parametrize("column", ["状态", "备注"])
 def test_personal_data_in_the_open_are_refused(tmp_path: Path, site: SiteKey, cell: str, column: str) -> None:
     """C15: a copied export holds all its columns, one with protected columns only those that are declared."""

@@ -31,7 +31,7 @@ from yanshou.probes.records.blocks import Block, Table
 from yanshou.probes.records.databases import database_table
 from yanshou.probes.records.files import file_table
 from yanshou.probes.records.pseudonyms import SiteKey, is_pseudonym, site_key
-from yanshou.probes.records.scratch import FLAGS, Judgement, Scratch, literal, outcome_column, quoted
+from yanshou.probes.records.scratch import FLAGS, STAMP, Judgement, Scratch, literal, outcome_column, quoted
 from yanshou.probes.records.spec import SPEC, Exclude, Form, Params, Source
 from yanshou.probes.sampling import RESULT, RESULTS
 from yanshou.probes.texts import plain
@@ -40,6 +40,9 @@ LOOKED_AT = 100
 """Rows of each block in which personal data are looked for where a whole file is copied."""
 PERSONAL_SHARE = 0.01
 """Share of the rows looked at above which a column holds personal data; below, a long number may look like some by chance."""
+
+_SUSPECT = "([0-9０-９][^0-9０-９]?){6}|[@＠]"
+"""What every kind of personal data has: six digits close together, or an at sign."""
 
 
 def capture(params: Params, run: RunContext) -> None:
@@ -247,80 +250,82 @@ def _utc(seconds: float) -> str:
     return datetime.fromtimestamp(int(seconds), UTC).isoformat()
 
 
+@dataclass(frozen=True)
+class _Part:
+    """One source of a count, what of it enters the evidence, and as which stream."""
+
+    source: Source
+    columns: tuple[str, ...]
+    exclude: tuple[Exclude, ...]
+    hidden: frozenset[str]
+    stream: str
+
+
 def _take_rows(
     params: Params, run: RunContext, key: SiteKey | None, servers: dict[str, Json]
 ) -> tuple[int, dict[str, Json]]:
     """The declared columns of all sources into evidence; rows of the export, and what the import record says of the streams."""
     mine, theirs = params.hidden()
-    record: dict[str, Json] = {"site_key": key.id if key else None}
-    with Scratch() as scratch:
-        rows, record["rows_sha256"] = _take(
-            scratch, run, params, params, params.columns(), params.exclude, mine, key, servers, ROWS
-        )
+    export = _Part(params, params.columns(), params.exclude, mine, ROWS)
+    rows, sha256 = _take(export, params, run, key, servers)
+    record: dict[str, Json] = {"site_key": key.id if key else None, "rows_sha256": sha256}
     if params.join:
-        with Scratch() as scratch:
-            columns, exclude = params.join.columns(), params.join.exclude
-            record["other_rows"], record["other_rows_sha256"] = _take(
-                scratch, run, params, params.join, columns, exclude, theirs, key, servers, OTHER_ROWS
-            )
+        other = _Part(params.join, params.join.columns(), params.join.exclude, theirs, OTHER_ROWS)
+        record["other_rows"], record["other_rows_sha256"] = _take(other, params, run, key, servers)
     return rows, record
 
 
 def _take(
-    scratch: Scratch,
-    run: RunContext,
-    params: Params,
-    source: Source,
-    columns: tuple[str, ...],
-    exclude: tuple[Exclude, ...],
-    hidden: frozenset[str],
-    key: SiteKey | None,
-    servers: dict[str, Json],
-    stream: str,
+    part: _Part, params: Params, run: RunContext, key: SiteKey | None, servers: dict[str, Json]
 ) -> tuple[int, str]:
-    """One source's declared columns as stream; the number of its rows and the stream's digest."""
-    name = source.file or f"数据库 {source.database}"
-    with opened(source, run.folder, servers) as table:
-        wanted = dict.fromkeys((*columns, *(params.protect if source is params else ())))
-        check_columns(Path(name), table.columns, tuple(wanted), missing="REC-E06", twice="REC-E07")
-        scratch.load("source", table, columns)
-    _refuse_personal_cells(scratch, name, [c for c in columns if c not in hidden], columns)
-    judgement = Judgement(scratch, params, columns, frozenset())
-    cells = {c: _pseudonym(judgement.normal(c), key) if c in hidden and key else f"c{i}" for i, c in enumerate(columns)}
-    if source.form is Form.DATABASE and params.time in cells and params.time not in hidden:
-        cells[params.time] = (
-            f"regexp_replace({cells[params.time]}, '(:[0-9.]+[+-][0-9]{{2}})$', '\\1:00')"  # PostgreSQL's +08
+    """One source's declared columns as a stream; the number of its rows and the stream's digest."""
+    name = part.source.file or f"数据库 {part.source.database}"
+    named = dict.fromkeys((*part.columns, *(params.protect if part.source is params else ())))
+    with Scratch() as scratch:
+        with opened(part.source, run.folder, servers) as table:
+            check_columns(Path(name), table.columns, tuple(named), missing="REC-E06", twice="REC-E07")
+            scratch.load("source", table, part.columns)
+        _refuse_personal_cells(scratch, name, part)
+        path = scratch.folder / "rows.csv.gz"
+        scratch.db.execute(
+            f"COPY ({_canonical(scratch, part, params, key)}) TO {literal(str(path))}"
+            " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '', COMPRESSION gzip)"
         )
-    cells |= {outcome_column(r): judgement.outcome(r) for r in exclude if not hidden.isdisjoint(r.columns())}
-    ragged = judgement.ragged()
-    flags = "''"
-    keys = ""
-    if source is params:
+        return int(scratch.value("SELECT count(*) FROM source")), run.sink.attach(path, part.stream)
+
+
+def _canonical(scratch: Scratch, part: _Part, params: Params, key: SiteKey | None) -> str:
+    """A query: the cells of each row as they enter the evidence, what rules said of protected ones, and the row's flags."""
+    judgement = Judgement(scratch, params, part.columns, frozenset())
+    cells = {column: f"c{i}" for i, column in enumerate(part.columns)}
+    if part.source.form is Form.DATABASE and params.time in cells:  # PostgreSQL writes +08
+        cells[params.time] = f"regexp_replace({cells[params.time]}, '(:[0-9.]+[+-][0-9]{{2}})$', '\\1:00')"
+    if key:
+        normal = {column: judgement.normal(column) for column in part.hidden}
+        cells |= {column: f"CASE WHEN ({cell}) <> '' THEN {key.sql(cell)} END" for column, cell in normal.items()}
+    cells |= {
+        outcome_column(rule): judgement.outcome(rule)
+        for rule in part.exclude
+        if not part.hidden.isdisjoint(rule.columns())
+    }
+    flags, keys = "''", ""
+    if part.source is params:
         flags = f"CASE WHEN {judgement.mangled()} THEN 'm' ELSE '' END || CASE WHEN {judgement.short()} THEN 's' ELSE '' END"
-        keys = "".join(f", {judgement.normal(c)} AS k{i}" for i, c in enumerate(params.key))
-    cells[FLAGS] = f"CASE WHEN {ragged} THEN 'r' ELSE {flags} END"
+        keys = "".join(f", {judgement.normal(column)} AS k{i}" for i, column in enumerate(params.key))
+    cells[FLAGS] = f"CASE WHEN {judgement.ragged()} THEN 'r' ELSE {flags} END"
     chosen = ", ".join(f"nullif({cell}, '') AS {quoted(column)}" for column, cell in cells.items())
-    path = scratch.folder / "rows.csv.gz"
-    scratch.db.execute(
-        f"COPY (SELECT {chosen} FROM (SELECT *{keys} FROM source)) TO {literal(str(path))}"
-        " (FORMAT csv, HEADER, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '', COMPRESSION gzip)"
-    )
-    return int(scratch.value("SELECT count(*) FROM source")), run.sink.attach(path, stream)
+    return f"SELECT {chosen} FROM (SELECT *{keys} FROM source)"
 
 
-def _pseudonym(normal: str, key: SiteKey) -> str:
-    return f"CASE WHEN ({normal}) <> '' THEN {key.sql(normal)} END"
-
-
-def _refuse_personal_cells(scratch: Scratch, name: str, open_columns: list[str], columns: tuple[str, ...]) -> None:
+def _refuse_personal_cells(scratch: Scratch, name: str, part: _Part) -> None:
     """Raises ProbeError REC-E12 where a cell that would enter the evidence as it is holds personal data: each cell is looked at."""
     kind = scratch.function(_kind, 1)
-    for column in open_columns:
-        cell = f"c{columns.index(column)}"
-        suspect = f"regexp_matches({cell}, '[0-9０-９]{{6}}|[@＠]')"  # every kind has either
-        for found, *_ in scratch.rows(
-            f"SELECT what FROM (SELECT {kind}({cell}) AS what FROM source WHERE {suspect}) WHERE what <> '' LIMIT 1"
-        ):
+    for i, column in enumerate(part.columns):
+        query = (
+            f"SELECT what FROM (SELECT {kind}(c{i}) AS what FROM source WHERE regexp_matches(c{i}, '{_SUSPECT}')"
+            f" AND NOT regexp_full_match(c{i}, '{STAMP}')) WHERE what <> '' LIMIT 1"
+        )
+        for found, *_ in [] if column in part.hidden else scratch.rows(query):
             _refuse_personal(name, column, found)
 
 

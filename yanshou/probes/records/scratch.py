@@ -41,7 +41,7 @@ SLICE = 1 << 20
 
 _PLAIN = r"([!-~一-鿿]([ -~一-鿿]*[!-~一-鿿])?)?"
 """Cells that are their own normal form: ASCII and unified ideographs (no NFKC mapping) without blanks around."""
-_STAMP = r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?)?"
+STAMP = r"[12][0-9]{3}-[0-9]{2}-[0-9]{2}([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?)?"
 """Times without an offset that SQL reads as `texts.moment` does."""
 
 
@@ -194,7 +194,7 @@ class Judgement:
         """`texts.moment` of a column."""
         cell = self._at[column]
         return (
-            f"CASE WHEN regexp_full_match({cell}, '{_STAMP}') THEN TRY_CAST({cell} AS TIMESTAMP)"
+            f"CASE WHEN regexp_full_match({cell}, '{STAMP}') THEN TRY_CAST({cell} AS TIMESTAMP)"
             f" ELSE {self._moment}({cell}) END"
         )
 
