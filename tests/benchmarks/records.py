@@ -90,7 +90,7 @@ def cost(code: str, *arguments: str) -> Cost:
     seconds = time.perf_counter() - started
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"killed, {done.returncode}"])[-1]
-        return Cost(seconds, 0, last[:100], failed=True)
+        return Cost(seconds, 0, last[:400], failed=True)
     *said, peak = done.stdout.strip().splitlines()
     return Cost(seconds, int(peak) / 1024, " ".join(said))
 

@@ -259,6 +259,7 @@ def _count(tally: Tally, params: Params) -> None:
     scratch = tally.scratch
     others = "".join(f", CASE WHEN reason IS NULL THEN k{i} ELSE '' END AS k{i}" for i in range(1, len(params.key)))
     groups = ", ".join(("net", *(f"k{i}" for i in range(len(params.key)))))
+    scratch.db.execute("SET preserve_insertion_order=false")  # groups have no order, and keeping one would cost memory
     scratch.db.execute(
         f"CREATE TABLE seen AS SELECT CASE WHEN NOT net THEN k0 END AS reason, (packed >> 64)::BIGINT AS first, rows,"
         f" make_timestamp(nullif((low >> 2)::BIGINT, 0) - {_ERA_US}) AS t, low & 1 = 1 AS mangled, low & 2 = 2 AS short"
@@ -268,6 +269,7 @@ def _count(tally: Tally, params: Params) -> None:
         f" + CASE WHEN mangled THEN 1 ELSE 0 END + CASE WHEN short THEN 2 ELSE 0 END AS packed FROM ({tally.query}))"
         f" GROUP BY {groups}))"
     )
+    scratch.db.execute("SET preserve_insertion_order=true")
     tally.counts = dict(
         scratch.rows("SELECT reason, sum(rows)::BIGINT FROM seen WHERE reason IS NOT NULL GROUP BY reason")
     )

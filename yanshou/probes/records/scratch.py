@@ -32,7 +32,7 @@ from yanshou.probes.records.cells import (
 from yanshou.probes.records.spec import Exclude, Params
 from yanshou.probes.texts import moment, plain
 
-MEMORY = "1GB"
+MEMORY = "2GB"
 """What the database may hold in memory; the rest goes to its folder. Python and one block of the export come on top."""
 FILE_BYTES = 128 << 20
 """Plain lines are handed to the database in files of about this size."""
