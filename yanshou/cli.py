@@ -55,6 +55,12 @@ def _case_folder(folder: Path | None) -> Path:
     return find_case(folder or Path.cwd()).parent
 
 
+def _require_absent(path: Path) -> None:
+    """Nothing is written over. Raises UserError."""
+    if path.exists():
+        raise UserError(Problem("E-EXISTS", f"{path.name} 已经存在", "换一个文件名，或先移走它", path))
+
+
 def _leave(code: int) -> NoReturn:
     raise typer.Exit(int(code))
 
@@ -406,6 +412,48 @@ def run(
 
 
 @app.command()
+def trace(
+    indicator: Annotated[str, typer.Argument(help="指标编号，如 S04-I03")],
+    folder: Folder = None,
+    number: Annotated[int | None, typer.Option("--run", help="运行编号；不写则取最后一次完成的")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="写到这个 CSV 文件；不写则打印")] = None,
+) -> None:
+    """没有计入的每一行：行号、原因代码、关键列（受保护的只有代号）。"""
+    import csv
+
+    from yanshou.harness.tracing import left_out
+
+    rows = left_out(_case_folder(folder), indicator, number)
+    if output is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    _require_absent(output)
+    with output.open("x", encoding="utf-8", newline="") as f:
+        writer = csv.writer(f, lineterminator="\n")
+        count = sum(1 for row in rows if writer.writerow(row)) - 1
+    typer.echo(f"{output}：{count} 行没有计入")
+
+
+@app.command()
+def reidentify(
+    table: Annotated[Path, typer.Argument(help="含代号（h:…）的 CSV，如 yanshou sample 或 trace 的输出")],
+    output: Annotated[Path, typer.Argument(help="还原后的 CSV，放在案卷文件夹之外，留在现场")],
+    folder: Folder = None,
+) -> None:
+    """在现场用现场密钥把代号还原为关键列的值，供核验人员查找。"""
+    from yanshou.harness.tracing import reidentified
+
+    place = _case_folder(folder)
+    if output.resolve().is_relative_to(place.resolve()):
+        raise UserError(Problem("T-PLACE", f"{output.name} 在案卷文件夹里", "写到案卷文件夹之外，留在现场"))
+    _require_absent(output)
+    text, found, rows = reidentified(place, table)
+    with output.open("x", encoding="utf-8", newline="") as f:
+        f.write(text)
+    typer.echo(f"{output}：{rows} 行里的 {found} 个代号已还原；只留在现场")
+
+
+@app.command()
 def kit(
     probe: Annotated[str, typer.Argument(help="仪器名，如 rtt")],
     folder: Folder = None,
@@ -630,6 +678,16 @@ def key_new(
     word = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if passphrase else None
     public = new_key(path, algorithm=algorithm, name=name, passphrase=word)
     typer.echo(f"私钥 {path}（只有本人可读） 公钥 {path}.pub  {public.algorithm.word} id {public.id}")
+
+
+@key_app.command("site")
+def key_site(path: Annotated[Path, typer.Argument(help="密钥文件，放在案卷文件夹之外")]) -> None:
+    """生成现场密钥：含个人信息的列用它算成代号才进证据，留在被测现场。"""
+    from yanshou.probes.records.pseudonyms import VARIABLE, new_site_key
+
+    _require_absent(path)
+    key = new_site_key(path)
+    typer.echo(f"现场密钥 {path}（只有本人可读） id {key.id} → 运行前设环境变量 {VARIABLE}={path}")
 
 
 def _private_key(path: Path) -> PrivateKey:

@@ -129,6 +129,6 @@ def write_audit(folder: Path, seed: int, params: dict) -> None:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*checked.key, "result", "note"])
-    for key in sample_keys(folder / checked.file, checked, seed):
+    for key in sample_keys(folder, checked, seed):
         writer.writerow([*key, "好", "演示:现场核对铭牌"])
     (folder / "inputs/audit.csv").write_text(out.getvalue(), encoding="utf-8")

@@ -124,7 +124,7 @@ def visit(folder: Path, plan: Plan) -> None:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*params.key, RESULT, "note"])
-    for key in sample_keys(folder / EXPORT, params, indicator.seed):
+    for key in sample_keys(folder, params, indicator.seed):
         writer.writerow([*key, "好", "演示:在医院信息系统里查到该次就诊与平台产出"])
     write_atomic(folder / "inputs/audit.csv", out.getvalue().encode())
 

@@ -12,14 +12,17 @@ A probe is a folder `probes/<name>/` (a dot in the name is an underscore in the 
 A spec may also have `forms(params) -> {relative path: blank text}`, the forms that people fill in before a run, and an analyse
 `sheets(folder, params, seed) -> {relative path: text}`, those forms (CSV) with what was drawn to be re-verified on site: what is
 empty in every row is for people to fill in. `VISIT` in the spec says what they do there.
+An analyse may also have `left_out(evidence, params) -> Iterator[list[str]]`, what was not counted and why, after a row of column
+names. Where evidence holds pseudonyms, a module `site` has `reidentify(params, folder, cells) -> {pseudonym: what it stands for}`.
 And a method document docs/probes/p-NNN-<name>.md. This module must never know a limit, a plan or a verdict.
 Modules are loaded one by one and by name, so that whoever only analyses never loads a capture.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import pkgutil
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -109,6 +112,18 @@ class Probe:
         """Forms with what is drawn from the files in `folder`: relative path -> text. Raises OSError, ValueError for the files."""
         sheets = getattr(self._module("analyse"), "sheets", None)
         return dict(sheets(folder, params, seed)) if sheets else {}
+
+    def left_out(self, evidence: RunEvidence, params: BaseModel) -> Iterator[list[str]] | None:
+        """What a run did not count and why, after a row of column names; None where the instrument counts no rows."""
+        rows = getattr(self._module("analyse"), "left_out", None)
+        return rows(evidence, params) if rows else None
+
+    def reidentify(self, params: BaseModel, folder: Path, cells: Collection[str]) -> dict[str, str]:
+        """Pseudonym -> what it stands for, read on site, for those of `cells` that are pseudonyms. Raises ProbeError."""
+        if importlib.util.find_spec(f"yanshou.probes.{self.name.replace('.', '_')}.site") is None:
+            return {}
+        site = self._module("site")
+        return dict(site.reidentify(params, folder, cells))
 
     def capture(self, params: BaseModel, run: RunContext) -> None:
         """Record one run. Raises ProbeError when it cannot measure."""

@@ -19,7 +19,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Audit, Count, Exclusion, Reason, Severity, Shares, Validity
 from yanshou.probes.chain_records.candidates import Candidates, Place
-from yanshou.probes.chain_records.earlier import Identity, last_drawn
+from yanshou.probes.chain_records.earlier import last_drawn
 from yanshou.probes.chain_records.realness import Originals, digests_of, handed_over, proofs, recompute, rows_at
 from yanshou.probes.chain_records.rule import REASONS
 from yanshou.probes.chain_records.spec import SPEC, Params
@@ -36,6 +36,7 @@ from yanshou.probes.chain_records.walk import (
     wholeness,
     witnesses_agree,
 )
+from yanshou.probes.earlier import Identity
 from yanshou.probes.sampling import draw_sample
 
 RECENT_DAYS = 7

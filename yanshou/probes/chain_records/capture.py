@@ -27,7 +27,7 @@ from yanshou.chains.segments import lines, member, members
 from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import CHUNK, RunEvidence, StreamWriter
 from yanshou.probes.capturing import Progress, RunContext
-from yanshou.probes.chain_records.earlier import Identity, unfinished
+from yanshou.probes.chain_records.earlier import unfinished
 from yanshou.probes.chain_records.spec import SPEC, Originals, Params
 from yanshou.probes.chain_records.streams import (
     BLOCKS,
@@ -45,6 +45,7 @@ from yanshou.probes.chain_records.streams import (
     read_end,
     read_pin,
 )
+from yanshou.probes.earlier import Identity
 
 T = TypeVar("T")
 MEMBER_BYTES = 2 << 20

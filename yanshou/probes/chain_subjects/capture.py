@@ -7,9 +7,9 @@ from pathlib import Path
 from yanshou.harness.basics import ProbeError
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.capture import take_blocks
-from yanshou.probes.chain_records.earlier import Identity
 from yanshou.probes.chain_subjects.spec import SPEC, Params, Register
 from yanshou.probes.chain_subjects.streams import REGISTER
+from yanshou.probes.earlier import Identity
 from yanshou.probes.importing import check_columns, checked_file
 from yanshou.probes.reading import read_table
 

@@ -1,200 +1,356 @@
 """Counts the rows of a frozen export: gross -> each exclusion in order -> net, with per-day figures and the audit's result.
 
 It is for giving the same count from the same bytes, forever. It must never touch the world and never know a limit. The
-export is streamed; memory holds one 16-byte digest per distinct key (about 130 bytes with Python's overhead, so some
-eight million keys a GiB).
+export is streamed into a scratch database (see `scratch`), so that memory does not grow with it.
 """
 
 from __future__ import annotations
 
 import csv
-import hashlib
+import gzip
 import io
 import json
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from functools import partial
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, digest_file, sha256_bytes
 from yanshou.harness.model import Audit, Count, Exclusion, Severity, Validity
-from yanshou.probes.codes import VALID
-from yanshou.probes.reading import MANGLED, Key, read_table, text_encoding
-from yanshou.probes.records.sme import is_sme
-from yanshou.probes.records.spec import Exclude, Params, Window
+from yanshou.probes.earlier import Identity, same_count
+from yanshou.probes.reading import Key, read_table, text_encoding
+from yanshou.probes.records.blocks import Cut, Table, read_blocks
+from yanshou.probes.records.cells import DUP, key_of, reasons
+from yanshou.probes.records.files import file_table
+from yanshou.probes.records.scratch import FLAGS, Judgement, Scratch, outcome_column
+from yanshou.probes.records.spec import SPEC, Form, Join, Params, Source, Window
 from yanshou.probes.sampling import RESULT, RESULTS, draw_sample
-from yanshou.probes.texts import moment, plain
+from yanshou.probes.texts import plain
 
-EXPORT, AUDIT, IMPORT = "export.csv", "audit.csv", "import.json"
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EXPORT, OTHER, AUDIT, IMPORT = "export.csv", "other.csv", "audit.csv", "import.json"
+ROWS, OTHER_ROWS = "rows.csv.gz", "other.rows.csv.gz"
+"""The declared columns of an export and of a second source, where they do not enter the evidence as they are."""
 RECENT_DAYS = 7
 RECENT_SHARE = 0.5
 MANGLED_SHARE = 0.01
 REGULAR_ROWS = 1000
 _DAY = timedelta(days=1)
+_DAY_US = 86_400_000_000
+_FETCH = 50_000
+_ERA_US = 62_135_596_800_000_001
+"""A row's number, time and flags go into one integer, whose minimum is the first row's: the time as microseconds from just before
+year 1, times 4, plus the flags, below 2**64."""
 
-
-def normaliser(params: Params) -> Callable[[list[str]], Key]:
-    """Key cells -> the key in its declared normal form."""
-    steps: dict[str, Callable[[str], str]] = {
-        "nfkc": partial(unicodedata.normalize, "NFKC"),
-        "strip": str.strip,
-        "upper": str.upper,
-    }
-    chosen = [steps[name] for name in params.normalise]
-
-    def normal(cell: str) -> str:
-        for step in chosen:
-            cell = step(cell)
-        return cell
-
-    return lambda cells: tuple(map(normal, cells))
-
-
-def key_digest(key: Key) -> bytes:
-    """16 bytes that stand for a key in memory. Its repr tells ("ab", "c") from ("a", "bc"), whatever the cells hold."""
-    return hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
-
-
-def _predicate(rule: Exclude) -> Callable[[str], object]:
-    if rule.empty is not None:
-        return lambda cell: (not cell) is rule.empty
-    if rule.matches is not None:
-        return re.compile(rule.matches).search
-    if rule.contains is not None:
-        fragment = plain(rule.contains)
-        return lambda cell: fragment in cell
-    if rule.invalid is not None:
-        valid = VALID[rule.invalid]
-        return lambda cell: not valid(cell)
-    operands = frozenset(plain(operand) for operand in (rule.one_of or (rule.equals or "",)))
-    return operands.__contains__
-
-
-def _test(rule: Exclude, columns: Key) -> Callable[[list[str]], str | None]:
-    """A row -> the code of the reason that the rule gives for leaving it out, or None. Raises ValueError as `admitted` does."""
-    at, code = columns.index(rule.column), rule.code
-    if rule.not_sme is None:
-        hits = _predicate(rule)
-        return lambda row: code if hits(plain(row[at])) else None
-    size = [columns.index(c) if c else None for c in (rule.not_sme.staff, rule.not_sme.revenue, rule.not_sme.assets)]
-    outcome = {True: None, False: code, None: f"{code}-UNKNOWN"}
-    return lambda row: outcome[is_sme(plain(row[at]), *("" if n is None else plain(row[n]) for n in size))]
-
-
-def reasons(params: Params) -> dict[str, str]:
-    """Code -> Chinese text of every exclusion that `params` applies, in order of application."""
-    texts = {"REC-X-RAGGED": "列数与表头不符或引号不配对", "REC-X-KEY": "关键列为空"}
-    if params.time:
-        texts["REC-X-TIME"] = "时间为空或无法识别"
-    if params.window:
-        texts["REC-X-WINDOW"] = f"不在时间窗口 {params.window.start} 至 {params.window.end} 内"
-    for rule in params.exclude:
-        texts |= rule.reasons()
-    return texts | {"REC-X-DUP": "关键列重复，只计首次出现"}
-
-
-def admitted(
-    columns: Key, rows: Iterable[list[str]], params: Params, counts: Counter[str]
-) -> Iterator[tuple[Key, datetime | None]]:
-    """(key, time) of each row that no reason but repetition excludes; `counts` gets the rows under "gross" and each code.
-
-    Raises ValueError when a declared column is missing.
-    """
-    key_at = [columns.index(name) for name in params.key]
-    time_at = columns.index(params.time) if params.time else None
-    tests = [_test(rule, columns) for rule in params.exclude]
-    start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
-    normal, width = normaliser(params), len(columns)
-
-    for row in rows:
-        counts["gross"] += 1
-        if len(row) != width:
-            counts["REC-X-RAGGED"] += 1
-            continue
-        key = normal([row[at] for at in key_at])
-        if not all(map(str.strip, key)):
-            counts["REC-X-KEY"] += 1
-            continue
-        when = None if time_at is None else moment(row[time_at])
-        if time_at is not None and when is None:
-            counts["REC-X-TIME"] += 1
-            continue
-        if when is not None and not start <= when <= end:
-            counts["REC-X-WINDOW"] += 1
-            continue
-        for test in tests:
-            if code := test(row):
-                counts[code] += 1
-                break
-        else:
-            yield key, when
+Opened = Callable[[], AbstractContextManager[Table]]
+"""What opens a table from its first row on; the same table whenever it is called."""
 
 
 @dataclass
-class _Rhythm:
+class Rhythm:
     """The longest run of rows, in file order, whose time stamps keep exactly one step (0 = all equal).
 
     Stamps that are all at midnight are dates without a time of day: many records on one date are no rhythm.
     """
 
     longest: int = 0
+    _last: int | None = None
+    _step: int | None = None
     _run: int = 1
-    _last: datetime | None = None
-    _step: timedelta | None = None
 
-    def feed(self, when: datetime) -> None:
-        """Take in the next row's time stamp."""
-        if self._last is not None:
-            step = when - self._last
-            self._run = self._run + 1 if step == self._step else 2
-            self._step = step
-            if self._run > self.longest and (step % _DAY or when.time() != time.min):
-                self.longest = self._run
-        self._last = when
+    def feed(self, times: NDArray[np.int64]) -> None:
+        """Take in the time stamps of the next rows, in microseconds."""
+        import numpy as np
+
+        if not times.size:
+            return
+        steps = np.diff(times) if self._last is None else np.diff(times, prepend=self._last)
+        if steps.size:
+            edges = np.flatnonzero(np.diff(steps)) + 1
+            starts = np.concatenate(([0], edges))
+            runs = np.diff(np.concatenate((starts, [steps.size]))) + 1
+            if steps[0] == self._step:
+                runs[0] += self._run - 1
+            ends = times[times.size - steps.size + starts]
+            counted = runs[(steps[starts] % _DAY_US != 0) | (ends % _DAY_US != 0)]
+            self.longest = max(self.longest, int(counted.max(initial=0)))
+            self._step, self._run = int(steps[-1]), int(runs[-1])
+        self._last = int(times[-1])
+
+
+# --- what lies in evidence or in the case folder ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """An export, and the second source it is reconciled with, as they are read again and again.
+
+    `sha256` is what the draw depends on: the digest of the file handed over, or of what a query gave. `canonical`: only the
+    declared columns are there, with what was to be said of protected cells beside them.
+    """
+
+    export: Opened
+    other: Opened | None
+    sha256: str
+    canonical: bool
+
+
+def in_evidence(evidence: RunEvidence, params: Params) -> Frozen:
+    """What a run holds; an empty table where a stream is missing."""
+    streams = evidence.streams()
+
+    def opened(copy: str, rows: str, source: Source) -> Opened:
+        if rows in streams:
+            return lambda: read_blocks(_unpacked(evidence, rows), "utf-8", ",")
+        return lambda: read_blocks(
+            evidence.open(copy) if copy in streams else io.BytesIO(), source.encoding, source.delimiter
+        )
+
+    canonical = ROWS in streams
+    other = opened(OTHER, OTHER_ROWS, params.join) if params.join else None
+    if canonical:
+        sha256 = str(import_record(evidence).get("sha256") or evidence.sha256(ROWS))
+    else:
+        sha256 = evidence.sha256(EXPORT) if EXPORT in streams else sha256_bytes(b"")
+    return Frozen(opened(EXPORT, ROWS, params), other, sha256, canonical)
+
+
+def _unpacked(evidence: RunEvidence, name: str) -> Any:
+    return gzip.open(evidence.open(name))
+
+
+def in_folder(folder: Path, params: Params) -> Frozen:
+    """The very files that will be imported. Raises OSError."""
+
+    def opened(source: Source) -> Opened:
+        return lambda: file_table(folder, source)
+
+    assert params.file is not None
+    sha256 = digest_file(folder / params.file)
+    return Frozen(opened(params), opened(params.join) if params.join else None, sha256, canonical=False)
+
+
+def import_record(evidence: RunEvidence) -> dict[str, Json]:
+    """What the capture said of the import; empty where it said nothing."""
+    try:
+        with closing(evidence.open(IMPORT)) as f:
+            record = json.load(f)
+    except (ValueError, KeyError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _incomplete(evidence: RunEvidence, params: Params) -> bool:
+    """True when the run does not hold a whole import: no import record, or one of other streams."""
+    stated, streams = import_record(evidence), evidence.streams()
+    expected = {EXPORT: "sha256"} if ROWS not in streams else {ROWS: "rows_sha256"}
+    if params.join:
+        expected |= {OTHER: "other_sha256"} if OTHER_ROWS not in streams else {OTHER_ROWS: "other_rows_sha256"}
+    return any(name not in streams or stated.get(key) != evidence.sha256(name) for name, key in expected.items())
+
+
+# --- one pass -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Tally:
+    """What one pass over an export found. `scratch` holds the rows, and the net ones in order of first appearance."""
+
+    scratch: Scratch
+    query: str = ""
+    columns: Key = ()
+    whole: bool = True
+    counts: dict[str, int] = field(default_factory=dict)
+    net: int = 0
+    top: int = 0
+    days: list[tuple[str, int]] = field(default_factory=list)
+    first: datetime | None = None
+    last: datetime | None = None
+    mangled: int = 0
+    short: int = 0
+
+    @property
+    def gross(self) -> int:
+        """All rows."""
+        return self.net + sum(self.counts.values())
+
+    def share_at_the_end(self) -> float | None:
+        """Share of the net records in the last seven days up to the last record's day; None without times."""
+        if self.last is None:
+            return None
+        since = (self.last.date() - timedelta(days=RECENT_DAYS - 1)).isoformat()
+        return sum(n for day, n in self.days if day >= since) / self.net
+
+    def order(self) -> None:
+        """Lay out the net records in order of first appearance, once."""
+        self.scratch.db.execute(
+            "CREATE TABLE IF NOT EXISTS net AS SELECT first, t FROM seen WHERE reason IS NULL ORDER BY first"
+        )
+
+    def keys(self, indices: tuple[int, ...], width: int) -> list[Key]:
+        """The keys of the net records with these numbers."""
+        if not indices:
+            return []
+        self.order()
+        found = self.scratch.rows(f"SELECT rowid, first FROM net WHERE rowid IN ({', '.join(map(str, indices))})")
+        names = ", ".join(f"k{i}" for i in range(width))
+        wanted = ", ".join(str(first) for _, first in found)
+        keys = {n: key for n, *key in self.scratch.rows(f"SELECT n, {names} FROM ({self.query}) WHERE n IN ({wanted})")}
+        at = dict(found)
+        return [tuple(keys[at[index]]) for index in indices]
+
+
+@contextmanager
+def tallied(frozen: Frozen, params: Params) -> Iterator[Tally]:
+    """One pass over an export, there to be asked as long as the context lasts. Raises ProbeError where there is no room."""
+    with Scratch() as scratch:
+        tally = Tally(scratch)
+        hidden, theirs = params.hidden() if frozen.canonical else (frozenset[str](), frozenset[str]())
+        flagged = [outcome_column(rule) for rule in params.exclude if not hidden.isdisjoint(rule.columns())]
+        columns = (*params.columns(), *((*flagged, FLAGS) if frozen.canonical else ()))
+        tally.columns, tally.whole = _load(scratch, "export", frozen.export, columns)
+        if frozen.canonical:
+            tally.columns = tuple(name for name in tally.columns if not name.startswith(FLAGS))
+        if frozen.other is not None and params.join is not None:
+            tally.whole &= _counterparts(scratch, frozen.other, params, params.join, theirs, frozen.canonical)
+        judgement = Judgement(scratch, params, columns, hidden)
+        tally.query = judgement.rows("export", counterpart=params.join is not None)
+        _count(tally, params)
+        yield tally
+
+
+def _load(scratch: Scratch, name: str, opened: Opened, columns: tuple[str, ...]) -> tuple[Key, bool]:
+    """Load a table; its columns, and whether it was read to its end and holds those that are declared."""
+    found: Key = ()
+    try:
+        with opened() as table:
+            found = table.columns
+            if set(columns) <= set(found):
+                scratch.load(name, table, columns)
+                return found, True
+    except Cut:
+        pass
+    if not set(columns) <= set(found):
+        scratch.load(name, Table(columns, ",", iter(())), columns)
+    return found, False
+
+
+def _counterparts(
+    scratch: Scratch, opened: Opened, params: Params, join: Join, hidden: frozenset[str], canonical: bool
+) -> bool:
+    """Load the second source and keep what rows may be found in; whether it is whole."""
+    flagged = [outcome_column(rule) for rule in join.exclude if not hidden.isdisjoint(rule.columns())]
+    columns = (*join.columns(), *((*flagged, FLAGS) if canonical else ()))
+    _, whole = _load(scratch, "other", opened, columns)
+    judgement = Judgement(scratch, params, columns, hidden)
+    query = judgement.counterparts("other", join.on.values(), join.exclude)
+    scratch.db.execute(f"CREATE TABLE counterpart AS {query}")
+    return whole
+
+
+def _count(tally: Tally, params: Params) -> None:
+    """One group for each key and one for each reason; of a group, its first row and what stands there."""
+    scratch = tally.scratch
+    others = "".join(f", CASE WHEN reason IS NULL THEN k{i} ELSE '' END AS k{i}" for i in range(1, len(params.key)))
+    groups = ", ".join(("net", *(f"k{i}" for i in range(len(params.key)))))
+    scratch.db.execute("SET preserve_insertion_order=false")  # groups have no order, and keeping one would cost memory
+    scratch.db.execute(
+        f"CREATE TABLE seen AS SELECT CASE WHEN NOT net THEN k0 END AS reason, (packed >> 64)::BIGINT AS first, rows,"
+        f" make_timestamp(nullif((low >> 2)::BIGINT, 0) - {_ERA_US}) AS t, low & 1 = 1 AS mangled, low & 2 = 2 AS short"
+        f" FROM (SELECT *, (packed & {2**64 - 1}::HUGEINT)::UBIGINT AS low"
+        f" FROM (SELECT {groups}, min(packed) AS packed, count(*) AS rows FROM (SELECT reason IS NULL AS net,"
+        f" coalesce(reason, k0) AS k0{others}, (n::HUGEINT << 64) + coalesce(epoch_us(t) + {_ERA_US}, 0) * 4"
+        f" + CASE WHEN mangled THEN 1 ELSE 0 END + CASE WHEN short THEN 2 ELSE 0 END AS packed FROM ({tally.query}))"
+        f" GROUP BY {groups}))"
+    )
+    scratch.db.execute("SET preserve_insertion_order=true")
+    tally.counts = dict(
+        scratch.rows("SELECT reason, sum(rows)::BIGINT FROM seen WHERE reason IS NOT NULL GROUP BY reason")
+    )
+    (tally.net, candidates, tally.top, tally.mangled, tally.short, tally.first, tally.last), *_ = scratch.rows(
+        "SELECT count(*), coalesce(sum(rows), 0)::BIGINT, coalesce(max(rows), 0),"
+        " coalesce(sum(rows) FILTER (mangled), 0)::BIGINT, coalesce(sum(rows) FILTER (short), 0)::BIGINT, min(t), max(t)"
+        " FROM seen WHERE reason IS NULL"
+    )
+    tally.counts[DUP] = candidates - tally.net
+    tally.days = [
+        (day.isoformat(), number)
+        for day, number in scratch.rows(
+            "SELECT t::DATE AS day, count(*) FROM seen WHERE reason IS NULL AND t IS NOT NULL GROUP BY day ORDER BY day"
+        )
+    ]
+
+
+def _longest_rhythm(tally: Tally) -> int:
+    rhythm = Rhythm()
+    if tally.last is not None:
+        tally.order()
+        for times in tally.scratch.slices("net", "t"):
+            rhythm.feed(times.astype("datetime64[us]").astype("int64"))
+    return rhythm.longest
+
+
+# --- what was left out ------------------------------------------------------------------------------------------------------
+
+
+def left_out(evidence: RunEvidence, params: Params) -> Iterator[list[str]]:
+    """Each row that did not count, in the export's order: its number from 1 (blank lines are none), the reason, its key.
+
+    Protected keys are pseudonyms. The first row yielded names the columns. Raises ProbeError.
+    """
+    yield ["row", "reason", *params.key]
+    with tallied(in_evidence(evidence, params), params) as tally:
+        keys = ", ".join(f"coalesce(k{i}, '')" for i in range(len(params.key)))
+        rows = tally.scratch.db.execute(
+            f"SELECT (n + 1)::VARCHAR, coalesce(reason, '{DUP}'), {keys} FROM ({tally.query}) q"
+            " WHERE reason IS NOT NULL OR n NOT IN (SELECT first FROM seen WHERE reason IS NULL) ORDER BY n"
+        )
+        while some := rows.fetchmany(_FETCH):
+            yield from map(list, some)
+
+
+# --- the draw ---------------------------------------------------------------------------------------------------------------
 
 
 def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[Key]:
-    """The keys to re-verify, in order drawn: from a frozen run or from the very file that will be imported.
+    """The keys to re-verify, in order drawn: from a frozen run or from the case folder with the very files to be imported.
 
-    Empty without `params.audit`. Raises OSError, KeyError (no export in the run), ValueError (missing column).
+    Empty without `params.audit`. Raises OSError, ProbeError, ValueError (a declared column is missing).
     """
     if params.audit is None:
         return []
-    sha256 = digest_file(source) if isinstance(source, Path) else source.sha256(EXPORT)
-
-    def opened() -> BinaryIO:
-        return source.open("rb") if isinstance(source, Path) else source.open(EXPORT)
-
-    def net() -> Iterator[Key]:
-        seen: set[bytes] = set()
-        with read_table(opened(), params.encoding, params.delimiter) as (columns, rows):
-            for key, _ in admitted(columns, rows, params, Counter()):
-                digest = key_digest(key)
-                if digest not in seen:
-                    seen.add(digest)
-                    yield key
-
-    indices = draw_sample(sum(1 for _ in net()), params.audit.size, seed, sha256)
-    wanted = set(indices)
-    found = {index: key for index, key in enumerate(net()) if index in wanted}
-    return [found[index] for index in indices]
+    frozen = in_folder(source, params) if isinstance(source, Path) else in_evidence(source, params)
+    with tallied(frozen, params) as tally:
+        if not tally.whole:
+            raise ValueError("导出文件缺少声明的列，或没有完整导入")
+        return tally.keys(draw_sample(tally.net, params.audit.size, seed, frozen.sha256), len(params.key))
 
 
 def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
-    """The audit file with the keys to re-verify. Raises OSError, ValueError."""
+    """The audit file with the keys to re-verify. Raises OSError, ProbeError, ValueError.
+
+    What a database gave is drawn from the run that froze it; its protected keys are pseudonyms there.
+    """
     if params.audit is None:
         return {}
+    source: RunEvidence | Path = folder
+    if params.form is Form.DATABASE or (params.join is not None and params.join.form is Form.DATABASE):
+        run = next(
+            (r for r in reversed(same_count(folder, Identity.of(SPEC, params, seed))) if IMPORT in r.streams), None
+        )
+        if run is None:
+            raise ValueError("数据库里的记录还没有冻结，要先运行 yanshou run")
+        source = run.evidence(folder)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*params.key, RESULT, "note"])
-    writer.writerows([*key, "", ""] for key in sample_keys(folder / params.file, params, seed))
+    writer.writerows([*key, "", ""] for key in sample_keys(source, params, seed))
     return {params.audit.file: out.getvalue()}
 
 
@@ -208,22 +364,23 @@ def read_audit(data: bytes, params: Params) -> tuple[Key, list[tuple[Key, str]]]
         if not set(wanted) <= set(columns):
             return columns, []
         *key_at, result_at = map(columns.index, wanted)
-        normal, width = normaliser(params), len(columns)
+        width = len(columns)
         rows = [
-            (normal([row[at] for at in key_at]), plain(row[result_at]).lower()) if len(row) == width else ((), "")
+            (key_of([row[at] for at in key_at], params), plain(row[result_at]).lower())
+            if len(row) == width
+            else ((), "")
             for row in table
         ]
     return columns, rows
 
 
-def _audited(data: bytes, params: Params, population: int, drawn: frozenset[bytes]) -> tuple[Audit, Iterator[Validity]]:
+def _audited(data: bytes, params: Params, population: int, drawn: frozenset[Key]) -> tuple[Audit, Iterator[Validity]]:
     """The audit's outcome: whatever was drawn and not confirmed as good counts as not good."""
-    results: dict[bytes, bool | None] = {}
+    results: dict[Key, bool | None] = {}
     foreign = 0
     for key, word in read_audit(data, params)[1]:
-        digest = key_digest(key)
-        if digest in drawn and digest not in results:
-            results[digest] = RESULTS.get(word)
+        if key in drawn and key not in results:
+            results[key] = RESULTS.get(word)
         else:
             foreign += 1
     answered = sum(good is not None for good in results.values())
@@ -239,82 +396,31 @@ def _audited(data: bytes, params: Params, population: int, drawn: frozenset[byte
     return Audit(population, len(drawn), sum(good is True for good in results.values())), findings()
 
 
-def _incomplete(evidence: RunEvidence) -> bool:
-    """True when the run does not hold a whole import: no import record, or one of another file."""
-    streams = evidence.streams()
-    if EXPORT not in streams or IMPORT not in streams:
-        return True
-    try:
-        with evidence.open(IMPORT) as f:
-            stated = json.load(f)["sha256"]
-    except (ValueError, KeyError, TypeError):
-        return True
-    return bool(stated != evidence.sha256(EXPORT))
-
-
-@dataclass
-class _Tally:
-    """What one pass over an export found; `seen` maps each distinct key, in order of first appearance, to its rows."""
-
-    columns: Key = ()
-    counts: Counter[str] = field(default_factory=Counter)
-    seen: dict[bytes, int] = field(default_factory=dict)
-    days: Counter[date] = field(default_factory=Counter)
-    rhythm: _Rhythm = field(default_factory=_Rhythm)
-    first: datetime = datetime.max
-    last: datetime = datetime.min
-    mangled: int = 0
-
-    def lacks(self, params: Params) -> bool:
-        """True when a declared column is not in the export."""
-        return not set(params.columns()) <= set(self.columns)
-
-    def share_at_the_end(self) -> float | None:
-        """Share of the net records in the last seven days up to the last record's day; None without times."""
-        if not self.days:
-            return None
-        since = self.last.date() - timedelta(days=RECENT_DAYS - 1)
-        return sum(n for day, n in self.days.items() if day >= since) / self.days.total()
-
-
-def _tally(stream: BinaryIO, params: Params) -> _Tally:
-    """One pass over an export; closes the stream."""
-    with read_table(stream, params.encoding, params.delimiter) as (columns, rows):
-        tally = _Tally(columns)
-        if tally.lacks(params):
-            return tally
-        seen, candidates = tally.seen, 0
-        for key, when in admitted(columns, rows, params, tally.counts):
-            candidates += 1
-            tally.mangled += any(map(MANGLED.fullmatch, key))
-            digest = key_digest(key)
-            seen[digest] = seen.get(digest, 0) + 1
-            if when is not None and seen[digest] == 1:
-                tally.days[when.date()] += 1
-                tally.first, tally.last = min(tally.first, when), max(tally.last, when)
-                tally.rhythm.feed(when)
-    tally.counts["REC-X-DUP"] = candidates - len(seen)
-    return tally
-
-
-def _findings(params: Params, tally: _Tally, whole: bool) -> Iterator[Validity]:
+def _findings(params: Params, tally: Tally, whole: bool) -> Iterator[Validity]:
     if not whole:
         yield Validity("REC-V07", Severity.INVALID, "导出文件没有完整导入，或缺少声明的列：计数不能作数")
     share = tally.share_at_the_end() or 0.0
     if share > RECENT_SHARE and not (params.window and _days(params.window) <= RECENT_DAYS):
         text = f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {tally.last:%Y-%m-%d}），请查明是否突击补录"
         yield Validity("REC-V01", Severity.WARNING, text)
+    candidates = tally.net + tally.counts[DUP]
     if tally.mangled:
-        candidates = len(tally.seen) + tally.counts["REC-X-DUP"]
-        severity = Severity.INVALID if tally.mangled > MANGLED_SHARE * candidates else Severity.WARNING
         text = f"{tally.mangled} 行的关键列像被电子表格改写过（科学计数、第 15 位后全为 0、或以 .0 结尾）"
-        yield Validity("REC-V02", severity, text)
+        yield Validity("REC-V02", _share_of(tally.mangled, candidates), text)
     if params.time is None:
         text = "没有声明时间列，无法核对时间窗口，也看不出是否突击补录"
         yield Validity("REC-V03", Severity.WARNING, text)
-    if tally.rhythm.longest > REGULAR_ROWS:
-        text = f"连续 {tally.rhythm.longest} 行的时间戳完全相同或完全等间隔，像是程序生成的"
+    longest = _longest_rhythm(tally)
+    if longest > REGULAR_ROWS:
+        text = f"连续 {longest} 行的时间戳完全相同或完全等间隔，像是程序生成的"
         yield Validity("REC-V06", Severity.WARNING, text)
+    if tally.short:
+        text = f"{tally.short} 行的关键列是数字而位数不足，像是电子表格去掉了前导零"
+        yield Validity("REC-V08", _share_of(tally.short, candidates), text)
+
+
+def _share_of(rows: int, candidates: int) -> Severity:
+    return Severity.INVALID if rows > MANGLED_SHARE * candidates else Severity.WARNING
 
 
 def _days(window: Window) -> float:
@@ -324,37 +430,34 @@ def _days(window: Window) -> float:
 
 def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     """The count that the acknowledged export yields; a cut or missing export gives REC-V07 (invalid), never an exception."""
-    streams = evidence.streams()
-    tally = _tally(evidence.open(EXPORT) if EXPORT in streams else io.BytesIO(), params)
-    net = len(tally.seen)
-    sha256 = evidence.sha256(EXPORT) if EXPORT in streams else sha256_bytes(b"")
-    validity = list(_findings(params, tally, whole=not (_incomplete(evidence) or tally.lacks(params))))
-    audit = None
-    if params.audit is not None and net:
-        chosen = frozenset(draw_sample(net, params.audit.size, seed, sha256))
-        drawn = frozenset(digest for index, digest in enumerate(tally.seen) if index in chosen)
-        with closing(evidence.open(AUDIT) if AUDIT in streams else io.BytesIO()) as stream:
-            audit, found = _audited(stream.read(), params, net, drawn)
-        validity += found
-    share = tally.share_at_the_end()
+    frozen = in_evidence(evidence, params)
+    with tallied(frozen, params) as tally:
+        validity = list(_findings(params, tally, whole=tally.whole and not _incomplete(evidence, params)))
+        audit = None
+        if params.audit is not None and tally.net:
+            chosen = draw_sample(tally.net, params.audit.size, seed, frozen.sha256)
+            drawn = frozenset(tally.keys(chosen, len(params.key)))
+            with closing(evidence.open(AUDIT) if AUDIT in evidence.streams() else io.BytesIO()) as stream:
+                audit, found = _audited(stream.read(), params, tally.net, drawn)
+            validity += found
     facts: dict[str, Json] = {
-        "export_sha256": sha256,
+        "export_sha256": frozen.sha256,
         "columns": list(tally.columns),
         "key": list(params.key),
         "normalise": list(params.normalise),
-        "top_multiplicity": max(tally.seen.values(), default=0),
-        "last_seven_days_share": share,
-        "first_time": None if share is None else tally.first.isoformat(),
-        "last_time": None if share is None else tally.last.isoformat(),
+        "top_multiplicity": tally.top,
+        "last_seven_days_share": tally.share_at_the_end(),
+        "first_time": None if tally.first is None else tally.first.isoformat(),
+        "last_time": None if tally.last is None else tally.last.isoformat(),
         "time_zone": "UTC+08:00",
     }
     return Count(
         unit=params.unit,
-        gross=tally.counts["gross"],
-        exclusions=tuple(Exclusion(code, text, tally.counts[code]) for code, text in reasons(params).items()),
-        net=net,
+        gross=tally.gross,
+        exclusions=tuple(Exclusion(code, text, tally.counts.get(code, 0)) for code, text in reasons(params).items()),
+        net=tally.net,
         audit=audit,
-        per_day=tuple((day.isoformat(), tally.days[day]) for day in sorted(tally.days)),
+        per_day=tuple(tally.days),
         validity=tuple(validity),
         facts=facts,
     )

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
-from typing import Literal, Self
+from enum import Enum
+from pathlib import PurePath
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -19,6 +21,25 @@ from yanshou.probes.texts import DATE, moment, plain
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Form(Enum):
+    """The kinds of sources."""
+
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+    SQLITE = "sqlite"
+    DATABASE = "database"
+
+
+_SUFFIXES = {
+    ".xlsx": Form.XLSX,
+    ".parquet": Form.PARQUET,
+    ".sqlite": Form.SQLITE,
+    ".sqlite3": Form.SQLITE,
+    ".db": Form.SQLITE,
+}
 
 
 class Window(_Frozen):
@@ -126,12 +147,75 @@ class AuditFile(_Frozen):
     size: int = Field(ge=1, description="抽样条数；多于净数时全数核验")
 
 
-class Params(_Frozen):
+class Source(_Frozen):
+    """Where rows come from: a file of the case, or what a query of a database gives."""
+
+    file: str | None = Field(
+        default=None,
+        min_length=1,
+        description="数据导出文件，相对案卷文件夹：CSV（首行为列名）、.xlsx、.parquet、.sqlite 或 .db",
+    )
+    encoding: Encoding = Field(default="utf-8", description="CSV 的文件编码：utf-8、utf-8-sig、gb18030 等")
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="CSV 的列分隔符")
+    sheet: str | None = Field(default=None, min_length=1, description="xlsx 的工作表名；不写则取第一张")
+    database: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z][A-Z0-9_]*$",
+        description="PostgreSQL 或 MySQL 数据库的代号，如 HIS：连接串取自环境变量 YANSHOU_DB_HIS，不进案卷",
+    )
+    query: str | None = Field(
+        default=None, min_length=1, description="SQLite 与数据库的取数语句：一条 SELECT，只读事务里执行"
+    )
+
+    @field_validator("delimiter")
+    @classmethod
+    def _separates(cls, value: str) -> str:
+        if value in '"\r\n':
+            raise ValueError("引号和换行不能作分隔符")
+        return value
+
+    @field_validator("query")
+    @classmethod
+    def _one_select(cls, value: str | None) -> str | None:
+        if value is not None and (";" in value or not re.match(r"\s*(select|with)\b", value, re.IGNORECASE)):
+            raise ValueError("只写一条以 SELECT 或 WITH 开头的语句，不带分号")
+        if value is not None and re.search(r"\binto\s+(outfile|dumpfile)\b", value, re.IGNORECASE):
+            raise ValueError("取数语句不能写文件（INTO OUTFILE、INTO DUMPFILE）")
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) is (self.database is None):
+            raise ValueError("file 和 database 须写且只写一个")
+        if (self.query is None) is (self.form in (Form.SQLITE, Form.DATABASE)):
+            raise ValueError("query 要与 database 或 SQLite 文件一起写，别处不用")
+        if self.sheet is not None and self.form is not Form.XLSX:
+            raise ValueError("sheet 只用于 .xlsx 文件")
+        return self
+
+    @property
+    def form(self) -> Form:
+        """What kind of source it is, by the file's suffix."""
+        return Form.DATABASE if self.file is None else _SUFFIXES.get(PurePath(self.file).suffix.lower(), Form.CSV)
+
+
+class Join(Source):
+    """A second source in which every counted record must have its counterpart."""
+
+    on: dict[str, str] = Field(
+        min_length=1, description="对应关系 {本表的列: 第二来源的列}，按 normalise 规范后相等才算"
+    )
+    text: str = Field(default="第二来源里没有对应的记录", min_length=1, description="排除原因，印在报告里")
+    exclude: tuple[Exclude, ...] = Field(default=(), description="第二来源里不算数的行，写法同 exclude")
+
+    def columns(self) -> tuple[str, ...]:
+        """Every column of the second source that is looked at, each once."""
+        return tuple(dict.fromkeys((*self.on.values(), *(c for rule in self.exclude for c in rule.columns()))))
+
+
+class Params(Source):
     """What to count, and what not."""
 
-    file: str = Field(min_length=1, description="数据导出文件（CSV，首行为列名），相对案卷文件夹")
-    encoding: Encoding = Field(default="utf-8", description="文件编码：utf-8、utf-8-sig、gb18030 等")
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="列分隔符")
     key: tuple[str, ...] = Field(min_length=1, description="合起来唯一标识一条记录的列")
     time: str | None = Field(default=None, description="时间列：ISO 8601 或 YYYY-MM-DD HH:MM:SS；不带时区的按北京时间")
     window: Window | None = Field(
@@ -147,27 +231,56 @@ class Params(_Frozen):
         default=("nfkc", "strip"), description="关键列的规范化：nfkc 全角转半角，strip 去首尾空白，upper 转大写"
     )
     audit: AuditFile | None = Field(default=None, description="抽样核验 {file, size}；不写则只计数，不核实")
-
-    @field_validator("delimiter")
-    @classmethod
-    def _separates(cls, value: str) -> str:
-        if value in '"\r\n':
-            raise ValueError("引号和换行不能作分隔符")
-        return value
+    protect: tuple[str, ...] = Field(
+        default=(),
+        description="含个人信息的列：证据里只有现场密钥（环境变量 YANSHOU_SITE_KEY 所指文件）算出的代号",
+    )
+    digits: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default={}, description="定长数字编号的位数 {关键列: 位数}：丢了前导零的会被指出"
+    )
+    join: Join | None = Field(
+        default=None, description="与第二来源对账 {file 或 database, on, …}：没有对应记录的排除，如平台日志对业务记录"
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.window is not None and self.time is None:
             raise ValueError("写了 window 就要写 time（时间列）")
-        codes = tuple(code for rule in self.exclude for code in rule.reasons())
-        for name, values in (("key 里的列", self.key), ("exclude 里的 code", codes)):
+        rules = (self.exclude, self.join.exclude if self.join else ())
+        codes = [tuple(code for rule in some for code in rule.reasons()) for some in rules]
+        named = (("key 里的列", self.key), *(("exclude 里的 code", some) for some in codes))
+        for name, values in named:
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}有重复")
+        if self.time in self.protect:
+            raise ValueError("时间列不能写进 protect")
+        if lost := set(self.digits) - set(self.key):
+            raise ValueError(f"digits 里的列不是关键列：{'、'.join(sorted(lost))}")
         return self
+
+    @property
+    def copied(self) -> bool:
+        """True when the export enters the evidence byte for byte; otherwise only its declared columns do."""
+        return not self.protect and all(s.form is Form.CSV for s in (self, self.join) if s is not None)
+
+    def hidden(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Protected columns of the export and of the second source. What must equal a protected column is protected too."""
+        pairs = self.join.on.items() if self.join else ()
+        alike = [pair for pair in pairs if not set(self.protect).isdisjoint(pair)]
+        theirs = self.join.columns() if self.join else ()
+        return (
+            frozenset(self.protect).intersection(self.columns()).union(mine for mine, _ in alike),
+            frozenset(self.protect).intersection(theirs).union(other for _, other in alike),
+        )
 
     def columns(self) -> tuple[str, ...]:
         """Every column that the parameters name, each once."""
-        named = (*self.key, *((self.time,) if self.time else ()), *(c for rule in self.exclude for c in rule.columns()))
+        named = (
+            *self.key,
+            *((self.time,) if self.time else ()),
+            *(c for rule in self.exclude for c in rule.columns()),
+            *(self.join.on if self.join else ()),
+        )
         return tuple(dict.fromkeys(named))
 
 
@@ -176,13 +289,13 @@ VISIT = "按关键列到独立来源（业务系统、纸质单据、当事人�
 
 SPEC = ProbeSpec(
     name="records",
-    version="1",
+    version="2",
     title="记录计数",
     kind=Kind.COUNTED,
     unit="条",
     tolerance=0.0,
     document="docs/probes/p-020-records.md",
-    equipment=("被测系统的数据导出文件（CSV）", "抽样核验所用的独立来源（现场业务系统、纸质单据等）"),
+    equipment=("被测系统的数据导出文件，或其数据库的只读账号", "抽样核验所用的独立来源（现场业务系统、纸质单据等）"),
 )
 
 
