@@ -190,7 +190,7 @@ def _ablate(params: Params, run: RunContext, inputs: list[dict[str, Json]], targ
         answer = Answer()
         with suppress(OSError):  # where it cannot, that is the status of the request
             target.ready()
-        target.ask(len(inputs) + done, target.prepare(body), answer)
+        target.ask(target.prepare(len(inputs) + done, body), answer)
         cells = (params.warmup + at, variant, answer.status, digest_of(body), answer.digest())
         stream.write(",".join(map(str, cells)).encode() + b"\n")
         run.progress(Progress(done, 3 * params.ablate, text="次换图提问"))
@@ -267,12 +267,12 @@ class Recorder:
             with suppress(OSError):  # where it cannot, that is the status of the request
                 target.ready()
             planned = free = now()
-            prepared = target.prepare(self._pool.inputs[index])
+            prepared = target.prepare(sequence, self._pool.inputs[index])
             if self._offsets is not None:
                 planned = self._first + self._offsets[sequence]
                 _wait_until(planned)
             answer = Answer()
-            target.ask(sequence, prepared, answer)
+            target.ask(prepared, answer)
             self._write(sequence, index, number, free, planned, answer)
 
     def _write(self, sequence: int, index: int, stream: int, free: int, planned: int, answer: Answer) -> None:

@@ -61,22 +61,22 @@ class GrpcTarget:
         """Close the channel."""
         self._channel.close()
 
-    def prepare(self, body: Json) -> bytes | None:
-        """The message, None where the input does not fit it."""
+    def prepare(self, number: int, body: Json) -> tuple[bytes, list[tuple[str, str]]] | None:
+        """The message and its metadata, None where the input does not fit it."""
         try:
             data: bytes = self._json.ParseDict(body, self._request()).SerializeToString()
         except (self._json.ParseError, TypeError, ValueError):
             return None
-        return data
+        return data, [(REQUEST_ID.lower(), str(number)), *self._metadata]
 
-    def ask(self, number: int, data: bytes | None, answer: Answer) -> None:
+    def ask(self, prepared: tuple[bytes, list[tuple[str, str]]] | None, answer: Answer) -> None:
         """One call. Everything that may go wrong is the answer's status."""
         answer.start = now()
-        if data is None:
+        if prepared is None:
             answer.finish("garbled")
             return
         try:
-            reply = self._call(data, self._timeout_s, [(REQUEST_ID.lower(), str(number)), *self._metadata])
+            reply = self._call(prepared[0], self._timeout_s, prepared[1])
             answer.done = answer.byte = now()
             answer.sent = answer.start
             answer.bytes = len(reply)

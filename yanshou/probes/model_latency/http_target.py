@@ -29,12 +29,19 @@ class HttpTarget:
 
     def __init__(self, url: str, key: str | None, ca: str | None, timeout_s: float) -> None:
         parts = urlsplit(url)
-        self._path = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
+        path = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
         self._timeout_s = timeout_s
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-        if key is not None:
-            self._headers["Authorization"] = f"Bearer {key}"
         host, port = parts.hostname or "", parts.port
+        lines = [
+            f"POST {path} HTTP/1.1",
+            f"Host: {parts.netloc.rpartition('@')[2]}",
+            "Accept-Encoding: identity",
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+        ]
+        if key is not None:
+            lines.append(f"Authorization: Bearer {key}")
+        self._head = "\r\n".join(lines).encode("ascii")
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=ca)
@@ -70,18 +77,22 @@ class HttpTarget:
         """Drop the connection."""
         self._connection.close()
 
-    def prepare(self, body: Json) -> bytes:
-        """What will be sent for an input, so that making it is not the answer's time."""
-        return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    def prepare(self, number: int, body: Json) -> bytes:
+        """The request for an input, in one piece, so that making it is not the answer's time."""
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return b"%s\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s" % (
+            self._head, REQUEST_ID.encode(), number, len(data), data
+        )  # fmt: skip
 
-    def ask(self, number: int, data: bytes, answer: Answer) -> None:
+    def ask(self, data: bytes, answer: Answer) -> None:
         """Send one request and follow its answer to the end. Everything that may go wrong is the answer's status."""
         try:
             self.ready()
             answer.start = now()
-            self._connection.request("POST", self._path, data, {**self._headers, REQUEST_ID: str(number)})
+            self._connection.sock.sendall(data)
             answer.sent = now()
-            response = self._connection.getresponse()
+            response = http.client.HTTPResponse(self._connection.sock, method="POST")
+            response.begin()
             answer.byte = now()
             self._follow(response, answer)
         except (Timeout, socket.timeout):  # noqa: UP041  another class before Python 3.10
@@ -171,9 +182,9 @@ class OpenAiTarget(HttpTarget):
         super().__init__(url, key, ca, timeout_s)
         self._settings = settings
 
-    def prepare(self, body: Json) -> bytes:
+    def prepare(self, number: int, body: Json) -> bytes:
         """The input over the settings."""
-        return super().prepare({**self._settings, **body})
+        return super().prepare(number, {**self._settings, **body})
 
     def _read(self, response: http.client.HTTPResponse, answer: Answer) -> None:
         if "text/event-stream" in response.headers.get("Content-Type", ""):

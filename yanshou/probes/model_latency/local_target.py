@@ -56,11 +56,11 @@ class CommandTarget:
             child.wait()
         child.stdout.close()
 
-    def prepare(self, body: Json) -> bytes:
+    def prepare(self, _number: int, body: Json) -> bytes:
         """The line that will be written."""
         return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
 
-    def ask(self, _number: int, data: bytes, answer: Answer) -> None:
+    def ask(self, data: bytes, answer: Answer) -> None:
         """One line there, one line back. Everything that may go wrong is the answer's status."""
         try:
             self.ready()
@@ -128,14 +128,14 @@ class OnnxTarget:
     def close(self) -> None:
         """Nothing to end."""
 
-    def prepare(self, body: Json) -> Any:
+    def prepare(self, _number: int, body: Json) -> Any:
         """The model's inputs as arrays; None where the input lacks one or is no array."""
         try:
             return {name: self._np.asarray(body[name], dtype) for name, dtype in self._inputs.items()}
         except (KeyError, TypeError, ValueError):
             return None
 
-    def ask(self, _number: int, feeds: Any, answer: Answer) -> None:
+    def ask(self, feeds: Any, answer: Answer) -> None:
         """One run. The digest of its outputs is made afterwards: that is not the model's time."""
         try:
             answer.start = answer.sent = now()
