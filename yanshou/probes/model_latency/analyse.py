@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Series, Severity, Validity
 from yanshou.probes.model_latency.ablation import BLANKED, SAME, SWAPPED
+from yanshou.probes.model_latency.crosscheck import Crosscheck, crosschecked, facts_of, read_crosscheck
 from yanshou.probes.model_latency.pool import order
 from yanshou.probes.model_latency.record import (
     UNKNOWN,
@@ -98,6 +99,10 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
     times = np.where(run.begin == UNKNOWN, 0, run.begin)[run.measured] / 1e9
     if metric == "itl":
         times = _times_of_gaps(run, gaps)
+    findings = list(_findings(evidence, run, session, seed))
+    check = read_crosscheck(evidence, params.loadgen) if params.loadgen else None
+    if check is not None:
+        findings.append(crosschecked(check, _drawn(run, session, seed)[record.status.size :]))
     plausible = ("p99",) if params.metric is None and params.kind == "openai" and params.stream else ()
     return Samples(
         unit="ns",
@@ -109,8 +114,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
             for name, found in quantities.items()
             if name != metric and found.size
         ),
-        validity=tuple(sorted(_findings(evidence, run, session, seed), key=lambda v: v.code)),
-        facts=_facts(run, session, read_host(evidence)),
+        validity=tuple(sorted(findings, key=lambda v: v.code)),
+        facts=_facts(run, session, read_host(evidence), check),
     )
 
 
@@ -223,15 +228,21 @@ def _record_findings(evidence: RunEvidence, run: _Run, session: dict[str, Json],
         yield _invalid("LAT-V03", f"只有 {params.count} 个样本，P99 按 MLPerf 口径至少 {P99_LEAST} 个")
     elif params.count < P999_LEAST:
         yield _info("LAT-V18", f"有 {params.count} 个样本；P99.9 按 MLPerf 口径至少 {P999_LEAST} 个")
-    lines, sha256, common = _pool(session)
+    _, sha256, common = _pool(session)
     used = record["index"][record["index"] != UNKNOWN]
     repeated = record.input[record.input != ""].size - np.unique(record.input[record.input != ""]).size
-    drawn = order(lines, total, seed, sha256)
+    drawn = _drawn(run, session, seed)[:total]
     foreign = params.pool_sha256 not in (None, sha256)
     if repeated or foreign or (record.rows == total and used.tolist() != drawn):
         yield _invalid("LAT-V05", f"输入不是由种子从输入池抽出、各用一次的（重复 {repeated} 个）：缓存可能替模型作了答")
     if common > COMMON:
         yield _warning("LAT-V15", f"所有输入有 {common:.0%} 的开头相同：前缀缓存会使首词元时延偏小")
+
+
+def _drawn(run: _Run, session: dict[str, Json], seed: int) -> list[int]:
+    """Lines of the pool in the order of their use: for the plan's requests, then for LoadGen's."""
+    lines, sha256, _ = _pool(session)
+    return order(lines, run.record.status.size + run.params.loadgen, seed, sha256)
 
 
 def _pool(session: dict[str, Json]) -> tuple[int, str, float]:
@@ -411,7 +422,9 @@ def drift(values: Floats) -> float | None:
 # For the report, and for calibration
 
 
-def _facts(run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints]]) -> dict[str, Json]:
+def _facts(
+    run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints]], check: Crosscheck | None
+) -> dict[str, Json]:
     record, measured = run.record, run.measured
     words, counts = np.unique(record.status[measured], return_counts=True)
     sent = measured & (record["t_sent_ns"] != UNKNOWN) & (record["t_start_ns"] != UNKNOWN)
@@ -425,6 +438,7 @@ def _facts(run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints
         "pool": dict(zip(("lines", "sha256", "common"), _pool(session), strict=True)),
         "loop": "open" if run.params.rate_hz is not None else "closed",
         "model_sha256": model if isinstance(model, str) else None,
+        "loadgen": None if check is None else facts_of(check),
         "channels": {name: [int(v.min()), int(v.max())] for name, (_, v) in host.items() if v.size},
     }
 

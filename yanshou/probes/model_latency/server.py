@@ -135,8 +135,9 @@ class Server:
             return False
         if not streamed:
             _until(first + round(each * 1e6 * max(0, len(words) - 1)))
+        end = self._end(len(words)) if streamed else _whole(it, words)
         done = time.perf_counter_ns()
-        connection.sendall(self._end(len(words)) if streamed else _whole(it, words))
+        connection.sendall(end)
         with self._guard:
             self.log.append(f"{name},{first - came},{done - came}\n")
         return not it.close

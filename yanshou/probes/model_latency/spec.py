@@ -88,6 +88,12 @@ class Params(BaseModel):
         le=1000,
         description="多模态：测完后取前几个输入各再问三次，原样、换成别的输入的图、换成空白图，答案应随图而变；图写作 data:image/…",
     )
+    loadgen: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="测完后再由 MLPerf LoadGen（SingleStream）驱动同一接口几次作对照，它的日志入证据；P99 至少 662，0 为不做",
+    )
     repeats: float = Field(
         default=0.5,
         gt=0,
@@ -134,7 +140,7 @@ def estimate(params: Params, samples: int | None) -> Estimate:
     each = 1 / params.rate_hz if params.rate_hz else min(1.0, params.timeout_s) / params.streams
     return Estimate(
         (params.warmup + count) * each
-        + 3 * params.ablate * min(1.0, params.timeout_s)
+        + (3 * params.ablate + params.loadgen) * min(1.0, params.timeout_s)
         + 2 * params.quiet_s
         + params.timeout_s,
         count,

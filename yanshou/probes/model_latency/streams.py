@@ -9,6 +9,7 @@ host.csv      about once a second: temperatures (mC), frequency (kHz), throttle 
               far, where the system tells them.
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
 ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
+loadgen/      only where MLPerf LoadGen asks too: requests.csv of its queries, its three logs and its trace.
 hold.csv      only in a calibration: how long the standard truly took for each request.
 
 status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper end) | closed | refused | timeout | garbled
@@ -28,4 +29,8 @@ GAP_COLUMNS = "seq,gaps_ns"
 HOST_COLUMNS = "t_ns,channel,value"
 ABLATION_COLUMNS = "seq,variant,status,input,answer"
 HOLD_COLUMNS = "seq,first_ns,done_ns"
+LOADGEN = "loadgen"
+SUMMARY, DETAIL, ACCURACY, TRACE = LOADGEN_LOGS = (
+    "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json", "mlperf_log_trace.json"
+)  # fmt: skip
 REQUEST_ID = "X-Request-Id"
