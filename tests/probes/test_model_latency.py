@@ -24,7 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from google.protobuf import descriptor_pb2, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format, timestamp_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
@@ -718,11 +719,14 @@ def planner() -> bytes:
 
 
 @contextmanager
-def planning(decide: Callable[[bytes, grpc.ServicerContext], bytes]) -> Iterator[int]:
-    """A real gRPC server of that method."""
+def planning(
+    decide: Callable[[bytes, grpc.ServicerContext], bytes], more: Callable[[grpc.Server], None] = lambda _server: None
+) -> Iterator[int]:
+    """A real gRPC server of that method, with whatever `more` adds."""
     server = grpc.server(ThreadPoolExecutor(2))
     handler = grpc.unary_unary_rpc_method_handler(decide)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("drive.Planner", {"Decide": handler})])
+    more(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -766,6 +770,53 @@ def test_a_grpc_method_is_called_from_its_descriptor_set(tmp_path: Path) -> None
         assert error.value.problem.code == code
     with pytest.raises(ProbeError, match="连不上"):
         record(tmp_path, capture, given)  # the server is gone
+
+
+def described() -> descriptor_pool.DescriptorPool:
+    """drive.Planner/Decide over two files of one's own and one of Google's."""
+    texts = (
+        """name: "drive/types.proto" package: "drive" syntax: "proto3" dependency: "google/protobuf/timestamp.proto"
+        message_type { name: "Scene" field { name: "prompt" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+          field { name: "at" number: 2 type: TYPE_MESSAGE type_name: ".google.protobuf.Timestamp" label: LABEL_OPTIONAL } }""",
+        """name: "drive/planner.proto" package: "drive" syntax: "proto3" dependency: "drive/types.proto"
+        message_type { name: "Decision" field { name: "action" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL } }
+        service { name: "Planner" method { name: "Decide" input_type: ".drive.Scene" output_type: ".drive.Decision" } }""",
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    for text in texts:
+        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
+    return pool
+
+
+@pytest.mark.parametrize("version", ["v1alpha", "v1"])
+def test_a_grpc_server_describes_itself_by_reflection(tmp_path: Path, version: str) -> None:
+    write_pool(tmp_path / "pool.jsonl", 20)
+
+    def reflecting(server: grpc.Server) -> None:
+        servicer = reflection.ReflectionServicer(["drive.Planner"], described())
+        handler = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        name = f"grpc.reflection.{version}.ServerReflection"
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})])
+
+    given = {"kind": "grpc", "method": "/drive.Planner/Decide", "answer": "action", "count": 10, "warmup": 2, "metric": "e2e"}
+    with planning(lambda data, _context: data, reflecting) as port:
+        told = params(url=f"grpc://127.0.0.1:{port}", **given)
+        found = analyse(record(tmp_path, capture, told), told, 1)
+        for method, why in (("/drive.Planner/Guess", "没有 /drive.Planner/Guess"), ("/drive.Pilot/Decide", "反射")):
+            with pytest.raises(ProbeError, match=why) as error:
+                record(tmp_path, capture, told.model_copy(update={"method": method}))
+            assert error.value.problem.code == "LAT-E04"
+    assert (found.facts["status"], found.facts["different_answers"]) == ({"ok": 10}, 10)
+    with planning(lambda data, _context: data) as port:
+        silent = params(url=f"grpc://127.0.0.1:{port}", **given)
+        with pytest.raises(ProbeError, match=r"反射.*UNIMPLEMENTED") as error:
+            record(tmp_path, capture, silent)
+    assert error.value.problem.code == "LAT-E04"
 
 
 def test_a_real_onnx_model_in_this_process(tmp_path: Path) -> None:

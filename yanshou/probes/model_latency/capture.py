@@ -145,7 +145,7 @@ def _target(params: Params, run: RunContext) -> Target:
 
 def _grpc(params: Params, run: RunContext, url: str, key: str | None) -> GrpcTarget:
     try:
-        protos = (run.folder / str(params.protos)).read_bytes()
+        protos = None if params.protos is None else (run.folder / params.protos).read_bytes()
         ca = None if params.ca is None else (run.folder / params.ca).read_bytes()
     except OSError as error:
         name = Path(str(error.filename)).name

@@ -14,7 +14,7 @@ from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 
 _NEEDED = {
-    "openai": ("url",), "json": ("url",), "grpc": ("url", "method", "protos"), "command": ("command",), "onnx": ("file",)
+    "openai": ("url",), "json": ("url",), "grpc": ("url", "method"), "command": ("command",), "onnx": ("file",)
 }  # fmt: skip
 _SCHEMES = {"openai": ("http", "https"), "json": ("http", "https"), "grpc": ("grpc", "grpcs")}
 
@@ -63,7 +63,7 @@ class Params(BaseModel):
     protos: str | None = Field(
         default=None,
         min_length=1,
-        description="grpc：接口描述文件（protoc --include_imports --descriptor_set_out 生成）",
+        description="grpc：接口描述文件（protoc --include_imports --descriptor_set_out 生成）；不写则问服务端（反射）",
     )
     file: str | None = Field(default=None, min_length=1, description="onnx：模型文件，相对案卷")
     rate_hz: float | None = Field(
@@ -124,11 +124,11 @@ class Params(BaseModel):
 
 SPEC = ProbeSpec(
     name="model.latency",
-    version="1",
+    version="2",
     title="模型推理时延",
     kind=Kind.MEASURED,
     unit="ms",
-    tolerance=2.0,
+    tolerance=1.5,
     document="docs/probes/p-070-model.latency.md",
     equipment=("被测模型的服务接口（最好在车端主机上用采集包测）", "冻结后才抽取的输入池（JSONL）"),
 )
