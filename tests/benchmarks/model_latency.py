@@ -56,7 +56,9 @@ def measure(folder: Path, rate_hz: float | None) -> dict[str, np.ndarray]:
     if queries:
         check = read_crosscheck(evidence, queries)
         drawn = {line: place for place, line in enumerate(order_of(evidence, params)[warmup + COUNT :])}
-        asked = [drawn[int(row.split(b",")[1])] for row in evidence.open("loadgen/requests.csv").read().splitlines()[1:]]
+        asked = [
+            drawn[int(row.split(b",")[1])] for row in evidence.open("loadgen/requests.csv").read().splitlines()[1:]
+        ]
         found["LoadGen"] = check.theirs / 1e6 - true[warmup + COUNT :][asked]
     return found
 

@@ -803,7 +803,14 @@ def test_a_grpc_server_describes_itself_by_reflection(tmp_path: Path, version: s
         name = f"grpc.reflection.{version}.ServerReflection"
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})])
 
-    given = {"kind": "grpc", "method": "/drive.Planner/Decide", "answer": "action", "count": 10, "warmup": 2, "metric": "e2e"}
+    given = {
+        "kind": "grpc",
+        "method": "/drive.Planner/Decide",
+        "answer": "action",
+        "count": 10,
+        "warmup": 2,
+        "metric": "e2e",
+    }
     with planning(lambda data, _context: data, reflecting) as port:
         told = params(url=f"grpc://127.0.0.1:{port}", **given)
         found = analyse(record(tmp_path, capture, told), told, 1)

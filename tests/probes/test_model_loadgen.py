@@ -100,7 +100,11 @@ def test_both_drivers_read_the_same_of_one_server(honest: tuple[dict[str, bytes]
     samples = analyse(MemoryEvidence(streams), params, 1)  # type: ignore[arg-type]
     assert samples.facts["loadgen"]["queries"] == QUERIES
     assert samples.values.size == 20  # no verdict rests on its queries
-    used = [line.split(b",")[-2] for name in ("requests.csv", "loadgen/requests.csv") for line in streams[name].splitlines()[1:]]
+    used = [
+        line.split(b",")[-2]
+        for name in ("requests.csv", "loadgen/requests.csv")
+        for line in streams[name].splitlines()[1:]
+    ]
     assert len(set(used)) == 22 + QUERIES
 
 

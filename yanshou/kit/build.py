@@ -54,10 +54,10 @@ class MadeKit:
 
 
 def make_kit(folder: Path, name: str, output: Path) -> MadeKit:
-    """Write the kit of probe `name`, or of the only one of that family in the plan, for a case with a frozen plan, and name it
-    in the ledger.
+    """Write the kit of probe `name`, or of the only one of that family in the plan, and name it in the ledger.
 
-    Raises UserError: KIT-E07 the plan does not use the probe, or several of the family, KIT-E08 the probe needs more than a bare Python, E-EXISTS.
+    Needs a frozen plan. Raises UserError: KIT-E07 the plan does not use the probe, or several of the family, KIT-E08 the probe
+    needs more than a bare Python, E-EXISTS.
     """
     family = find_probes(name)
     if output.exists():

@@ -106,7 +106,11 @@ def crosschecked(found: Crosscheck, drawn: list[int]) -> Validity:
         return Validity("LAT-V21", Severity.WARNING, f"MLPerf LoadGen 对照：{text}")
 
     queries = found.theirs.size
-    if found.told.get("result_query_count") != queries or np.isnan(found.theirs).any() or found.indices != sorted(drawn):
+    if (
+        found.told.get("result_query_count") != queries
+        or np.isnan(found.theirs).any()
+        or found.indices != sorted(drawn)
+    ):
         return warning(f"没有做全，或问的不是抽到的输入（计划 {queries} 次）")
     if found.failed:
         return warning(f"{found.failed} 次没有答好；LoadGen 不认失败，把它们也算作完成，不作对照")

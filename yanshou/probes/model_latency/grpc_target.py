@@ -15,7 +15,6 @@ from yanshou.probes.model_latency.answer import Answer, now
 from yanshou.probes.model_latency.http_target import decision
 from yanshou.probes.model_latency.streams import REQUEST_ID
 
-
 REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 """Two names of one protocol (doc/server-reflection.md of gRPC); the messages are the same on the wire."""
 MOST_FILES = 1000
@@ -81,8 +80,8 @@ class GrpcTarget:
         files: dict[str, Any] = {}
         try:
             for _ in range(MOST_FILES):
-                for data in self._described(question):
-                    file = descriptor_pb2.FileDescriptorProto.FromString(data)
+                for described in self._described(question):
+                    file = descriptor_pb2.FileDescriptorProto.FromString(described)
                     files.setdefault(file.name, file)
                 missing = {name for file in files.values() for name in file.dependency} - files.keys()
                 if not missing:

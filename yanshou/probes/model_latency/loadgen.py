@@ -1,7 +1,7 @@
 """MLPerf LoadGen asks the same target, after the measurement: a second driver that nobody here wrote, and its own logs.
 
-It is for a cross-check; no verdict rests on it. LoadGen knows no failure and draws no new inputs, so each query here takes an input of
-the pool that nothing has used, and our own stamps of the same requests stand beside its logs. It must never put an answer into
+It is for a cross-check; no verdict rests on it. LoadGen knows no failure and draws no new inputs, so each query here takes an input
+of the pool that nothing has used, and our own stamps of the same requests stand beside its logs. It must never put an answer into
 them, only its digest. Needs mlcommons-loadgen, which a bare terminal has not. Runs on Python 3.8.
 """
 
@@ -39,7 +39,7 @@ def drive(
     first: int,
     seed: int,
     note: Callable[[int, int, Answer], None],
-    keep: Callable[[Path], None],
+    keep: Callable[[Path], object],
 ) -> None:
     """Let LoadGen ask every input once (SingleStream); `note(number, place, answer)` each, then `keep` each of its logs.
 
@@ -75,7 +75,9 @@ def drive(
         asked = loadgen.ConstructSUT(issue, lambda: None)
         library = loadgen.ConstructQSL(len(inputs), len(inputs), load, lambda _places: None)
         try:
-            loadgen.StartTestWithLogSettings(asked, library, _settings(loadgen, len(inputs), seed), _logs(loadgen, folder))
+            loadgen.StartTestWithLogSettings(
+                asked, library, _settings(loadgen, len(inputs), seed), _logs(loadgen, folder)
+            )
         finally:
             loadgen.DestroyQSL(library)
             loadgen.DestroySUT(asked)

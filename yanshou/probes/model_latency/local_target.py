@@ -120,6 +120,7 @@ class OnnxTarget:
             ) from None
         self._np = np
         self._inputs = {given.name: _dtype(given.type) for given in self._session.get_inputs()}
+        self._outputs = [given.name for given in self._session.get_outputs()]
         self.connections = 1
 
     def ready(self) -> None:
@@ -134,6 +135,10 @@ class OnnxTarget:
             return {name: self._np.asarray(body[name], dtype) for name, dtype in self._inputs.items()}
         except (KeyError, TypeError, ValueError):
             return None
+
+    def outputs(self, feeds: Any) -> dict[str, Any]:
+        """Name -> array of one run that nobody times. Raises what ONNX Runtime raises."""
+        return dict(zip(self._outputs, map(self._np.asarray, self._session.run(None, feeds))))  # noqa: B905  Python 3.8
 
     def ask(self, feeds: Any, answer: Answer) -> None:
         """One run. The digest of its outputs is made afterwards: that is not the model's time."""

@@ -198,7 +198,9 @@ def _requests(connection: socket.socket) -> Iterator[tuple[str, bytes, int]]:
 def _named(head: bytes) -> tuple[str, int]:
     """Name of a request and length of its body."""
     fields = {key.lower(): value.strip() for key, _, value in (line.partition(b":") for line in head.split(b"\r\n"))}
-    return fields.get(REQUEST_ID.lower().encode(), b"").decode("ascii", "replace"), int(fields.get(b"content-length", 0))
+    return fields.get(REQUEST_ID.lower().encode(), b"").decode("ascii", "replace"), int(
+        fields.get(b"content-length", 0)
+    )
 
 
 def _event(value: dict[str, Any]) -> bytes:
