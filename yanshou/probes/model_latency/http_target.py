@@ -25,7 +25,11 @@ MOST = 64 << 20
 
 
 class HttpTarget:
-    """One connection that is kept open as long as the server does. `close` ends it."""
+    """One connection that is kept open as long as the server does. `close` ends it.
+
+    A server that was once seen to hang up after an answer gets a new connection for each: its hanging up and the next request would
+    cross on the way, and the request be lost through nobody's fault. Connecting is never an answer's time.
+    """
 
     def __init__(self, url: str, key: str | None, ca: str | None, timeout_s: float) -> None:
         parts = urlsplit(url)
@@ -49,14 +53,18 @@ class HttpTarget:
         else:
             self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self.connections = 0
+        self._asked = 0
+        self._keeps = True
 
     def ready(self) -> None:
         """Connect where there is no connection, or the server has closed it meanwhile, as it may. Raises OSError."""
         if self._connection.sock is not None and self._is_over(self._connection.sock):
+            self._keeps = False
             self.close()
         if self._connection.sock is None:
             self._connection.connect()
             self.connections += 1
+            self._asked = 0
 
     def _is_over(self, sock: socket.socket) -> bool:
         """Whether a connection on which nothing was asked has come to its end; tickets of TLS are nothing."""
@@ -88,6 +96,7 @@ class HttpTarget:
         """Send one request and follow its answer to the end. Everything that may go wrong is the answer's status."""
         try:
             self.ready()
+            self._asked += 1
             answer.start = now()
             self._connection.sock.sendall(data)
             answer.sent = now()
@@ -103,10 +112,12 @@ class HttpTarget:
             answer.finish("cut")
         except (http.client.BadStatusLine, ConnectionError):
             answer.finish("closed")
+            self._keeps = self._keeps and self._asked == 1
         except (http.client.HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             answer.finish("garbled")
         answer.start = answer.start or now()
-        if answer.status not in ("ok", "empty") or response.will_close or not _drained(response):
+        well = answer.status in ("ok", "empty")
+        if not well or response.will_close or not _drained(response) or not self._keeps:
             self.close()
 
     def _follow(self, response: http.client.HTTPResponse, answer: Answer) -> None:
