@@ -10,9 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from google.protobuf import descriptor_pb2, descriptor_pool, text_format, timestamp_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+from latency_support import (
+    HONEST,
+    MS,
+    URL,
+    Columns,
+    change,
+    judged,
+    latencies,
+    network,
+    nothing,
+    params,
+    series,
+    stalled,
+    verdict,
+    written,
+)
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
@@ -34,8 +49,7 @@ from scipy.stats import binom
 from tests.namespaces import AVAILABLE, two_hosts
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import RunEvidence
-from yanshou.harness.judge import Criterion, judge_run
-from yanshou.harness.model import Kind, Limit, Op, Samples, Verdict
+from yanshou.harness.model import Samples, Verdict
 from yanshou.kit.build import imported
 from yanshou.probes.contract import Probe
 from yanshou.probes.model_latency import reference
@@ -45,93 +59,9 @@ from yanshou.probes.model_latency.pool import digest_of, order, read_pool
 from yanshou.probes.model_latency.reference import POINTS, serving, standard, write_pool
 from yanshou.probes.model_latency.server import Behaviour
 from yanshou.probes.model_latency.spec import SPEC, Params, estimate
-from yanshou.probes.model_latency.streams import COLUMNS, GAP_COLUMNS, HOST_COLUMNS
-from yanshou.probes.rtt.schedule import send_offsets
+from yanshou.probes.model_latency.streams import COLUMNS, HOST_COLUMNS
 
 pytestmark = pytest.mark.alone
-
-MS = 1_000_000
-URL = "http://192.0.2.1:8000/v1/chat/completions"
-
-
-def params(**changes: Any) -> Params:
-    return Params.model_validate(
-        {"kind": "openai", "url": URL, "pool": "pool.jsonl", "count": 700, "warmup": 5, "quiet_s": 0, **changes}
-    )
-
-
-def series(found: Samples, name: str) -> np.ndarray:
-    return next(s.values for s in found.series if s.name == name)
-
-
-def verdict(found: Samples, limit: str = "100", statistic: str | None = "p99", confidence: float = 0.99) -> Verdict:
-    """As the harness would judge it; what voids a run, voids it."""
-    if "invalid" in codes(found.validity).values():
-        return Verdict.INVALID
-    given = Limit(Op.LE, Decimal(limit), "ms")
-    readings = () if statistic else ("p99",)
-    criterion = Criterion("S01-I02", Kind.MEASURED, given, statistic, None, (), confidence, 1, readings=readings)
-    return judge_run(criterion, found, 1 - confidence, None).verdict
-
-
-# --- a run that never was ----------------------------------------------------------------------------------------------
-
-
-def latencies(n: int = 705, seed: int = 3, median_ms: float = 40) -> np.ndarray:
-    """What an honest model takes, ns."""
-    return (median_ms * MS * np.exp(np.random.default_rng(seed).normal(0, 0.05, n))).astype(np.int64)
-
-
-Columns = dict[str, list[Any]]
-Edit = Callable[[Columns], object]
-
-
-def nothing(_: Columns) -> None:
-    """An edit that leaves all as it is."""
-
-
-def written(given: Params, took: np.ndarray, edit: Edit = nothing, seed: int = 1) -> Any:
-    """Evidence of requests that took so long, one after the other or by schedule; `edit` changes columns first."""
-    n = given.warmup + given.count
-    took = took[:n]
-    sha, lines = "ab" * 32, n + 10
-    if given.rate_hz is None:
-        start = np.concatenate([[0], np.cumsum(took)[:-1]]) + 1000
-        planned = start.copy()
-    else:
-        planned = np.array(send_offsets("grid", n, 1000 / given.rate_hz, 0.0, seed)) + 50 * MS
-        start = planned + 20_000
-    columns: Columns = {
-        "seq": list(range(n)), "index": order(lines, n, seed, sha), "stream": [0] * n, "t_free_ns": (start - 500).tolist(),
-        "t_sched_ns": planned.tolist(), "t_start_ns": start.tolist(), "t_sent_ns": (start + 50_000).tolist(),
-        "t_byte_ns": (start + took // 4).tolist(), "t_first_ns": (start + took // 3).tolist(),
-        "t_last_ns": (start + took - 1000).tolist(), "t_done_ns": (start + took).tolist(), "status": ["ok"] * n,
-        "pieces": [8] * n, "empty": [0] * n, "tokens": [8] * n, "prompt_tokens": [100] * n, "cached_tokens": [""] * n,
-        "choices": [1] * n, "bytes": [900] * n, "chars": [40] * n, "input": [f"{k:016x}" for k in range(n)],
-        "answer": [f"{k:016x}" for k in range(n)],
-    }  # fmt: skip
-    edit(columns)
-    rows = zip(*(columns[name] for name in COLUMNS.split(",")), strict=True)
-    gaps = [f"{k},{' '.join([str(int(took[k] * 2 // 21))] * 7)}" for k in range(n)]
-    return MemoryEvidence(
-        {
-            "session.json": json.dumps({"pool": {"lines": lines, "sha256": sha, "common": 0.1}}).encode(),
-            "requests.csv": "\n".join([COLUMNS, *(",".join(map(str, row)) for row in rows), ""]).encode(),
-            "gaps.csv": "\n".join([GAP_COLUMNS, *gaps, ""]).encode(),
-            "host.csv": (HOST_COLUMNS + "\n").encode(),
-            "end.json": json.dumps({"rows": n}).encode(),
-        }
-    )
-
-
-def judged(given: Params | None = None, edit: Edit = nothing, **how: Any) -> Samples:
-    given = given or params(metric="e2e")
-    took = how.pop("took", latencies(given.warmup + given.count))
-    return analyse(written(given, took, edit), given, 1)
-
-
-HONEST = {"LAT-V09": "warning", "LAT-V16": "info", "LAT-V18": "info", "LAT-V19": "info"}
-"""A short run of a model on another host."""
 
 
 def test_an_honest_run_passes_and_a_slow_one_fails() -> None:
@@ -169,53 +99,6 @@ def test_a_silent_commitment_needs_first_token_and_whole_answer_to_agree(median:
     given = params(metric=None)
     found = judged(given, took=latencies(median_ms=median))  # the first token comes after a third
     assert verdict(found, statistic=None) is expected
-
-
-# --- tricks ------------------------------------------------------------------------------------------------------------
-
-
-def change(name: str, value: Any, every: int = 1, first: int = 0) -> Edit:
-    """Put `value` into every so many-th cell of a column."""
-
-    def edit(columns: Columns) -> None:
-        for n in range(first, len(columns[name]), every):
-            columns[name][n] = value(columns, n) if callable(value) else value
-
-    return edit
-
-
-def stalled(every: int) -> np.ndarray:
-    took = latencies(7000)
-    took[::every] = 2000 * MS
-    return took
-
-
-TRICKS: dict[str, tuple[Params, Edit, dict[str, Any], str, dict[str, Any]]] = {
-    "role-only first piece": (params(metric="ttft"), change("empty", 1), {"took": latencies(median_ms=400)}, "LAT-V10", {}),
-    "whole answer in one piece": (params(metric="tpot"), change("pieces", 1), {}, "LAT-V11", {}),
-    "four tokens a piece": (params(metric="itl"), change("pieces", 2), {}, "LAT-V11", {}),
-    "tokens that were never written": (params(metric="tpot"), change("tokens", 5000), {}, "LAT-V12", {}),
-    "the same input again": (params(metric="e2e"), change("input", "0" * 16, 2), {}, "LAT-V05", {}),
-    "other inputs than those drawn": (params(metric="e2e"), lambda c: c["index"].reverse(), {}, "LAT-V05", {}),
-    "prompt from a cache": (params(metric="e2e"), change("cached_tokens", 90), {}, "LAT-V06", {}),
-    "one canned answer": (params(metric="e2e"), change("answer", "f" * 16), {}, "LAT-V04", {}),
-    "error after the first token": (params(metric="ttft"), change("status", "error", 20), {}, "LAT-V07", {}),
-    "empty answers": (params(metric="e2e"), change("status", "empty", 20), {}, "LAT-V07", {}),
-    "stall 1 in 500": (params(metric="e2e", count=6995), nothing, {"took": stalled(500)}, "LAT-V13", {"statistic": "p99.9"}),
-    "661 samples": (params(metric="e2e", count=661), nothing, {}, "LAT-V03", {}),
-    "still warming up": (params(metric="e2e"), nothing, {"took": np.linspace(80, 40, 705).astype(int) * MS}, "LAT-V08", {}),
-    "getting hotter": (params(metric="e2e"), nothing, {"took": latencies() + np.arange(705) * 20_000}, "LAT-V08", {}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("trick", TRICKS)
-def test_a_trick_is_named_and_does_not_pass(trick: str) -> None:
-    given, edit, how, code, judging = TRICKS[trick]
-    found = judged(given, edit, **how)
-    assert code in codes(found.validity), codes(found.validity)
-    assert verdict(found, **judging) is not Verdict.PASS
-    honest = judged(given.model_copy(update={"count": max(given.count, 662)}))
-    assert code not in codes(honest.validity)
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.99, P99_LEAST), (0.999, P999_LEAST)])
@@ -325,15 +208,6 @@ def test_heat(rows: list[tuple[str, int]], severity: str) -> None:
     }
     found = analyse(MemoryEvidence(parts), given, 1)  # type: ignore[arg-type]
     assert codes(found.validity)["LAT-V16"] == severity
-
-
-def network(per_request: float, background: float = 3.0, seconds: int = 60, quiet: int = 5) -> str:
-    """Packets of an interface once a second: a background, and so many with each of 705 requests between the quiet ends."""
-    lines, total = "", 0.0
-    for second in range(seconds + 1):
-        lines += "".join(f"{second * 1000 * MS},net:eth0:{way},{round(total)}\n" for way in ("rx", "tx"))
-        total += background + (705 / (seconds - 2 * quiet) * per_request if quiet <= second < seconds - quiet else 0)
-    return lines
 
 
 @pytest.mark.parametrize(
@@ -918,6 +792,32 @@ def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(tmp_path: P
         evidence = record(tmp_path, capture, given)
     assert analyse(evidence, given, 1).facts["status"] == {"ok": 8}
     assert json.loads(evidence.open("end.json").read())["connections"] == 10
+
+
+def test_a_server_that_hangs_up_after_each_answer_loses_nothing(tmp_path: Path) -> None:
+    """As llama.cpp's does: it says that it keeps the connection and closes it a moment later, when the next request is on its way."""
+    write_pool(tmp_path / "pool.jsonl", 40)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    numbers = iter(range(1000))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk(connection: socket.socket) -> None:
+            with connection:
+                if connection.recv(65536):
+                    words = b'data: {"choices": [{"text": "w%d"}]}\n\ndata: [DONE]\n\n' % next(numbers)
+                    connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(words), words))
+                    time.sleep(0.001)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        given = params(url=f"http://127.0.0.1:{listener.getsockname()[1]}/", count=30, warmup=5, metric="e2e")
+        found = analyse(record(tmp_path, capture, given), given, 1)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert found.facts["status"] == {"ok": 30}
 
 
 def json_answer(value: Any) -> bytes:

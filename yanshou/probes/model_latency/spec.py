@@ -128,7 +128,7 @@ SPEC = ProbeSpec(
     title="模型推理时延",
     kind=Kind.MEASURED,
     unit="ms",
-    tolerance=1.5,
+    tolerance=2.0,
     document="docs/probes/p-070-model.latency.md",
     equipment=("被测模型的服务接口（最好在车端主机上用采集包测）", "冻结后才抽取的输入池（JSONL）"),
 )
