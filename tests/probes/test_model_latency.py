@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -293,6 +294,8 @@ def test_a_model_in_the_cloud_behind_a_local_command_is_found_out(tmp_path: Path
             told += [v for v in found.validity if v.code == "LAT-V19"]
     assert [v.severity.value for v in told] == ["invalid", "info"]
     assert "经 veth0 出去又回来" in told[0].text
+    out, back = map(int, re.findall(r"(\d+) 字节", told[0].text))
+    assert min(out, back) > 40  # an IPv4 and a UDP header each, the question, and Ethernet's own
 
 
 def test_drift_is_not_seen_in_noise() -> None:
@@ -795,7 +798,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(tmp_path: P
 
 
 def test_a_server_that_hangs_up_after_each_answer_loses_nothing(tmp_path: Path) -> None:
-    """As llama.cpp's does: it says that it keeps the connection and closes it a moment later, when the next request is on its way."""
+    """As llama.cpp does: it says that it keeps the connection, and closes it when the next request is on its way."""
     write_pool(tmp_path / "pool.jsonl", 40)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     numbers = iter(range(1000))

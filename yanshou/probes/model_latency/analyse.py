@@ -351,7 +351,11 @@ def _uplink(run: _Run, host: dict[str, tuple[Ints, Ints]], session: dict[str, Js
     if not found:
         return _info("LAT-V19", "没有网口的静默底数（quiet_s），看不出应答是否来自云端")
     name = max(found, key=lambda n: found[n])
+    octets = [_excess(run, host.get(f"bytes:{name}:{way}")) for way in ("tx", "rx")]
     text = f"除底数外，每个请求有 {max(found[name], 0):.2f} 个包经 {name} 出去又回来"
+    if None not in octets:
+        out, back = (max(count or 0, 0) for count in octets)
+        text += f"（出 {out:.0f} 字节，入 {back:.0f} 字节）"
     if found[name] > TRACKS:
         return _invalid("LAT-V19", f"{text}：应答可能来自云端；若是远程终端的显示所致，脱离终端（nohup）重测")
     return _info("LAT-V19", text)

@@ -1,4 +1,5 @@
-"""What the host says of itself meanwhile: temperatures, frequency, throttling, packets on its network interfaces (Linux).
+"""What the host says of itself meanwhile: temperatures, frequency, throttling, packets and bytes on its network interfaces
+(Linux).
 
 It must never fail where a system tells nothing: then there is no row, and the report says so.
 Runs on bare Python 3.8.
@@ -32,7 +33,10 @@ def channels() -> dict[str, Path]:
 
 
 def network() -> Iterator[tuple[str, int]]:
-    """("net:NAME:rx" or tx, packets so far) of every interface but the loopback."""
+    """("net:NAME:rx" or tx, packets so far) and ("bytes:NAME:rx" or tx, bytes so far) of every interface but the loopback.
+
+    The kernel counts every packet, also those that a sniffer would have to drop.
+    """
     try:
         lines = NETWORK.read_text().splitlines()[2:]
     except OSError:
@@ -43,6 +47,8 @@ def network() -> Iterator[tuple[str, int]]:
         if name.strip() != "lo" and len(cells) > 9:
             yield f"net:{name.strip()}:rx", int(cells[1])
             yield f"net:{name.strip()}:tx", int(cells[9])
+            yield f"bytes:{name.strip()}:rx", int(cells[0])
+            yield f"bytes:{name.strip()}:tx", int(cells[8])
 
 
 def _read(path: Path) -> int | None:
@@ -63,8 +69,8 @@ def watching(write: Callable[[str, int], None]) -> Iterator[None]:
             value = _read(path)
             if value is not None:
                 write(channel, value)
-        for channel, packets in network():
-            write(channel, packets)
+        for channel, count in network():
+            write(channel, count)
 
     def watch() -> None:
         look()

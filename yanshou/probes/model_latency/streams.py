@@ -5,8 +5,8 @@ requests.csv  one row per request when its fate is known. All times are of one m
               the same); t_start: before its first byte; t_sent: after its last; t_byte: first byte of the answer; t_first, t_last:
               first and last piece with content; t_done: the end. `input`, `answer`: SHA-256, first 16 hex digits.
 gaps.csv      of each streamed answer the times between pieces with content, one line: seq, then the gaps.
-host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts and packets of each network interface so
-              far, where the system tells them.
+host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts, packets and bytes of each network
+              interface so far, where the system tells them.
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
 ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
 loadgen/      only where MLPerf LoadGen asks too: requests.csv of its queries, its three logs and its trace.
