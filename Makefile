@@ -27,7 +27,7 @@ bench: system $(VENV)/.tested
 	$(BIN)/python -m tests.benchmarks
 
 # A real language model behind llama.cpp's server, 250 MB: its tests, then a whole case of it to a report in REPORT.
-REPORT ?= llm-case
+REPORT ?= demo/llm
 llm: $(VENV)/.tested
 	sh tests/install_llama.sh $(VENV)/llama $(BIN)/python
 	YANSHOU_LLAMA=$(VENV)/llama $(BIN)/python -m pytest tests/e2e/test_llama.py
