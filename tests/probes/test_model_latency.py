@@ -727,6 +727,27 @@ def test_a_real_onnx_model_in_this_process(tmp_path: Path) -> None:
             record(tmp_path, capture, params(kind="onnx", file=name, url=None, count=25, warmup=5))
 
 
+TEGRA = """
+import time
+for n in range(20):
+    print(f"11-26-2026 RAM 2448/7772MB CPU [12%@1510] CPU@{44 + n}.5C GPU@-256C VDD_IN {4600 + n}mW/4600mW", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_command_tells_temperature_and_power(tmp_path: Path) -> None:
+    sensors = [sys.executable, "-c", TEGRA]
+    found, evidence, _ = live(tmp_path, Behaviour(first=8), count=40, sensors=sensors, power_mode="MAXN")
+    (heat,) = [v for v in found.validity if v.code == "LAT-V16"]
+    assert (heat.severity, "最高 64 ℃" in heat.text, "声明 MAXN" in heat.text) == ("warning", True, True)
+    assert found.facts["channels"]["temperature:CPU"] == [44_500, 63_500]
+    assert found.facts["channels"]["power:VDD_IN"] == [4600, 4619]
+    assert b" 11-26-2026 RAM" in evidence.open("sensors.txt").read()
+    with pytest.raises(ProbeError) as error:
+        live(tmp_path / "b", Behaviour(), sensors=["/no/such/tegrastats"])
+    assert error.value.problem.code == "LAT-E06"
+
+
 def test_nobody_there_and_nobody_for_a_subject(tmp_path: Path) -> None:
     write_pool(tmp_path / "pool.jsonl", 30)
     with socket.create_server(("127.0.0.1", 0)) as listener:

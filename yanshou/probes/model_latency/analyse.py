@@ -195,7 +195,7 @@ def _findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: 
     yield from _record_findings(evidence, run, session, seed)
     yield from _answer_findings(run)
     host = read_host(evidence)
-    yield from _course_findings(run, host)
+    yield from _course_findings(run, host, _modes(run, session))
     yield from _token_findings(run)
     yield _uplink(run, host, session)
     if run.params.ablate:
@@ -283,7 +283,7 @@ def _answer_findings(run: _Run) -> Iterator[Validity]:
         yield _warning("LAT-V17", "一个请求返回了几个候选答案：只计第一个，按批平均的时延不作数")
 
 
-def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]]) -> Iterator[Validity]:
+def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]], modes: dict[str, str]) -> Iterator[Validity]:
     """Did the latency or the temperature move, were there stalls, did answers come in bundles."""
     done = run.since("t_done_ns")
     moved = drift(done)
@@ -305,17 +305,26 @@ def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]]) -> Iterator[
         near = np.diff(np.sort(times)) < TOGETHER_NS
         if near.sum() > times.size / 2:
             yield _warning("LAT-V14", "多数应答成批同时到达：每个请求按自己的等待计时，按批平均的时延不作数")
-    yield _heat(host)
+    told = "、".join(f"{name} {mode}" for name, mode in modes.items())
+    yield _heat(host, told or "没有读出，也没有声明")
 
 
-def _heat(host: dict[str, tuple[Ints, Ints]]) -> Validity:
+def _modes(run: _Run, session: dict[str, Json]) -> dict[str, str]:
+    """How speed is traded for power: what the system says, and what was declared."""
+    told = session.get("modes")
+    read = {str(k).rpartition("/")[2]: str(v)[:40] for k, v in told.items()} if isinstance(told, dict) else {}
+    return read | ({"声明": run.params.power_mode} if run.params.power_mode else {})
+
+
+def _heat(host: dict[str, tuple[Ints, Ints]], modes: str) -> Validity:
     temperatures = {name: values for name, (_, values) in host.items() if name.startswith("temperature")}
     if not temperatures:
-        return _info("LAT-V16", "读不到温度（被测模型不在本机，或系统不提供）：供电与热状态以声明为准")
+        text = "读不到温度（被测模型不在本机，或系统不提供）：热状态以声明为准"
+        return _info("LAT-V16", f"{text}；功耗模式：{modes}")
     rise = max(int(v[v.size // 2 :].max()) - int(np.median(v[: v.size // 2 + 1])) for v in temperatures.values())
     throttled = sum(int(v[-1] - v[0]) for name, (_, v) in host.items() if name.startswith("throttled") and v.size)
     hottest = max(int(v.max()) for v in temperatures.values())
-    text = f"最高 {hottest / 1000:.0f} ℃，后半程升高 {rise / 1000:.1f} ℃，降频 {throttled} 次"
+    text = f"最高 {hottest / 1000:.0f} ℃，后半程升高 {rise / 1000:.1f} ℃，降频 {throttled} 次；功耗模式：{modes}"
     return (_warning if throttled or rise > HOTTER_MC else _info)("LAT-V16", text)
 
 
@@ -443,6 +452,7 @@ def _facts(
         "loop": "open" if run.params.rate_hz is not None else "closed",
         "model_sha256": model if isinstance(model, str) else None,
         "loadgen": None if check is None else facts_of(check),
+        "modes": _modes(run, session),
         "channels": {name: [int(v.min()), int(v.max())] for name, (_, v) in host.items() if v.size},
     }
 

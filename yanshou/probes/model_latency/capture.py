@@ -21,7 +21,7 @@ from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.model_latency.ablation import variants
 from yanshou.probes.model_latency.answer import Answer, Target, now
 from yanshou.probes.model_latency.grpc_target import GrpcTarget
-from yanshou.probes.model_latency.host_channels import watching
+from yanshou.probes.model_latency.host_channels import modes, telling, watching
 from yanshou.probes.model_latency.http_target import JsonTarget, OpenAiTarget
 from yanshou.probes.model_latency.loadgen import drive, require_loadgen
 from yanshou.probes.model_latency.local_target import CommandTarget, OnnxTarget
@@ -38,6 +38,7 @@ from yanshou.probes.model_latency.streams import (
     HOST_COLUMNS,
     LOADGEN,
     REQUESTS,
+    SENSORS,
     SESSION,
 )
 from yanshou.probes.rtt.schedule import send_offsets
@@ -54,7 +55,7 @@ LEAD_NS = 50_000_000
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError LAT-E01 (nothing answers, or no address), E02 (pool), E03 (key or CA), E04 (command
-    or model does not start), E05 (a package missing)."""
+    or model does not start), E05 (a package missing), E06 (the command for temperatures does not run)."""
     total = params.warmup + params.count
     if params.loadgen:
         require_loadgen()
@@ -105,6 +106,7 @@ def _session(params: Params, run: RunContext, pool: Pool) -> dict[str, Json]:
         "seed": run.seed,
         "subject": run.subject,
         "local": _is_local(params, run.subject),
+        "modes": modes(),
         "pool": {"lines": len(pool.inputs), "sha256": pool.sha256, "common": round(pool.common, 4)},
     }
     if params.kind == "onnx" and params.file:
@@ -248,6 +250,7 @@ class Recorder:
             self._offsets = send_offsets("grid", self._total, 1000 / params.rate_hz, 0.0, run.seed)
         self._requests, self._gaps = run.sink.stream(REQUESTS), run.sink.stream(GAPS)
         self._host = run.sink.stream(HOST)
+        self._sensors = run.sink.stream(SENSORS) if params.sensors else None
         self._requests.write(COLUMNS.encode() + b"\n")
         self._gaps.write(GAP_COLUMNS.encode() + b"\n")
         self._host.write(HOST_COLUMNS.encode() + b"\n")
@@ -265,7 +268,7 @@ class Recorder:
         """From the first request to the last answer. Raises ProbeError LAT-E01 where no warm-up request is answered."""
         self._origin = now()
         try:
-            with watching(self._note):
+            with watching(self._note), telling(self._params.sensors, self._run.folder, self._told):
                 time.sleep(self._params.quiet_s)
                 self._first = now() + LEAD_NS
                 self._ask_all()
@@ -276,6 +279,10 @@ class Recorder:
 
     def _note(self, channel: str, value: int) -> None:
         self._host.write(f"{now() - self._origin},{channel},{value}\n".encode())
+
+    def _told(self, line: str) -> None:
+        assert self._sensors is not None
+        self._sensors.write(f"{now() - self._origin} {line}\n".encode("utf-8", "replace"))
 
     def _ask_all(self) -> None:
         if len(self._targets) == 1:

@@ -82,6 +82,13 @@ class Params(BaseModel):
         le=600,
         description="测量前后各静默几秒，作为本机网口收发的底数：看得出应答是否来自云端；0 为不看",
     )
+    sensors: tuple[str, ...] = Field(
+        default=(),
+        description="报告温度与功耗的命令（如 tegrastats），测量中运行，输出逐行入证据；认得 CPU@45.5C 与 VDD_IN 4500mW",
+    )
+    power_mode: str | None = Field(
+        default=None, min_length=1, description="声明的供电与功耗模式（如 MAXN）；系统读得出的调频策略另行记录"
+    )
     ablate: int = Field(
         default=0,
         ge=0,

@@ -7,6 +7,7 @@ requests.csv  one row per request when its fate is known. All times are of one m
 gaps.csv      of each streamed answer the times between pieces with content, one line: seq, then the gaps.
 host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts, packets and bytes of each network
               interface so far, where the system tells them.
+sensors.txt   only with a command that tells temperatures: its lines, each after the time at which it came.
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
 ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
 loadgen/      only where MLPerf LoadGen asks too: requests.csv of its queries, its three logs and its trace.
@@ -17,8 +18,8 @@ status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper e
 
 from __future__ import annotations
 
-SESSION, REQUESTS, GAPS, HOST, ABLATION, END, HOLD = (
-    "session.json", "requests.csv", "gaps.csv", "host.csv", "ablation.csv", "end.json", "hold.csv"
+SESSION, REQUESTS, GAPS, HOST, SENSORS, ABLATION, END, HOLD = (
+    "session.json", "requests.csv", "gaps.csv", "host.csv", "sensors.txt", "ablation.csv", "end.json", "hold.csv"
 )  # fmt: skip
 FORMAT = "yanshou/latency/1"
 COLUMNS = (
