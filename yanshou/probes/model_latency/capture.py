@@ -298,7 +298,8 @@ class Recorder:
 
     def _guarded(self, number: int) -> None:
         try:
-            self._work(number)
+            with _on_time(self._params):  # each thread for itself
+                self._work(number)
         except BaseException as error:  # handed to the thread that waits, which raises it
             self._stop = error
 
