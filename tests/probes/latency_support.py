@@ -109,6 +109,13 @@ def change(name: str, value: Any, every: int = 1, first: int = 0) -> Edit:
     return edit
 
 
+def later(columns: Columns) -> None:
+    """Everything five seconds later: so long a quiet before it."""
+    for name in COLUMNS.split(","):
+        if name.endswith("_ns"):
+            columns[name] = [t + 5000 * MS for t in columns[name]]
+
+
 def stalled(every: int) -> np.ndarray:
     took = latencies(7000)
     took[::every] = 2000 * MS

@@ -34,6 +34,7 @@ from latency_support import (
     change,
     judged,
     latencies,
+    later,
     network,
     nothing,
     params,
@@ -60,7 +61,7 @@ from yanshou.probes.model_latency.pool import digest_of, order, read_pool
 from yanshou.probes.model_latency.reference import POINTS, serving, standard, write_pool
 from yanshou.probes.model_latency.server import Behaviour
 from yanshou.probes.model_latency.spec import SPEC, Params, estimate
-from yanshou.probes.model_latency.streams import COLUMNS, HOST_COLUMNS
+from yanshou.probes.model_latency.streams import HOST_COLUMNS
 
 pytestmark = pytest.mark.alone
 
@@ -224,11 +225,6 @@ def test_packets_that_keep_pace_with_the_requests_block_a_pass(
     rows: str, local: bool, severity: str, words: str
 ) -> None:
     given = params(metric="e2e", rate_hz=14.1)
-
-    def later(columns: Columns) -> None:
-        for name in COLUMNS.split(","):
-            if name.endswith("_ns"):
-                columns[name] = [t + 5000 * MS for t in columns[name]]
 
     evidence = written(given, latencies(), later)
     told = {"pool": {"lines": 715, "sha256": "ab" * 32}, "local": local}

@@ -21,6 +21,7 @@ from latency_support import (
     change,
     judged,
     latencies,
+    later,
     network,
     nothing,
     params,
@@ -36,7 +37,7 @@ from yanshou.harness.judge import Criterion, judge_run
 from yanshou.harness.model import Kind, Limit, Op, Verdict
 from yanshou.probes.model_latency.analyse import analyse
 from yanshou.probes.model_latency.spec import Params
-from yanshou.probes.model_latency.streams import COLUMNS, HOST_COLUMNS
+from yanshou.probes.model_latency.streams import HOST_COLUMNS
 from yanshou.probes.model_weights.analyse import analyse as count
 from yanshou.probes.model_weights.capture import capture as weigh
 from yanshou.probes.model_weights.spec import Params as Weighing
@@ -77,11 +78,6 @@ def omitted(_: Path) -> Seen:
 def offloaded(_: Path) -> Seen:
     """The vehicle asks a cloud for every answer."""
     given = params(metric="e2e", rate_hz=14.1)
-
-    def later(columns: Columns) -> None:
-        for name in COLUMNS.split(","):
-            if name.endswith("_ns"):
-                columns[name] = [t + 5000 * MS for t in columns[name]]
 
     evidence = written(given, latencies(), later)
     parts = {name: evidence.open(name).read() for name in evidence.streams()}

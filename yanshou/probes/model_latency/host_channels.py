@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from yanshou.harness.basics import ProbeError
+from yanshou.probes.model_latency.local_target import end
 
 PACE_S = 1.0
 NETWORK = Path("/proc/net/dev")
@@ -26,7 +27,7 @@ _CHANNELS = (
 
 _MODES = ("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "/sys/firmware/acpi/platform_profile")
 LONGEST = 4096
-FIRST_S, END_S = 10.0, 5.0
+FIRST_S = 10.0
 
 
 def modes() -> dict[str, str]:
@@ -137,11 +138,6 @@ def telling(command: Sequence[str], folder: Path, write: Callable[[str], None]) 
             raise ProbeError("LAT-E06", f"命令 {command[0]} 在 {FIRST_S:g} s 内没有输出一行", remedy)
         yield
     finally:
-        child.terminate()
-        try:
-            child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end(child)
         thread.join()
         lines.close()

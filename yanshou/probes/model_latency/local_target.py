@@ -21,6 +21,16 @@ LONGEST = 1 << 20
 END_S = 5.0
 
 
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and see that it does."""
+    child.terminate()
+    try:
+        child.wait(END_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
 class CommandTarget:
     """A process that reads one JSON object a line and answers each with one line; it is started anew after it failed."""
 

@@ -22,7 +22,7 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.model_latency.answer import Answer, Target
 from yanshou.probes.model_latency.http_target import JsonTarget, OpenAiTarget
-from yanshou.probes.model_latency.local_target import OnnxTarget
+from yanshou.probes.model_latency.local_target import OnnxTarget, end
 from yanshou.probes.model_latency.pool import digest_of, order, read_pool
 from yanshou.probes.model_weights.streams import CHALLENGE, LLAMA, MOST_NUMBERS, MOST_TEXT, ONNX
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 TOKENS = 16
 """Long enough to tell models apart, short enough that another processor's rounding seldom turns a token."""
-ANSWER_S, READY_S, END_S = 120.0, 300.0, 10.0
+ANSWER_S, READY_S = 120.0, 300.0
 PACE_S = 0.2
 
 
@@ -141,12 +141,7 @@ def _llama(runner: Sequence[str], weights: Path, folder: Path) -> Iterator[int]:
             time.sleep(PACE_S)
         yield port
     finally:
-        child.terminate()
-        try:
-            child.wait(END_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+        end(child)
 
 
 def _healthy(port: int) -> bool:
