@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench lock offline system clean
+.PHONY: demo test lint bench llm lock offline system clean
 
 demo: $(VENV)/.installed
 	-@sh tests/install_system.sh mosquitto 2>/dev/null
@@ -25,6 +25,13 @@ lint: $(VENV)/.tested
 bench: system $(VENV)/.tested
 	sh tests/install_bench.sh
 	$(BIN)/python -m tests.benchmarks
+
+# A real language model behind llama.cpp's server, 250 MB: its tests, then a whole case of it to a report in REPORT.
+REPORT ?= demo/llm
+llm: $(VENV)/.tested
+	sh tests/install_llama.sh $(VENV)/llama $(BIN)/python
+	YANSHOU_LLAMA=$(VENV)/llama $(BIN)/python -m pytest tests/e2e/test_llama.py
+	YANSHOU_LLAMA=$(VENV)/llama $(BIN)/python -m tests.llama $(REPORT)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

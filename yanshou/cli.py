@@ -216,22 +216,23 @@ def doctor(folder: Folder = None, as_json: AsJson = False) -> None:
 
 @app.command()
 def calibrate(
-    probe: Annotated[str | None, typer.Argument(help="仪器名；不写则全部")] = None, as_json: AsJson = False
+    probe: Annotated[str | None, typer.Argument(help="仪器名，或一族的名字（model、chain）；不写则全部")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """用已知真值的标准器校准仪器,给出示值误差。退出码 0 在允差内,1 超差,3 标准器在这台机器上用不了。"""
     from yanshou.harness.calibrate import calibrate_here
-    from yanshou.probes.contract import find_probe, probe_names
+    from yanshou.probes.contract import Probe, find_probes, probe_names
     from yanshou.show import TerminalObserver, console
 
     observer = TerminalObserver(console(stderr=True))
     results, stopped = [], []
-    for name in [probe] if probe else probe_names():
-        found = find_probe(name)
-        observer.calibrating(name)
+    chosen = find_probes(probe) if probe else tuple(map(Probe, probe_names()))
+    for found in chosen:
+        observer.calibrating(found.name)
         try:
             results.append(calibrate_here(found, observer.news))
         except UserError as error:
-            if probe:
+            if found.name == probe:
                 raise
             stopped.append(error)
             for problem in error.problems:
@@ -239,7 +240,7 @@ def calibrate(
         finally:
             observer.stop()
     if as_json:
-        _print_json(results[0].to_json() if probe else [r.to_json() for r in results])
+        _print_json(results[0].to_json() if chosen[0].name == probe else [r.to_json() for r in results])
     else:
         for r in results:
             typer.echo(f"{r.probe}:{'在允差内' if r.within else '超差'}（允差 {r.tolerance:g} {r.unit}）")
@@ -248,7 +249,7 @@ def calibrate(
                 paired = f"  逐个配对误差 P99 {p.paired[2]:+.4g} P99.9 {p.paired[3]:+.4g}" if p.paired else ""
                 name = "本底" if p is r.floor else "真值"
                 typer.echo(
-                    f"  {name} {p.true:.6g}  示值 {p.indicated:.6g}  误差 {p.error:+.4g} {r.unit}  n={p.n}{paired}"
+                    f"  {name} {_digits(p.true)}  示值 {_digits(p.indicated)}  误差 {p.error:+.4g} {r.unit}  n={p.n}{paired}"
                 )
                 if p.basis not in ("", said):
                     typer.echo(f"    {p.basis}")
@@ -257,6 +258,11 @@ def calibrate(
         _leave(ExitCode.FAIL)
     if stopped:
         _leave(ExitCode.UNDECIDED)
+
+
+def _digits(value: float) -> str:
+    """A count to its last digit, a measured value to six."""
+    return f"{value:.0f}" if value.is_integer() else f"{value:.6g}"
 
 
 @app.command()
@@ -455,7 +461,7 @@ def reidentify(
 
 @app.command()
 def kit(
-    probe: Annotated[str, typer.Argument(help="仪器名，如 rtt")],
+    probe: Annotated[str, typer.Argument(help="仪器名，如 rtt；或计划只用了其中一种的一族，如 model")],
     folder: Folder = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="采集包文件")] = Path("kit.pyz"),
     as_json: AsJson = False,

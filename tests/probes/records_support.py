@@ -28,6 +28,10 @@ class MemoryEvidence:
     def sha256(self, name: str) -> str:
         return sha256_bytes(self._streams[name])
 
+    def sub(self, prefix: str) -> MemoryEvidence:
+        below = f"{prefix}/"
+        return MemoryEvidence({n[len(below) :]: data for n, data in self._streams.items() if n.startswith(below)})
+
 
 def imported(export: bytes, audit: bytes | None = None) -> Any:
     """Evidence of a whole import of `export`."""

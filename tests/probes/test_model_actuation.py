@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import can
 import numpy as np
 import pytest
 from mcap.writer import Writer as JsonWriter
+from mcap_ros2._dynamic import serialize_dynamic
 from mcap_ros2.writer import Writer as Ros2Writer
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
@@ -114,6 +117,57 @@ def test_ros2_in_mcap_by_log_time_and_the_stamp_that_was_handed_through(tmp_path
     assert found.validity == ()
     assert set(evidence.streams()) == {"events.csv", "session.json"}
     assert found.facts["log"]["file"] == "drive.mcap"
+
+
+FRAME, BRAKE = "demo_msgs/msg/Frame", "demo_msgs/msg/Brake"
+STAMP = "builtin_interfaces/Time {}\n===\nMSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec"
+
+
+def bag(path: Path, delays: Sequence[float], *, definitions: bool = True, data: bytes | None = None) -> None:
+    """As rosbag2 writes it into SQLite: rows by when they came, not by what they are about."""
+    types = {FRAME: STAMP.format("stamp"), BRAKE: STAMP.format("based_on")}
+    encode = {kind: serialize_dynamic(kind, text)[kind] for kind, text in types.items()}
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT, type TEXT, serialization_format TEXT)")
+        db.execute("CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER, timestamp INTEGER, data BLOB)")
+        if definitions:
+            db.execute(
+                "CREATE TABLE message_definitions(topic_type TEXT, encoding TEXT, encoded_message_definition TEXT)"
+            )
+            db.executemany("INSERT INTO message_definitions VALUES (?, 'ros2msg', ?)", types.items())
+        db.executemany("INSERT INTO topics VALUES (?, ?, ?, 'cdr')", [(1, "/camera", FRAME), (2, "/brake", BRAKE)])
+        for n, delay in reversed(list(enumerate(delays))):
+            at = {"sec": 1_700_000_000 + n, "nanosec": 5}
+            here = (1_700_000_000 + n) * 1000 * MS
+            rows = [
+                (2, here + round(delay * MS), encode[BRAKE]({"based_on": at})),
+                (1, here, encode[FRAME]({"stamp": at})),
+            ]
+            db.executemany("INSERT INTO messages(topic_id, timestamp, data) VALUES (?, ?, ?)", rows)
+        if data is not None:
+            db.execute("UPDATE messages SET data = ? WHERE id = 2", (data,))
+
+
+def test_ros2_in_sqlite_by_the_recorders_time(tmp_path: Path) -> None:
+    delays = [40.0 + n % 7 for n in range(LEAST)]
+    bag(tmp_path / "drive.db3", delays)
+    told = given(file="drive.db3", dbc=None, **{**ROS, "trigger_frame": "stamp"})
+    _, found = measure(tmp_path, told)
+    assert found.values.tolist() == [d * MS for d in delays]
+    assert found.validity == ()
+    bag(tmp_path / "odd.db3", delays, data=b"\0\1\0\0")
+    _, found = measure(tmp_path, told.model_copy(update={"file": "odd.db3"}))
+    assert int(np.isinf(found.values).sum()) == 1  # a frame that cannot be read was never acted on
+
+
+def test_a_bag_that_cannot_be_read_is_refused_in_one_line(tmp_path: Path) -> None:
+    told = {"file": "drive.db3", "dbc": None, **ROS, "trigger_frame": "stamp"}
+    bag(tmp_path / "drive.db3", [1.0], definitions=False)
+    assert "没有 demo_msgs/msg/" in refused(tmp_path, given(**told))
+    bag(tmp_path / "b.db3", [1.0])
+    assert "是不是“/brake”" in refused(tmp_path, given(**{**told, "file": "b.db3", "actuation": "/brakes"}))
+    (tmp_path / "c.db3").write_bytes(b"no database at all")
+    assert "ACT-E02 c.db3 读不下去" in refused(tmp_path, given(**{**told, "file": "c.db3"}))
 
 
 def test_json_in_mcap(tmp_path: Path) -> None:
@@ -248,7 +302,7 @@ def test_a_trigger_that_says_no_frame_stays_and_exceeds(tmp_path: Path) -> None:
     ("changes", "says"),
     [
         ({"file": None}, "至少写一个"),
-        ({"file": "bag.db3"}, "转成 mcap"),
+        ({"file": "bag.bag"}, "不是 .blf"),
         ({"dbc": None}, "要写 dbc"),
         ({"actuation": "Camera", "actuation_frame": "Frame"}, "同一个信号"),
         ({"timeout_s": 0}, "timeout_s"),

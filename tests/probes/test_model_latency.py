@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -10,9 +11,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,25 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from google.protobuf import descriptor_pb2, text_format
+from google.protobuf import descriptor_pb2, descriptor_pool, text_format, timestamp_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+from latency_support import (
+    HONEST,
+    MS,
+    URL,
+    Columns,
+    change,
+    judged,
+    latencies,
+    later,
+    network,
+    nothing,
+    params,
+    series,
+    stalled,
+    verdict,
+    written,
+)
 from onnx import TensorProto, helper
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
@@ -33,8 +51,7 @@ from scipy.stats import binom
 from tests.namespaces import AVAILABLE, two_hosts
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import RunEvidence
-from yanshou.harness.judge import Criterion, judge_run
-from yanshou.harness.model import Kind, Limit, Op, Samples, Verdict
+from yanshou.harness.model import Samples, Verdict
 from yanshou.kit.build import imported
 from yanshou.probes.contract import Probe
 from yanshou.probes.model_latency import reference
@@ -44,93 +61,9 @@ from yanshou.probes.model_latency.pool import digest_of, order, read_pool
 from yanshou.probes.model_latency.reference import POINTS, serving, standard, write_pool
 from yanshou.probes.model_latency.server import Behaviour
 from yanshou.probes.model_latency.spec import SPEC, Params, estimate
-from yanshou.probes.model_latency.streams import COLUMNS, GAP_COLUMNS, HOST_COLUMNS
-from yanshou.probes.rtt.schedule import send_offsets
+from yanshou.probes.model_latency.streams import HOST_COLUMNS
 
 pytestmark = pytest.mark.alone
-
-MS = 1_000_000
-URL = "http://192.0.2.1:8000/v1/chat/completions"
-
-
-def params(**changes: Any) -> Params:
-    return Params.model_validate(
-        {"kind": "openai", "url": URL, "pool": "pool.jsonl", "count": 700, "warmup": 5, "quiet_s": 0, **changes}
-    )
-
-
-def series(found: Samples, name: str) -> np.ndarray:
-    return next(s.values for s in found.series if s.name == name)
-
-
-def verdict(found: Samples, limit: str = "100", statistic: str | None = "p99", confidence: float = 0.99) -> Verdict:
-    """As the harness would judge it; what voids a run, voids it."""
-    if "invalid" in codes(found.validity).values():
-        return Verdict.INVALID
-    given = Limit(Op.LE, Decimal(limit), "ms")
-    readings = () if statistic else ("p99",)
-    criterion = Criterion("S01-I02", Kind.MEASURED, given, statistic, None, (), confidence, 1, readings=readings)
-    return judge_run(criterion, found, 1 - confidence, None).verdict
-
-
-# --- a run that never was ----------------------------------------------------------------------------------------------
-
-
-def latencies(n: int = 705, seed: int = 3, median_ms: float = 40) -> np.ndarray:
-    """What an honest model takes, ns."""
-    return (median_ms * MS * np.exp(np.random.default_rng(seed).normal(0, 0.05, n))).astype(np.int64)
-
-
-Columns = dict[str, list[Any]]
-Edit = Callable[[Columns], object]
-
-
-def nothing(_: Columns) -> None:
-    """An edit that leaves all as it is."""
-
-
-def written(given: Params, took: np.ndarray, edit: Edit = nothing, seed: int = 1) -> Any:
-    """Evidence of requests that took so long, one after the other or by schedule; `edit` changes columns first."""
-    n = given.warmup + given.count
-    took = took[:n]
-    sha, lines = "ab" * 32, n + 10
-    if given.rate_hz is None:
-        start = np.concatenate([[0], np.cumsum(took)[:-1]]) + 1000
-        planned = start.copy()
-    else:
-        planned = np.array(send_offsets("grid", n, 1000 / given.rate_hz, 0.0, seed)) + 50 * MS
-        start = planned + 20_000
-    columns: Columns = {
-        "seq": list(range(n)), "index": order(lines, n, seed, sha), "stream": [0] * n, "t_free_ns": (start - 500).tolist(),
-        "t_sched_ns": planned.tolist(), "t_start_ns": start.tolist(), "t_sent_ns": (start + 50_000).tolist(),
-        "t_byte_ns": (start + took // 4).tolist(), "t_first_ns": (start + took // 3).tolist(),
-        "t_last_ns": (start + took - 1000).tolist(), "t_done_ns": (start + took).tolist(), "status": ["ok"] * n,
-        "pieces": [8] * n, "empty": [0] * n, "tokens": [8] * n, "prompt_tokens": [100] * n, "cached_tokens": [""] * n,
-        "choices": [1] * n, "bytes": [900] * n, "chars": [40] * n, "input": [f"{k:016x}" for k in range(n)],
-        "answer": [f"{k:016x}" for k in range(n)],
-    }  # fmt: skip
-    edit(columns)
-    rows = zip(*(columns[name] for name in COLUMNS.split(",")), strict=True)
-    gaps = [f"{k},{' '.join([str(int(took[k] * 2 // 21))] * 7)}" for k in range(n)]
-    return MemoryEvidence(
-        {
-            "session.json": json.dumps({"pool": {"lines": lines, "sha256": sha, "common": 0.1}}).encode(),
-            "requests.csv": "\n".join([COLUMNS, *(",".join(map(str, row)) for row in rows), ""]).encode(),
-            "gaps.csv": "\n".join([GAP_COLUMNS, *gaps, ""]).encode(),
-            "host.csv": (HOST_COLUMNS + "\n").encode(),
-            "end.json": json.dumps({"rows": n}).encode(),
-        }
-    )
-
-
-def judged(given: Params | None = None, edit: Edit = nothing, **how: Any) -> Samples:
-    given = given or params(metric="e2e")
-    took = how.pop("took", latencies(given.warmup + given.count))
-    return analyse(written(given, took, edit), given, 1)
-
-
-HONEST = {"LAT-V09": "warning", "LAT-V16": "info", "LAT-V18": "info", "LAT-V19": "info"}
-"""A short run of a model on another host."""
 
 
 def test_an_honest_run_passes_and_a_slow_one_fails() -> None:
@@ -168,53 +101,6 @@ def test_a_silent_commitment_needs_first_token_and_whole_answer_to_agree(median:
     given = params(metric=None)
     found = judged(given, took=latencies(median_ms=median))  # the first token comes after a third
     assert verdict(found, statistic=None) is expected
-
-
-# --- tricks ------------------------------------------------------------------------------------------------------------
-
-
-def change(name: str, value: Any, every: int = 1, first: int = 0) -> Edit:
-    """Put `value` into every so many-th cell of a column."""
-
-    def edit(columns: Columns) -> None:
-        for n in range(first, len(columns[name]), every):
-            columns[name][n] = value(columns, n) if callable(value) else value
-
-    return edit
-
-
-def stalled(every: int) -> np.ndarray:
-    took = latencies(7000)
-    took[::every] = 2000 * MS
-    return took
-
-
-TRICKS: dict[str, tuple[Params, Edit, dict[str, Any], str, dict[str, Any]]] = {
-    "role-only first piece": (params(metric="ttft"), change("empty", 1), {"took": latencies(median_ms=400)}, "LAT-V10", {}),
-    "whole answer in one piece": (params(metric="tpot"), change("pieces", 1), {}, "LAT-V11", {}),
-    "four tokens a piece": (params(metric="itl"), change("pieces", 2), {}, "LAT-V11", {}),
-    "tokens that were never written": (params(metric="tpot"), change("tokens", 5000), {}, "LAT-V12", {}),
-    "the same input again": (params(metric="e2e"), change("input", "0" * 16, 2), {}, "LAT-V05", {}),
-    "other inputs than those drawn": (params(metric="e2e"), lambda c: c["index"].reverse(), {}, "LAT-V05", {}),
-    "prompt from a cache": (params(metric="e2e"), change("cached_tokens", 90), {}, "LAT-V06", {}),
-    "one canned answer": (params(metric="e2e"), change("answer", "f" * 16), {}, "LAT-V04", {}),
-    "error after the first token": (params(metric="ttft"), change("status", "error", 20), {}, "LAT-V07", {}),
-    "empty answers": (params(metric="e2e"), change("status", "empty", 20), {}, "LAT-V07", {}),
-    "stall 1 in 500": (params(metric="e2e", count=6995), nothing, {"took": stalled(500)}, "LAT-V13", {"statistic": "p99.9"}),
-    "661 samples": (params(metric="e2e", count=661), nothing, {}, "LAT-V03", {}),
-    "still warming up": (params(metric="e2e"), nothing, {"took": np.linspace(80, 40, 705).astype(int) * MS}, "LAT-V08", {}),
-    "getting hotter": (params(metric="e2e"), nothing, {"took": latencies() + np.arange(705) * 20_000}, "LAT-V08", {}),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("trick", TRICKS)
-def test_a_trick_is_named_and_does_not_pass(trick: str) -> None:
-    given, edit, how, code, judging = TRICKS[trick]
-    found = judged(given, edit, **how)
-    assert code in codes(found.validity), codes(found.validity)
-    assert verdict(found, **judging) is not Verdict.PASS
-    honest = judged(given.model_copy(update={"count": max(given.count, 662)}))
-    assert code not in codes(honest.validity)
 
 
 @pytest.mark.parametrize(("share", "least"), [(0.99, P99_LEAST), (0.999, P999_LEAST)])
@@ -326,15 +212,6 @@ def test_heat(rows: list[tuple[str, int]], severity: str) -> None:
     assert codes(found.validity)["LAT-V16"] == severity
 
 
-def network(per_request: float, background: float = 3.0, seconds: int = 60, quiet: int = 5) -> str:
-    """Packets of an interface once a second: a background, and so many with each of 705 requests between the quiet ends."""
-    lines, total = "", 0.0
-    for second in range(seconds + 1):
-        lines += "".join(f"{second * 1000 * MS},net:eth0:{way},{round(total)}\n" for way in ("rx", "tx"))
-        total += background + (705 / (seconds - 2 * quiet) * per_request if quiet <= second < seconds - quiet else 0)
-    return lines
-
-
 @pytest.mark.parametrize(
     ("rows", "local", "severity", "words"),
     [
@@ -348,11 +225,6 @@ def test_packets_that_keep_pace_with_the_requests_block_a_pass(
     rows: str, local: bool, severity: str, words: str
 ) -> None:
     given = params(metric="e2e", rate_hz=14.1)
-
-    def later(columns: Columns) -> None:
-        for name in COLUMNS.split(","):
-            if name.endswith("_ns"):
-                columns[name] = [t + 5000 * MS for t in columns[name]]
 
     evidence = written(given, latencies(), later)
     told = {"pool": {"lines": 715, "sha256": "ab" * 32}, "local": local}
@@ -418,6 +290,8 @@ def test_a_model_in_the_cloud_behind_a_local_command_is_found_out(tmp_path: Path
             told += [v for v in found.validity if v.code == "LAT-V19"]
     assert [v.severity.value for v in told] == ["invalid", "info"]
     assert "经 veth0 出去又回来" in told[0].text
+    out, back = map(int, re.findall(r"(\d+) 字节", told[0].text))
+    assert min(out, back) > 40  # an IPv4 and a UDP header each, the question, and Ethernet's own
 
 
 def test_drift_is_not_seen_in_noise() -> None:
@@ -718,11 +592,14 @@ def planner() -> bytes:
 
 
 @contextmanager
-def planning(decide: Callable[[bytes, grpc.ServicerContext], bytes]) -> Iterator[int]:
-    """A real gRPC server of that method."""
+def planning(
+    decide: Callable[[bytes, grpc.ServicerContext], bytes], more: Callable[[grpc.Server], None] = lambda _server: None
+) -> Iterator[int]:
+    """A real gRPC server of that method, with whatever `more` adds."""
     server = grpc.server(ThreadPoolExecutor(2))
     handler = grpc.unary_unary_rpc_method_handler(decide)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("drive.Planner", {"Decide": handler})])
+    more(server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -768,6 +645,60 @@ def test_a_grpc_method_is_called_from_its_descriptor_set(tmp_path: Path) -> None
         record(tmp_path, capture, given)  # the server is gone
 
 
+def described() -> descriptor_pool.DescriptorPool:
+    """drive.Planner/Decide over two files of one's own and one of Google's."""
+    texts = (
+        """name: "drive/types.proto" package: "drive" syntax: "proto3" dependency: "google/protobuf/timestamp.proto"
+        message_type { name: "Scene" field { name: "prompt" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
+          field { name: "at" number: 2 type: TYPE_MESSAGE type_name: ".google.protobuf.Timestamp" label: LABEL_OPTIONAL } }""",
+        """name: "drive/planner.proto" package: "drive" syntax: "proto3" dependency: "drive/types.proto"
+        message_type { name: "Decision" field { name: "action" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL } }
+        service { name: "Planner" method { name: "Decide" input_type: ".drive.Scene" output_type: ".drive.Decision" } }""",
+    )
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
+    for text in texts:
+        pool.AddSerializedFile(text_format.Parse(text, descriptor_pb2.FileDescriptorProto()).SerializeToString())
+    return pool
+
+
+@pytest.mark.parametrize("version", ["v1alpha", "v1"])
+def test_a_grpc_server_describes_itself_by_reflection(tmp_path: Path, version: str) -> None:
+    write_pool(tmp_path / "pool.jsonl", 20)
+
+    def reflecting(server: grpc.Server) -> None:
+        servicer = reflection.ReflectionServicer(["drive.Planner"], described())
+        handler = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        name = f"grpc.reflection.{version}.ServerReflection"
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})])
+
+    given = {
+        "kind": "grpc",
+        "method": "/drive.Planner/Decide",
+        "answer": "action",
+        "count": 10,
+        "warmup": 2,
+        "metric": "e2e",
+    }
+    with planning(lambda data, _context: data, reflecting) as port:
+        told = params(url=f"grpc://127.0.0.1:{port}", **given)
+        found = analyse(record(tmp_path, capture, told), told, 1)
+        for method, why in (("/drive.Planner/Guess", "没有 /drive.Planner/Guess"), ("/drive.Pilot/Decide", "反射")):
+            with pytest.raises(ProbeError, match=why) as error:
+                record(tmp_path, capture, told.model_copy(update={"method": method}))
+            assert error.value.problem.code == "LAT-E04"
+    assert (found.facts["status"], found.facts["different_answers"]) == ({"ok": 10}, 10)
+    with planning(lambda data, _context: data) as port:
+        silent = params(url=f"grpc://127.0.0.1:{port}", **given)
+        with pytest.raises(ProbeError, match=r"反射.*UNIMPLEMENTED") as error:
+            record(tmp_path, capture, silent)
+    assert error.value.problem.code == "LAT-E04"
+
+
 def test_a_real_onnx_model_in_this_process(tmp_path: Path) -> None:
     weights = helper.make_tensor("w", TensorProto.FLOAT, [64, 64], np.random.default_rng(1).random(4096, np.float32))
     graph = helper.make_graph(
@@ -790,6 +721,27 @@ def test_a_real_onnx_model_in_this_process(tmp_path: Path) -> None:
     for name, why in (("pool.jsonl", "打不开"), ("none.onnx", "找不到模型文件")):
         with pytest.raises(ProbeError, match=why):
             record(tmp_path, capture, params(kind="onnx", file=name, url=None, count=25, warmup=5))
+
+
+TEGRA = """
+import time
+for n in range(20):
+    print(f"11-26-2026 RAM 2448/7772MB CPU [12%@1510] CPU@{44 + n}.5C GPU@-256C VDD_IN {4600 + n}mW/4600mW", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_command_tells_temperature_and_power(tmp_path: Path) -> None:
+    sensors = [sys.executable, "-c", TEGRA]
+    found, evidence, _ = live(tmp_path, Behaviour(first=8), count=40, sensors=sensors, power_mode="MAXN")
+    (heat,) = [v for v in found.validity if v.code == "LAT-V16"]
+    assert (heat.severity, "最高 64 ℃" in heat.text, "声明 MAXN" in heat.text) == ("warning", True, True)
+    assert found.facts["channels"]["temperature:CPU"] == [44_500, 63_500]
+    assert found.facts["channels"]["power:VDD_IN"] == [4600, 4619]
+    assert b" 11-26-2026 RAM" in evidence.open("sensors.txt").read()
+    with pytest.raises(ProbeError) as error:
+        live(tmp_path / "b", Behaviour(), sensors=["/no/such/tegrastats"])
+    assert error.value.problem.code == "LAT-E06"
 
 
 def test_nobody_there_and_nobody_for_a_subject(tmp_path: Path) -> None:
@@ -860,6 +812,32 @@ def test_a_connection_that_the_server_closed_meanwhile_is_no_failure(tmp_path: P
         evidence = record(tmp_path, capture, given)
     assert analyse(evidence, given, 1).facts["status"] == {"ok": 8}
     assert json.loads(evidence.open("end.json").read())["connections"] == 10
+
+
+def test_a_server_that_hangs_up_after_each_answer_loses_nothing(tmp_path: Path) -> None:
+    """As llama.cpp does: it says that it keeps the connection, and closes it when the next request is on its way."""
+    write_pool(tmp_path / "pool.jsonl", 40)
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    numbers = iter(range(1000))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def talk(connection: socket.socket) -> None:
+            with connection:
+                if connection.recv(65536):
+                    words = b'data: {"choices": [{"text": "w%d"}]}\n\ndata: [DONE]\n\n' % next(numbers)
+                    connection.sendall(head + b"%x\r\n%s\r\n0\r\n\r\n" % (len(words), words))
+                    time.sleep(0.001)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=talk, args=(listener.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        given = params(url=f"http://127.0.0.1:{listener.getsockname()[1]}/", count=30, warmup=5, metric="e2e")
+        found = analyse(record(tmp_path, capture, given), given, 1)
+        listener.shutdown(socket.SHUT_RDWR)
+    assert found.facts["status"] == {"ok": 30}
 
 
 def json_answer(value: Any) -> bytes:

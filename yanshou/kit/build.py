@@ -24,7 +24,7 @@ from yanshou.harness.evidence import Ledger, recover, require_writable, sha256_b
 from yanshou.harness.plan import Plan, restore_lock
 from yanshou.harness.recording import Job, jobs_of
 from yanshou.kit.runner import ABOUT, FORMAT, PLAN
-from yanshou.probes.contract import Probe, find_probe
+from yanshou.probes.contract import Probe, find_probes
 
 BUNDLED = ("h11", "rfc8785")
 """Packages from elsewhere that a kit may take along: plain Python, for 3.8, with their licence."""
@@ -54,11 +54,12 @@ class MadeKit:
 
 
 def make_kit(folder: Path, name: str, output: Path) -> MadeKit:
-    """Write the kit of probe `name` for a case with a frozen plan, and name it in the ledger.
+    """Write the kit of probe `name`, or of the only one of that family in the plan, and name it in the ledger.
 
-    Raises UserError: KIT-E07 the plan does not use the probe, KIT-E08 the probe needs more than a bare Python, E-EXISTS.
+    Needs a frozen plan. Raises UserError: KIT-E07 the plan does not use the probe, or several of the family, KIT-E08 the probe
+    needs more than a bare Python, E-EXISTS.
     """
-    probe = find_probe(name)
+    family = find_probes(name)
     if output.exists():
         raise UserError(Problem("E-EXISTS", "已有这个文件，不覆盖", "用 -o 换一个文件名", output))
     require_writable(folder)
@@ -67,10 +68,15 @@ def make_kit(folder: Path, name: str, output: Path) -> MadeKit:
         recover(ledger)
         restore_lock(ledger)
         frozen = require_unchanged(folder, ledger)
-        jobs = [job for job in jobs_of(frozen.plan) if job.probe == name]
-        if not jobs:
-            used = "、".join(sorted({job.probe for job in jobs_of(frozen.plan)})) or "没有"
-            raise UserError(Problem("KIT-E07", f"计划里没有用 {name} 测的指标", f"计划内的仪器：{used}", folder))
+        used = sorted({job.probe for job in jobs_of(frozen.plan)})
+        fitting = [probe for probe in family if probe.name in used]
+        if len(fitting) != 1:
+            text = f"计划里没有用 {name} 测的指标"
+            if fitting:
+                text = f"计划用了 {name} 名下的 {'、'.join(p.name for p in fitting)}，一个采集包只装一种仪器"
+            raise UserError(Problem("KIT-E07", text, f"计划内的仪器：{'、'.join(used) or '没有'}", folder))
+        (probe,) = fitting
+        jobs = [job for job in jobs_of(frozen.plan) if job.probe == probe.name]
         left_out = [job for job in jobs if unfit(probe, job)]
         if left_out == jobs:
             text = f"{jobs[0].indicator} 的参数 {'、'.join(unfit(probe, jobs[0]))} 只能在装有 yanshou 的主机上用"
@@ -81,7 +87,7 @@ def make_kit(folder: Path, name: str, output: Path) -> MadeKit:
         sha256 = sha256_bytes(data)
         if not any(r["kind"] == "kit" and r["kit_sha256"] == sha256 for r in ledger.records):
             ledger.append(
-                "kit", probe=name, plan_sha256=frozen.sha256, kit_sha256=sha256,
+                "kit", probe=probe.name, plan_sha256=frozen.sha256, kit_sha256=sha256,
                 tool_sha256=frozen.plan.tool["sha256"], points=list(probe.points()),
             )  # fmt: skip
         write_atomic(output, data)

@@ -167,6 +167,15 @@ def find_probe(name: str) -> Probe:
     return Probe(name)
 
 
+def find_probes(name: str) -> tuple[Probe, ...]:
+    """The probe of that name, else all of the family: "model" is model.actuation, model.latency, model.weights.
+
+    Raises UserError with the nearest name.
+    """
+    family = tuple(Probe(n) for n in probe_names() if n.startswith(f"{name}."))
+    return family if family and name not in probe_names() else (find_probe(name),)
+
+
 def indicated(measurement: Measurement, unit: str) -> float:
     """The one number that a calibration compares with the true value: median, net count, or number of 是."""
     if isinstance(measurement, Count):

@@ -13,6 +13,14 @@ FIELD_WORDS = {
     "unregistered": "未登记", "excluded": "不计", "devices": "逐台设备", "devices_listed": "列出的设备",
     "devices_total": "设备总数", "register_rows": "清册行数", "seen_by_source": "各来源见到",
     "baseline_date": "基线日期", "baseline_ids": "基线设备数", "positions": "定位记录", "serial": "序列号", "client_id": "客户端号",
+    # model
+    "different_answers": "不同的答案", "tokens_median": "每个答案的词元(中位数)", "upload_p50_ns": "上传用时(中位数)/ns",
+    "pool": "输入池", "lines": "行数", "common": "共同的开头", "loop": "发问方式", "channels": "通道", "modes": "功耗模式",
+    "model_sha256": "模型 SHA-256", "loadgen": "MLPerf LoadGen", "queries": "提问次数", "failed": "没有答好",
+    "validity": "它的结论", "percentile": "分位", "estimate_ns": "提前停止估计/ns", "own_estimate_ns": "由本仪器的时刻/ns",
+    "format": "格式", "tensors": "张量数", "stored_elements": "存储的元素", "types": "类型", "nominal": "标称",
+    "vocabulary": "词表", "experts": "专家", "files": "文件", "engines": "引擎", "architecture": "结构",
+    "binding": "在用的就是计数的，凭", "reproduced": "答案重现", "held": "服务进程持有文件", "declared": "声明",
     # boundary, area, coverage
     "covered": "覆盖", "cells": "格数", "hit_cells": "有定位的格", "share": "占比", "fixes": "定位数",
     "terminals": "终端数", "days": "天数", "hull_cells": "外包内的格", "busiest_terminal": "到格最多的终端", "alone": "只有它到过",

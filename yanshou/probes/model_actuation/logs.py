@@ -8,8 +8,10 @@ their kind is read.
 from __future__ import annotations
 
 import json
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 Event = tuple[str, int, str]
 """Kind, time in ns, frame."""
+Decoder = Callable[[bytes], Any]
 MISSING = "装上可选组件：pip install 'yanshou[logs]'"
 
 
@@ -33,6 +36,8 @@ def events(path: Path, dbc: Path | None, params: Params, counts: Counter[str]) -
     try:
         if path.suffix.lower() == ".mcap":
             yield from _mcap(path, params, counts)
+        elif path.suffix.lower() == ".db3":
+            yield from _bag(path, params, counts)
         else:
             assert dbc is not None
             yield from _can(path, dbc, params, counts)
@@ -89,26 +94,75 @@ def _mcap(path: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:
     with path.open("rb") as f:
         reader = make_reader(f)
         summary = reader.get_summary()
-        topics = sorted({channel.topic for channel in summary.channels.values()}) if summary else None
-        for _, topic, _ in sides:
-            if topics is not None and topic not in topics:
-                text = f"{path.name} 里没有话题 {topic}{like(topic, topics)}"
-                raise ProbeError("ACT-E03", one_line(text), one_line(f"改正话题；现有：{'、'.join(topics[:20])}"))
+        if summary:
+            _require_topics(path, sides, sorted({channel.topic for channel in summary.channels.values()}))
         factory = DecoderFactory()
-        decoders: dict[int, Callable[[bytes], Any] | None] = {}
+        decoders: dict[int, Decoder | None] = {}
         for schema, channel, message in reader.iter_messages(topics=list({topic for _, topic, _ in sides})):
             if channel.id not in decoders:
                 is_json = channel.message_encoding == "json"
                 decoders[channel.id] = json.loads if is_json else factory.decoder_for(channel.message_encoding, schema)
             counts["messages"] += 1
-            decode = decoders[channel.id]
-            for kind, topic, where in sides:
-                if topic == channel.topic:
-                    try:
-                        frame = "" if decode is None else _frame(_field(decode(message.data), where))
-                    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
-                        frame = ""
-                    yield from _event(kind, message.log_time, frame, counts)
+            yield from _decoded(sides, channel.topic, message.log_time, message.data, decoders[channel.id], counts)
+
+
+def _bag(path: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:
+    """A bag in SQLite as rosbag2 has written it since ROS 2 Iron, with its definitions of messages; by the recorder's time."""
+    import sqlite3
+
+    from mcap.records import Schema
+    from mcap_ros2.decoder import DecoderFactory
+
+    sides = _sides(params)
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as bag:
+        topics = {name: (number, kind, form) for number, name, kind, form in bag.execute(_TOPICS)}
+        _require_topics(path, sides, sorted(topics))
+        told = bag.execute(_DEFINITIONS).fetchall() if bag.execute(_HAS_DEFINITIONS).fetchone() else []
+        definitions = {kind: (encoding, text) for kind, encoding, text in told}
+        factory = DecoderFactory()
+        wanted: dict[int, tuple[str, Decoder | None]] = {}
+        for name in {topic for _, topic, _ in sides}:
+            number, kind, form = topics[name]
+            if kind not in definitions:
+                text = f"{path.name} 里没有 {kind} 的消息定义（ROS 2 Humble 及以前录的包）"
+                raise ProbeError("ACT-E02", one_line(text), "用 ros2 bag convert 转成 mcap")
+            encoding, text = definitions[kind]
+            wanted[number] = name, factory.decoder_for(form, Schema(number, text.encode(), encoding, kind))
+        marks = ",".join("?" * len(wanted))
+        for number, at, data in bag.execute(_MESSAGES.format(marks), list(wanted)):
+            counts["messages"] += 1
+            yield from _decoded(sides, wanted[number][0], at, data, wanted[number][1], counts)
+
+
+_TOPICS = "SELECT id, name, type, serialization_format FROM topics"
+_HAS_DEFINITIONS = "SELECT 1 FROM sqlite_master WHERE name = 'message_definitions'"
+_DEFINITIONS = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+_MESSAGES = "SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({}) ORDER BY timestamp, id"
+
+
+def _require_topics(path: Path, sides: tuple[tuple[str, str, str], ...], topics: list[str]) -> None:
+    for _, topic, _ in sides:
+        if topic not in topics:
+            text = f"{path.name} 里没有话题 {topic}{like(topic, topics)}"
+            raise ProbeError("ACT-E03", one_line(text), one_line(f"改正话题；现有：{'、'.join(topics[:20])}"))
+
+
+def _decoded(
+    sides: tuple[tuple[str, str, str], ...],
+    topic: str,
+    at: int,
+    data: bytes,
+    decode: Decoder | None,
+    counts: Counter[str],
+) -> Iterator[Event]:
+    """What one message is, to each side whose topic it has."""
+    for kind, wanted, where in sides:
+        if wanted == topic:
+            try:
+                frame = "" if decode is None else _frame(_field(decode(data), where))
+            except (ValueError, LookupError, AttributeError, TypeError, RecursionError, struct.error):
+                frame = ""
+            yield from _event(kind, at, frame, counts)
 
 
 def _can(path: Path, dbc: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:

@@ -14,7 +14,7 @@ from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 
 CAN = (".blf", ".asc")
-FORMATS = (*CAN, ".mcap")
+FORMATS = (*CAN, ".mcap", ".db3")
 
 
 class Params(BaseModel):
@@ -23,14 +23,16 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     file: str | None = Field(
-        default=None, min_length=1, description="记录日志，相对案卷：MCAP（ROS 2 或 JSON 消息）、CAN 日志 BLF 或 ASC"
+        default=None,
+        min_length=1,
+        description="记录日志，相对案卷：MCAP（ROS 2 或 JSON 消息）、ROS 2 的 db3（须含消息定义）、CAN 日志 BLF 或 ASC",
     )
     files: dict[str, str] = Field(default={}, description="各受检对象的日志不同时逐个写：{受检对象: 文件}")
     dbc: str | None = Field(default=None, min_length=1, description="CAN：信号定义文件（DBC），相对案卷")
-    trigger: str = Field(min_length=1, description="触发：MCAP 的话题，或 DBC 里的报文名")
+    trigger: str = Field(min_length=1, description="触发：MCAP 或 db3 的话题，或 DBC 里的报文名")
     actuation: str = Field(min_length=1, description="执行：同上；触发与执行须由同一台记录仪按同一时钟打时标")
     trigger_frame: str = Field(
-        min_length=1, description="触发消息里的帧号：MCAP 的字段（如 header.stamp、frame.seq），或 DBC 的信号名"
+        min_length=1, description="触发消息里的帧号：消息的字段（如 header.stamp、frame.seq），或 DBC 的信号名"
     )
     actuation_frame: str = Field(min_length=1, description="执行消息里所依据的那一帧的帧号，写法同上")
     timeout_s: float = Field(
@@ -45,7 +47,7 @@ class Params(BaseModel):
         for name in names:
             kind = PurePath(name).suffix.lower()
             if kind not in FORMATS:
-                raise ValueError(f"{name} 不是 {'、'.join(FORMATS)}；ROS 2 的 db3 先用 ros2 bag convert 转成 mcap")
+                raise ValueError(f"{name} 不是 {'、'.join(FORMATS)}")
             if kind in CAN and self.dbc is None:
                 raise ValueError("CAN 日志要写 dbc：没有信号定义就读不出帧号")
         if (self.trigger, self.trigger_frame) == (self.actuation, self.actuation_frame):
@@ -65,7 +67,7 @@ SPEC = ProbeSpec(
     unit="ms",
     tolerance=0.01,
     document="docs/probes/p-072-model.actuation.md",
-    equipment=("一台记录仪按同一时钟记下触发与执行的日志（MCAP、BLF、ASC）", "CAN 的信号定义（DBC）"),
+    equipment=("一台记录仪按同一时钟记下触发与执行的日志（MCAP、db3、BLF、ASC）", "CAN 的信号定义（DBC）"),
 )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Series, Severity, Validity
 from yanshou.probes.model_latency.ablation import BLANKED, SAME, SWAPPED
+from yanshou.probes.model_latency.crosscheck import Crosscheck, crosschecked, facts_of, read_crosscheck
 from yanshou.probes.model_latency.pool import order
 from yanshou.probes.model_latency.record import (
     UNKNOWN,
@@ -98,6 +99,10 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
     times = np.where(run.begin == UNKNOWN, 0, run.begin)[run.measured] / 1e9
     if metric == "itl":
         times = _times_of_gaps(run, gaps)
+    findings = list(_findings(evidence, run, session, seed))
+    check = read_crosscheck(evidence, params.loadgen) if params.loadgen else None
+    if check is not None:
+        findings.append(crosschecked(check, _drawn(run, session, seed)[record.status.size :]))
     plausible = ("p99",) if params.metric is None and params.kind == "openai" and params.stream else ()
     return Samples(
         unit="ns",
@@ -109,8 +114,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
             for name, found in quantities.items()
             if name != metric and found.size
         ),
-        validity=tuple(sorted(_findings(evidence, run, session, seed), key=lambda v: v.code)),
-        facts=_facts(run, session, read_host(evidence)),
+        validity=tuple(sorted(findings, key=lambda v: v.code)),
+        facts=_facts(run, session, read_host(evidence), check),
     )
 
 
@@ -190,7 +195,7 @@ def _findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: 
     yield from _record_findings(evidence, run, session, seed)
     yield from _answer_findings(run)
     host = read_host(evidence)
-    yield from _course_findings(run, host)
+    yield from _course_findings(run, host, _modes(run, session))
     yield from _token_findings(run)
     yield _uplink(run, host, session)
     if run.params.ablate:
@@ -223,15 +228,21 @@ def _record_findings(evidence: RunEvidence, run: _Run, session: dict[str, Json],
         yield _invalid("LAT-V03", f"只有 {params.count} 个样本，P99 按 MLPerf 口径至少 {P99_LEAST} 个")
     elif params.count < P999_LEAST:
         yield _info("LAT-V18", f"有 {params.count} 个样本；P99.9 按 MLPerf 口径至少 {P999_LEAST} 个")
-    lines, sha256, common = _pool(session)
+    _, sha256, common = _pool(session)
     used = record["index"][record["index"] != UNKNOWN]
     repeated = record.input[record.input != ""].size - np.unique(record.input[record.input != ""]).size
-    drawn = order(lines, total, seed, sha256)
+    drawn = _drawn(run, session, seed)[:total]
     foreign = params.pool_sha256 not in (None, sha256)
     if repeated or foreign or (record.rows == total and used.tolist() != drawn):
         yield _invalid("LAT-V05", f"输入不是由种子从输入池抽出、各用一次的（重复 {repeated} 个）：缓存可能替模型作了答")
     if common > COMMON:
         yield _warning("LAT-V15", f"所有输入有 {common:.0%} 的开头相同：前缀缓存会使首词元时延偏小")
+
+
+def _drawn(run: _Run, session: dict[str, Json], seed: int) -> list[int]:
+    """Lines of the pool in the order of their use: for the plan's requests, then for LoadGen's."""
+    lines, sha256, _ = _pool(session)
+    return order(lines, run.record.status.size + run.params.loadgen, seed, sha256)
 
 
 def _pool(session: dict[str, Json]) -> tuple[int, str, float]:
@@ -272,7 +283,7 @@ def _answer_findings(run: _Run) -> Iterator[Validity]:
         yield _warning("LAT-V17", "一个请求返回了几个候选答案：只计第一个，按批平均的时延不作数")
 
 
-def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]]) -> Iterator[Validity]:
+def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]], modes: dict[str, str]) -> Iterator[Validity]:
     """Did the latency or the temperature move, were there stalls, did answers come in bundles."""
     done = run.since("t_done_ns")
     moved = drift(done)
@@ -294,17 +305,26 @@ def _course_findings(run: _Run, host: dict[str, tuple[Ints, Ints]]) -> Iterator[
         near = np.diff(np.sort(times)) < TOGETHER_NS
         if near.sum() > times.size / 2:
             yield _warning("LAT-V14", "多数应答成批同时到达：每个请求按自己的等待计时，按批平均的时延不作数")
-    yield _heat(host)
+    told = "、".join(f"{name} {mode}" for name, mode in modes.items())
+    yield _heat(host, told or "没有读出，也没有声明")
 
 
-def _heat(host: dict[str, tuple[Ints, Ints]]) -> Validity:
+def _modes(run: _Run, session: dict[str, Json]) -> dict[str, str]:
+    """How speed is traded for power: what the system says, and what was declared."""
+    told = session.get("modes")
+    read = {str(k).rpartition("/")[2]: str(v)[:40] for k, v in told.items()} if isinstance(told, dict) else {}
+    return read | ({"声明": run.params.power_mode} if run.params.power_mode else {})
+
+
+def _heat(host: dict[str, tuple[Ints, Ints]], modes: str) -> Validity:
     temperatures = {name: values for name, (_, values) in host.items() if name.startswith("temperature")}
     if not temperatures:
-        return _info("LAT-V16", "读不到温度（被测模型不在本机，或系统不提供）：供电与热状态以声明为准")
+        text = "读不到温度（被测模型不在本机，或系统不提供）：热状态以声明为准"
+        return _info("LAT-V16", f"{text}；功耗模式：{modes}")
     rise = max(int(v[v.size // 2 :].max()) - int(np.median(v[: v.size // 2 + 1])) for v in temperatures.values())
     throttled = sum(int(v[-1] - v[0]) for name, (_, v) in host.items() if name.startswith("throttled") and v.size)
     hottest = max(int(v.max()) for v in temperatures.values())
-    text = f"最高 {hottest / 1000:.0f} ℃，后半程升高 {rise / 1000:.1f} ℃，降频 {throttled} 次"
+    text = f"最高 {hottest / 1000:.0f} ℃，后半程升高 {rise / 1000:.1f} ℃，降频 {throttled} 次；功耗模式：{modes}"
     return (_warning if throttled or rise > HOTTER_MC else _info)("LAT-V16", text)
 
 
@@ -340,7 +360,11 @@ def _uplink(run: _Run, host: dict[str, tuple[Ints, Ints]], session: dict[str, Js
     if not found:
         return _info("LAT-V19", "没有网口的静默底数（quiet_s），看不出应答是否来自云端")
     name = max(found, key=lambda n: found[n])
+    octets = [_excess(run, host.get(f"bytes:{name}:{way}")) for way in ("tx", "rx")]
     text = f"除底数外，每个请求有 {max(found[name], 0):.2f} 个包经 {name} 出去又回来"
+    if None not in octets:
+        out, back = (max(count or 0, 0) for count in octets)
+        text += f"（出 {out:.0f} 字节，入 {back:.0f} 字节）"
     if found[name] > TRACKS:
         return _invalid("LAT-V19", f"{text}：应答可能来自云端；若是远程终端的显示所致，脱离终端（nohup）重测")
     return _info("LAT-V19", text)
@@ -411,7 +435,9 @@ def drift(values: Floats) -> float | None:
 # For the report, and for calibration
 
 
-def _facts(run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints]]) -> dict[str, Json]:
+def _facts(
+    run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints]], check: Crosscheck | None
+) -> dict[str, Json]:
     record, measured = run.record, run.measured
     words, counts = np.unique(record.status[measured], return_counts=True)
     sent = measured & (record["t_sent_ns"] != UNKNOWN) & (record["t_start_ns"] != UNKNOWN)
@@ -425,6 +451,8 @@ def _facts(run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints
         "pool": dict(zip(("lines", "sha256", "common"), _pool(session), strict=True)),
         "loop": "open" if run.params.rate_hz is not None else "closed",
         "model_sha256": model if isinstance(model, str) else None,
+        "loadgen": None if check is None else facts_of(check),
+        "modes": _modes(run, session),
         "channels": {name: [int(v.min()), int(v.max())] for name, (_, v) in host.items() if v.size},
     }
 

@@ -81,10 +81,10 @@ class Target(Protocol):
     def ready(self) -> None:
         """Connect, or start it, where that is due: between answers, which is nobody's time. Raises OSError."""
 
-    def prepare(self, body: Json, /) -> Any:
-        """What `ask` will send for an input."""
+    def prepare(self, number: int, body: Json, /) -> Any:
+        """What `ask` will send for request `number` with an input."""
 
-    def ask(self, number: int, prepared: Any, answer: Answer, /) -> None:
+    def ask(self, prepared: Any, answer: Answer, /) -> None:
         """Send it and follow the answer to its end. Everything that may go wrong is the answer's status."""
 
     def close(self) -> None:

@@ -21,8 +21,9 @@ from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.model_latency.ablation import variants
 from yanshou.probes.model_latency.answer import Answer, Target, now
 from yanshou.probes.model_latency.grpc_target import GrpcTarget
-from yanshou.probes.model_latency.host_channels import watching
+from yanshou.probes.model_latency.host_channels import modes, telling, watching
 from yanshou.probes.model_latency.http_target import JsonTarget, OpenAiTarget
+from yanshou.probes.model_latency.loadgen import drive, require_loadgen
 from yanshou.probes.model_latency.local_target import CommandTarget, OnnxTarget
 from yanshou.probes.model_latency.pool import Pool, digest_of, order, read_pool
 from yanshou.probes.model_latency.streams import (
@@ -35,7 +36,9 @@ from yanshou.probes.model_latency.streams import (
     GAPS,
     HOST,
     HOST_COLUMNS,
+    LOADGEN,
     REQUESTS,
+    SENSORS,
     SESSION,
 )
 from yanshou.probes.rtt.schedule import send_offsets
@@ -52,13 +55,16 @@ LEAD_NS = 50_000_000
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError LAT-E01 (nothing answers, or no address), E02 (pool), E03 (key or CA), E04 (command
-    or model does not start), E05 (onnxruntime missing)."""
+    or model does not start), E05 (a package missing), E06 (the command for temperatures does not run)."""
     total = params.warmup + params.count
-    pool = read_pool(run.folder, params.pool, total)
+    if params.loadgen:
+        require_loadgen()
+    pool = read_pool(run.folder, params.pool, total + params.loadgen)
     if params.pool_sha256 not in (None, pool.sha256):
         text = f"输入池 {params.pool} 不是计划冻结的那一个：SHA-256 为 {pool.sha256}"
         raise ProbeError("LAT-E02", text, "放回冻结计划时的文件；确要更换就修订计划")
-    indices = order(len(pool.inputs), total, run.seed, pool.sha256)
+    drawn = order(len(pool.inputs), total + params.loadgen, run.seed, pool.sha256)
+    indices = drawn[:total]
     for _ in variants([pool.inputs[i] for i in indices[params.warmup :]], params.ablate):
         pass  # refuses a pool without pictures before anything is asked
     targets = [_target(params, run) for _ in range(params.streams)]
@@ -71,6 +77,8 @@ def capture(params: Params, run: RunContext) -> None:
             recorder.run()
         if params.ablate:
             _ablate(params, run, [pool.inputs[i] for i in indices], targets[0])
+        if params.loadgen:
+            _loadgen(params, run, pool, drawn[total:], targets[0])
         run.sink.stream(END).write(_line({"rows": recorder.rows, "connections": recorder.connections(), **obtained}))
     finally:
         for target in targets:
@@ -98,6 +106,7 @@ def _session(params: Params, run: RunContext, pool: Pool) -> dict[str, Json]:
         "seed": run.seed,
         "subject": run.subject,
         "local": _is_local(params, run.subject),
+        "modes": modes(),
         "pool": {"lines": len(pool.inputs), "sha256": pool.sha256, "common": round(pool.common, 4)},
     }
     if params.kind == "onnx" and params.file:
@@ -138,7 +147,7 @@ def _target(params: Params, run: RunContext) -> Target:
 
 def _grpc(params: Params, run: RunContext, url: str, key: str | None) -> GrpcTarget:
     try:
-        protos = (run.folder / str(params.protos)).read_bytes()
+        protos = None if params.protos is None else (run.folder / params.protos).read_bytes()
         ca = None if params.ca is None else (run.folder / params.ca).read_bytes()
     except OSError as error:
         name = Path(str(error.filename)).name
@@ -190,10 +199,44 @@ def _ablate(params: Params, run: RunContext, inputs: list[dict[str, Json]], targ
         answer = Answer()
         with suppress(OSError):  # where it cannot, that is the status of the request
             target.ready()
-        target.ask(len(inputs) + done, target.prepare(body), answer)
+        target.ask(target.prepare(len(inputs) + done, body), answer)
         cells = (params.warmup + at, variant, answer.status, digest_of(body), answer.digest())
         stream.write(",".join(map(str, cells)).encode() + b"\n")
         run.progress(Progress(done, 3 * params.ablate, text="次换图提问"))
+
+
+def _loadgen(params: Params, run: RunContext, pool: Pool, indices: list[int], target: Target) -> None:
+    """MLPerf LoadGen asks what is left of the draw."""
+    place = run.sink.sub(LOADGEN)
+    stream = place.stream(REQUESTS)
+    stream.write(COLUMNS.encode() + b"\n")
+    origin = now()
+
+    def note(number: int, at: int, answer: Answer) -> None:
+        index = indices[at]
+        stream.write(_row(origin, number, index, 0, answer.start, answer.start, answer, pool.digests[index]))
+        run.progress(Progress(number + 1, params.loadgen, text="次由 LoadGen 提问"))
+
+    with suppress(OSError):  # where it cannot, that is the status of the request
+        target.ready()
+    inputs = [pool.inputs[i] for i in indices]
+    first = params.warmup + params.count + 3 * params.ablate + 1
+    with _on_time(params):
+        drive(target, inputs, first, run.seed, note, lambda path: place.attach(path, path.name))
+
+
+def _row(
+    origin: int, sequence: int, index: int, stream: int, free: int, planned: int, answer: Answer, digest: str
+) -> bytes:
+    """A request's line of COLUMNS."""
+    first, last = (answer.stamps[0], answer.stamps[-1]) if answer.stamps else (0, 0)
+    times = (free, planned, answer.start, answer.sent, answer.byte, first, last, answer.done)
+    cells = (
+        sequence, index, stream, *(t - origin if t else "" for t in times), answer.status, len(answer.stamps), answer.empty,
+        *(n if n >= 0 else "" for n in (answer.tokens, answer.prompt_tokens, answer.cached_tokens)),
+        answer.choices, answer.bytes, sum(map(len, answer.parts)), digest, answer.digest(),
+    )  # fmt: skip
+    return ",".join(map(str, cells)).encode() + b"\n"
 
 
 class Recorder:
@@ -207,6 +250,7 @@ class Recorder:
             self._offsets = send_offsets("grid", self._total, 1000 / params.rate_hz, 0.0, run.seed)
         self._requests, self._gaps = run.sink.stream(REQUESTS), run.sink.stream(GAPS)
         self._host = run.sink.stream(HOST)
+        self._sensors = run.sink.stream(SENSORS) if params.sensors else None
         self._requests.write(COLUMNS.encode() + b"\n")
         self._gaps.write(GAP_COLUMNS.encode() + b"\n")
         self._host.write(HOST_COLUMNS.encode() + b"\n")
@@ -224,7 +268,7 @@ class Recorder:
         """From the first request to the last answer. Raises ProbeError LAT-E01 where no warm-up request is answered."""
         self._origin = now()
         try:
-            with watching(self._note):
+            with watching(self._note), telling(self._params.sensors, self._run.folder, self._told):
                 time.sleep(self._params.quiet_s)
                 self._first = now() + LEAD_NS
                 self._ask_all()
@@ -235,6 +279,10 @@ class Recorder:
 
     def _note(self, channel: str, value: int) -> None:
         self._host.write(f"{now() - self._origin},{channel},{value}\n".encode())
+
+    def _told(self, line: str) -> None:
+        assert self._sensors is not None
+        self._sensors.write(f"{now() - self._origin} {line}\n".encode("utf-8", "replace"))
 
     def _ask_all(self) -> None:
         if len(self._targets) == 1:
@@ -250,7 +298,8 @@ class Recorder:
 
     def _guarded(self, number: int) -> None:
         try:
-            self._work(number)
+            with _on_time(self._params):  # each thread for itself
+                self._work(number)
         except BaseException as error:  # handed to the thread that waits, which raises it
             self._stop = error
 
@@ -267,25 +316,19 @@ class Recorder:
             with suppress(OSError):  # where it cannot, that is the status of the request
                 target.ready()
             planned = free = now()
-            prepared = target.prepare(self._pool.inputs[index])
+            prepared = target.prepare(sequence, self._pool.inputs[index])
             if self._offsets is not None:
                 planned = self._first + self._offsets[sequence]
                 _wait_until(planned)
             answer = Answer()
-            target.ask(sequence, prepared, answer)
+            target.ask(prepared, answer)
             self._write(sequence, index, number, free, planned, answer)
 
     def _write(self, sequence: int, index: int, stream: int, free: int, planned: int, answer: Answer) -> None:
         stamps = answer.stamps
-        first, last = (stamps[0], stamps[-1]) if stamps else (0, 0)
-        times = (free, planned, answer.start, answer.sent, answer.byte, first, last, answer.done)
-        cells = (
-            sequence, index, stream, *(t - self._origin if t else "" for t in times), answer.status, len(stamps), answer.empty,
-            *(n if n >= 0 else "" for n in (answer.tokens, answer.prompt_tokens, answer.cached_tokens)),
-            answer.choices, answer.bytes, sum(map(len, answer.parts)), self._pool.digests[index], answer.digest(),
-        )  # fmt: skip
+        row = _row(self._origin, sequence, index, stream, free, planned, answer, self._pool.digests[index])
         with self._guard:
-            self._requests.write(",".join(map(str, cells)).encode() + b"\n")
+            self._requests.write(row)
             if len(stamps) > 1:
                 gaps = " ".join(str(b - a) for a, b in zip(stamps, stamps[1:]))  # noqa: B905, RUF007  Python 3.8
                 self._gaps.write(f"{sequence},{gaps}\n".encode())

@@ -25,16 +25,27 @@ MOST = 64 << 20
 
 
 class HttpTarget:
-    """One connection that is kept open as long as the server does. `close` ends it."""
+    """One connection that is kept open as long as the server does. `close` ends it.
+
+    A server that was once seen to hang up after an answer gets a new connection for each: its hanging up and the next request would
+    cross on the way, and the request be lost through nobody's fault. Connecting is never an answer's time.
+    """
 
     def __init__(self, url: str, key: str | None, ca: str | None, timeout_s: float) -> None:
         parts = urlsplit(url)
-        self._path = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
+        path = parts.path + (f"?{parts.query}" if parts.query else "") or "/"
         self._timeout_s = timeout_s
-        self._headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
-        if key is not None:
-            self._headers["Authorization"] = f"Bearer {key}"
         host, port = parts.hostname or "", parts.port
+        lines = [
+            f"POST {path} HTTP/1.1",
+            f"Host: {parts.netloc.rpartition('@')[2]}",
+            "Accept-Encoding: identity",
+            "Content-Type: application/json",
+            "Accept: application/json, text/event-stream",
+        ]
+        if key is not None:
+            lines.append(f"Authorization: Bearer {key}")
+        self._head = "\r\n".join(lines).encode("ascii")
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
             context = ssl.create_default_context(cafile=ca)
@@ -42,14 +53,18 @@ class HttpTarget:
         else:
             self._connection = http.client.HTTPConnection(host, port, timeout=timeout_s)
         self.connections = 0
+        self._asked = 0
+        self._keeps = True
 
     def ready(self) -> None:
         """Connect where there is no connection, or the server has closed it meanwhile, as it may. Raises OSError."""
         if self._connection.sock is not None and self._is_over(self._connection.sock):
+            self._keeps = False
             self.close()
         if self._connection.sock is None:
             self._connection.connect()
             self.connections += 1
+            self._asked = 0
 
     def _is_over(self, sock: socket.socket) -> bool:
         """Whether a connection on which nothing was asked has come to its end; tickets of TLS are nothing."""
@@ -70,18 +85,23 @@ class HttpTarget:
         """Drop the connection."""
         self._connection.close()
 
-    def prepare(self, body: Json) -> bytes:
-        """What will be sent for an input, so that making it is not the answer's time."""
-        return json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    def prepare(self, number: int, body: Json) -> bytes:
+        """The request for an input, in one piece, so that making it is not the answer's time."""
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        return b"%s\r\n%s: %d\r\nContent-Length: %d\r\n\r\n%s" % (
+            self._head, REQUEST_ID.encode(), number, len(data), data
+        )  # fmt: skip
 
-    def ask(self, number: int, data: bytes, answer: Answer) -> None:
+    def ask(self, data: bytes, answer: Answer) -> None:
         """Send one request and follow its answer to the end. Everything that may go wrong is the answer's status."""
         try:
             self.ready()
+            self._asked += 1
             answer.start = now()
-            self._connection.request("POST", self._path, data, {**self._headers, REQUEST_ID: str(number)})
+            self._connection.sock.sendall(data)
             answer.sent = now()
-            response = self._connection.getresponse()
+            response = http.client.HTTPResponse(self._connection.sock, method="POST")
+            response.begin()
             answer.byte = now()
             self._follow(response, answer)
         except (Timeout, socket.timeout):  # noqa: UP041  another class before Python 3.10
@@ -92,10 +112,12 @@ class HttpTarget:
             answer.finish("cut")
         except (http.client.BadStatusLine, ConnectionError):
             answer.finish("closed")
+            self._keeps = self._keeps and self._asked == 1
         except (http.client.HTTPException, OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             answer.finish("garbled")
         answer.start = answer.start or now()
-        if answer.status not in ("ok", "empty") or response.will_close or not _drained(response):
+        well = answer.status in ("ok", "empty")
+        if not well or response.will_close or not _drained(response) or not self._keeps:
             self.close()
 
     def _follow(self, response: http.client.HTTPResponse, answer: Answer) -> None:
@@ -171,9 +193,9 @@ class OpenAiTarget(HttpTarget):
         super().__init__(url, key, ca, timeout_s)
         self._settings = settings
 
-    def prepare(self, body: Json) -> bytes:
+    def prepare(self, number: int, body: Json) -> bytes:
         """The input over the settings."""
-        return super().prepare({**self._settings, **body})
+        return super().prepare(number, {**self._settings, **body})
 
     def _read(self, response: http.client.HTTPResponse, answer: Answer) -> None:
         if "text/event-stream" in response.headers.get("Content-Type", ""):

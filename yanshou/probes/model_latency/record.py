@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yanshou.probes.model_latency.streams import ABLATION, COLUMNS, GAPS, HOST, REQUESTS
+from yanshou.probes.model_latency.streams import ABLATION, COLUMNS, GAPS, HOST, REQUESTS, SENSORS
 
 if TYPE_CHECKING:
     from yanshou.harness.evidence import RunEvidence
 
+_CELSIUS = re.compile(r"([\w./-]{1,40})@(-?\d{1,3}(?:\.\d{1,3})?)C\b", re.ASCII)
+_MILLIWATT = re.compile(r"([\w./-]{1,40}) (\d{1,7})mW", re.ASCII)
+"""As tegrastats writes them: `CPU@45.5C`, `VDD_IN 4500mW`."""
 Ints = NDArray[np.int64]
 NAMES = COLUMNS.split(",")
 TEXTS = ("status", "input", "answer")
@@ -100,9 +105,27 @@ def read_ablation(evidence: RunEvidence) -> dict[tuple[int, str], tuple[str, str
     return found
 
 
+def _told(evidence: RunEvidence) -> Iterator[tuple[int, str, int]]:
+    """(time, channel, value) of every temperature and power in the lines of a command."""
+    if SENSORS not in evidence.streams():
+        return
+    with io.TextIOWrapper(evidence.open(SENSORS), "utf-8", errors="replace") as stream:
+        for line in stream:
+            at, _, text = line.partition(" ")
+            if at.isdecimal() and int(at) < LARGEST:
+                yield from (
+                    (int(at), f"temperature:{name}", round(float(c) * 1000)) for name, c in _CELSIUS.findall(text)
+                )
+                yield from ((int(at), f"power:{name}", int(mw)) for name, mw in _MILLIWATT.findall(text))
+
+
 def read_host(evidence: RunEvidence) -> dict[str, tuple[Ints, Ints]]:
-    """Channel -> (times, values)."""
+    """Channel -> (times, values): what the system tells, and what a command told (temperatures in mC, power in mW)."""
     found: dict[str, tuple[list[int], list[int]]] = {}
+    for at, channel, value in _told(evidence):
+        times, values = found.setdefault(channel, ([], []))
+        times.append(at)
+        values.append(value)
     if HOST in evidence.streams():
         with io.TextIOWrapper(evidence.open(HOST), "utf-8", errors="replace") as stream:
             next(stream, None)

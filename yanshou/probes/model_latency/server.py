@@ -13,14 +13,16 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from typing import Any, BinaryIO
+from typing import Any
 
 from yanshou.probes.model_latency.streams import HOLD_COLUMNS, REQUEST_ID
 from yanshou.probes.rtt.timing import punctual
 
 LOOPBACK = "127.0.0.1"
 SPIN_NS = 300_000
+LONGEST = 1 << 20
 
 
 @dataclass
@@ -92,13 +94,10 @@ class Server:
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with connection, connection.makefile("rb") as reader, punctual():
-            while True:
-                request = _read_request(reader)
-                if request is None:
-                    return
+        with connection, punctual():
+            for name, body, came in _requests(connection):
                 try:
-                    if not self._answer(connection, *request, time.perf_counter_ns()):
+                    if not self._answer(connection, name, body, came):
                         return
                 except OSError:
                     return
@@ -136,8 +135,9 @@ class Server:
             return False
         if not streamed:
             _until(first + round(each * 1e6 * max(0, len(words) - 1)))
+        end = self._end(len(words)) if streamed else _whole(it, words)
         done = time.perf_counter_ns()
-        connection.sendall(self._end(len(words)) if streamed else _whole(it, words))
+        connection.sendall(end)
         with self._guard:
             self.log.append(f"{name},{first - came},{done - came}\n")
         return not it.close
@@ -175,22 +175,32 @@ def _mapped(path: str) -> mmap.mmap:
         return mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def _read_request(reader: BinaryIO) -> tuple[str, bytes] | None:
-    """(name, body) of the next request, None at the end."""
-    length, name = 0, ""
-    if not reader.readline():
-        return None
+def _requests(connection: socket.socket) -> Iterator[tuple[str, bytes, int]]:
+    """(name, body, moment at which its last byte had been read) of each request, until the connection ends."""
+    data, came = b"", 0
     while True:
-        line = reader.readline()
-        if not line:
-            return None
-        if line in (b"\r\n", b"\n"):
-            return name, reader.read(length)
-        key, _, value = line.partition(b":")
-        if key.lower() == b"content-length":
-            length = int(value)
-        elif key.lower() == REQUEST_ID.lower().encode():
-            name = value.strip().decode("ascii", "replace")
+        head, blank, body = data.partition(b"\r\n\r\n")
+        name, length = _named(head) if blank else ("", 0)
+        if blank and len(body) >= length:
+            data = body[length:]
+            yield name, body[:length], came
+            continue
+        try:
+            more = connection.recv(LONGEST)
+        except OSError:
+            return
+        came = time.perf_counter_ns()
+        if not more:
+            return
+        data += more
+
+
+def _named(head: bytes) -> tuple[str, int]:
+    """Name of a request and length of its body."""
+    fields = {key.lower(): value.strip() for key, _, value in (line.partition(b":") for line in head.split(b"\r\n"))}
+    return fields.get(REQUEST_ID.lower().encode(), b"").decode("ascii", "replace"), int(
+        fields.get(b"content-length", 0)
+    )
 
 
 def _event(value: dict[str, Any]) -> bytes:

@@ -14,7 +14,7 @@ from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 
 _NEEDED = {
-    "openai": ("url",), "json": ("url",), "grpc": ("url", "method", "protos"), "command": ("command",), "onnx": ("file",)
+    "openai": ("url",), "json": ("url",), "grpc": ("url", "method"), "command": ("command",), "onnx": ("file",)
 }  # fmt: skip
 _SCHEMES = {"openai": ("http", "https"), "json": ("http", "https"), "grpc": ("grpc", "grpcs")}
 
@@ -63,7 +63,7 @@ class Params(BaseModel):
     protos: str | None = Field(
         default=None,
         min_length=1,
-        description="grpc：接口描述文件（protoc --include_imports --descriptor_set_out 生成）",
+        description="grpc：接口描述文件（protoc --include_imports --descriptor_set_out 生成）；不写则问服务端（反射）",
     )
     file: str | None = Field(default=None, min_length=1, description="onnx：模型文件，相对案卷")
     rate_hz: float | None = Field(
@@ -82,11 +82,24 @@ class Params(BaseModel):
         le=600,
         description="测量前后各静默几秒，作为本机网口收发的底数：看得出应答是否来自云端；0 为不看",
     )
+    sensors: tuple[str, ...] = Field(
+        default=(),
+        description="报告温度与功耗的命令（如 tegrastats），测量中运行，输出逐行入证据；认得 CPU@45.5C 与 VDD_IN 4500mW",
+    )
+    power_mode: str | None = Field(
+        default=None, min_length=1, description="声明的供电与功耗模式（如 MAXN）；系统读得出的调频策略另行记录"
+    )
     ablate: int = Field(
         default=0,
         ge=0,
         le=1000,
         description="多模态：测完后取前几个输入各再问三次，原样、换成别的输入的图、换成空白图，答案应随图而变；图写作 data:image/…",
+    )
+    loadgen: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="测完后再由 MLPerf LoadGen（SingleStream）驱动同一接口几次作对照，它的日志入证据；P99 至少 662，0 为不做",
     )
     repeats: float = Field(
         default=0.5,
@@ -118,7 +131,7 @@ class Params(BaseModel):
 
 SPEC = ProbeSpec(
     name="model.latency",
-    version="1",
+    version="2",
     title="模型推理时延",
     kind=Kind.MEASURED,
     unit="ms",
@@ -134,7 +147,7 @@ def estimate(params: Params, samples: int | None) -> Estimate:
     each = 1 / params.rate_hz if params.rate_hz else min(1.0, params.timeout_s) / params.streams
     return Estimate(
         (params.warmup + count) * each
-        + 3 * params.ablate * min(1.0, params.timeout_s)
+        + (3 * params.ablate + params.loadgen) * min(1.0, params.timeout_s)
         + 2 * params.quiet_s
         + params.timeout_s,
         count,

@@ -5,10 +5,12 @@ requests.csv  one row per request when its fate is known. All times are of one m
               the same); t_start: before its first byte; t_sent: after its last; t_byte: first byte of the answer; t_first, t_last:
               first and last piece with content; t_done: the end. `input`, `answer`: SHA-256, first 16 hex digits.
 gaps.csv      of each streamed answer the times between pieces with content, one line: seq, then the gaps.
-host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts and packets of each network interface so
-              far, where the system tells them.
+host.csv      about once a second: temperatures (mC), frequency (kHz), throttle counts, packets and bytes of each network
+              interface so far, where the system tells them.
+sensors.txt   only with a command that tells temperatures: its lines, each after the time at which it came.
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
 ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
+loadgen/      only where MLPerf LoadGen asks too: requests.csv of its queries, its three logs and its trace.
 hold.csv      only in a calibration: how long the standard truly took for each request.
 
 status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper end) | closed | refused | timeout | garbled
@@ -16,8 +18,8 @@ status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper e
 
 from __future__ import annotations
 
-SESSION, REQUESTS, GAPS, HOST, ABLATION, END, HOLD = (
-    "session.json", "requests.csv", "gaps.csv", "host.csv", "ablation.csv", "end.json", "hold.csv"
+SESSION, REQUESTS, GAPS, HOST, SENSORS, ABLATION, END, HOLD = (
+    "session.json", "requests.csv", "gaps.csv", "host.csv", "sensors.txt", "ablation.csv", "end.json", "hold.csv"
 )  # fmt: skip
 FORMAT = "yanshou/latency/1"
 COLUMNS = (
@@ -28,4 +30,8 @@ GAP_COLUMNS = "seq,gaps_ns"
 HOST_COLUMNS = "t_ns,channel,value"
 ABLATION_COLUMNS = "seq,variant,status,input,answer"
 HOLD_COLUMNS = "seq,first_ns,done_ns"
+LOADGEN = "loadgen"
+SUMMARY, DETAIL, ACCURACY, TRACE = LOADGEN_LOGS = (
+    "mlperf_log_summary.txt", "mlperf_log_detail.txt", "mlperf_log_accuracy.json", "mlperf_log_trace.json"
+)  # fmt: skip
 REQUEST_ID = "X-Request-Id"

@@ -7,13 +7,14 @@ engine: what stands behind one is declared.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from yanshou.formats.tensors import Malformed, Recorded, Source
 from yanshou.formats.torch_zip import FOREIGN
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Count, Reason, Severity, Validity
+from yanshou.probes.model_weights.agreement import challenge_findings
 from yanshou.probes.model_weights.checkpoint import ENGINES, SUFFIXES, Checkpoint, Choice, read_checkpoint, sample
 from yanshou.probes.model_weights.counting import Tally, nominal, nominal_of, standing, tally
 from yanshou.probes.model_weights.streams import DELETED, MODEL, PROCESS, TEXTS
@@ -53,6 +54,7 @@ def _count(
         *counted.validity,
         *_name_findings(counted, name),
         *_binding(evidence, record),
+        *challenge_findings(evidence, record),
     ]
     return Count(
         unit="参数",
@@ -73,6 +75,7 @@ def _count(
             "files": {name: {"size": f["size"], "sha256": f["sha256"][0]} for name, f in record["files"].items()},
             "engines": {name: e["sha256"][0] for name, e in record["engines"].items()},
             "architecture": _architecture(checkpoint),
+            "binding": _bound(found),
         },
     )
 
@@ -188,6 +191,12 @@ def _binding(evidence: RunEvidence, record: Mapping[str, Json]) -> Iterator[Vali
     elif not names:
         why = "没有持有任何权重文件（可能已读完关闭）" if readable else "读不到它的文件（权限不够）"
         yield Validity("WGT-V08", Severity.WARNING, f"监听端口 {port} 的进程{why}：绑定没有证明")
+
+
+def _bound(found: Sequence[Validity]) -> str:
+    """What ties the running service to the counted files: the strongest that was shown, else only somebody's word."""
+    shown = {v.code for v in found if v.severity is Severity.INFO}
+    return "reproduced" if "WGT-V15" in shown else "held" if "WGT-V07" in shown else "declared"
 
 
 def _held(evidence: RunEvidence) -> tuple[list[dict[str, Json]], bool]:

@@ -20,6 +20,7 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import CHUNK, canonical
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.importing import like, one_line
+from yanshou.probes.model_weights.challenge import challenge
 from yanshou.probes.model_weights.checkpoint import TEXTS, choose, read_checkpoint, sample
 from yanshou.probes.model_weights.process import held, serving
 from yanshou.probes.model_weights.streams import FORMAT, MODEL, PROCESS, RANGES
@@ -91,7 +92,7 @@ def stream_of(number: int) -> str:
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError WGT-E01 (nothing there), E02 (not one whole model), E03 (text too large or unreadable),
-    E04 (nobody listens on the port), E05 (disappeared)."""
+    E04 (nobody listens on the port), E05 (disappeared), E06 (no address to challenge), E07 (the runner does not start)."""
     path = run.folder / params.path
     folder, only = _place(path, params.path)
     names = sorted(p.name for p in folder.iterdir() if p.is_file())
@@ -128,6 +129,9 @@ def capture(params: Params, run: RunContext) -> None:
         before = {name: meter.digest(file.file) for name, file in files.files.items()}
         built = {name: meter.digest_path(p) for name, p in engines.items()}
         _watch(port, params.watch_s, run)
+        asked = None
+        if params.challenge:
+            asked = challenge(params, run, checkpoint.format, folder / choice.weights[0])
         after = {name: meter.digest_path(folder / name) for name in files.files}
         rebuilt = {name: meter.digest_path(p) for name, p in engines.items()}
         record: dict[str, Json] = {
@@ -148,6 +152,7 @@ def capture(params: Params, run: RunContext) -> None:
                 for number, (name, file) in enumerate(files.files.items())
             },
             "texts": sorted(texts),
+            "challenge": asked,
             "engines": {name: _engine(path, built[name], rebuilt[name]) for name, path in engines.items()},
         }
         run.sink.stream(MODEL).write(canonical(record) + b"\n")

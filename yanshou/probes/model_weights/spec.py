@@ -6,6 +6,7 @@ It must never open a file.
 from __future__ import annotations
 
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -13,6 +14,8 @@ from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.model_weights.counting import nominal
 
+ANSWER_S = 5.0
+"""Three answers of some tokens each to a question of the challenge."""
 DIGEST_S = 60.0
 """Two digests of some 15 GB, each at about 1 GB/s, and the disk."""
 
@@ -55,6 +58,29 @@ class Params(BaseModel):
         default=None, min_length=1, description="从源检查点构建引擎的日志，全文入证据；有 engines 时必须写"
     )
 
+    challenge: int = Field(
+        default=0,
+        ge=0,
+        le=200,
+        description="几道挑战题：温度 0 问推理服务两次，再用计数的文件在此运行同题（GGUF、ONNX），答案应重现；0 为不问",
+    )
+    challenge_pool: str | None = Field(
+        default=None,
+        min_length=1,
+        description="挑战题（JSONL，每行一个 JSON 对象），冻结后由种子抽取：写 prompt 或 messages，ONNX 写请求体",
+    )
+    service: str | None = Field(default=None, description="推理服务的请求地址，如 http://127.0.0.1:8000/v1/completions")
+    services: dict[str, str] = Field(default={}, description="各受检对象地址不同时逐个写：{受检对象: 地址}")
+    service_model: str | None = Field(default=None, min_length=1, description="请求里的模型名，服务要求时写")
+    runner: tuple[str, ...] = Field(
+        default=(), description="评测方自己的 llama.cpp 服务程序（llama-server）与参数，用计数的 GGUF 起它来重现答案"
+    )
+    answer: str | None = Field(
+        default=None,
+        min_length=1,
+        description="ONNX 决策接口：应答里哪一项是模型的输出，如 result.logits；不写则整个应答",
+    )
+
     @field_validator("nominal")
     @classmethod
     def _says_a_size(cls, value: str | None) -> str | None:
@@ -66,12 +92,17 @@ class Params(BaseModel):
     def _consistent(self) -> Self:
         if bool(self.engines) != bool(self.build_log):
             raise ValueError("engines 与 build_log 要一起写：没有构建日志就不能把引擎与源检查点联系起来")
+        if self.challenge and not (self.challenge_pool and (self.service or self.services)):
+            raise ValueError("challenge 要写 challenge_pool 与 service（或 services）")
+        for url in filter(None, (self.service, *self.services.values())):
+            if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
+                raise ValueError(f"{url} 不是 http:// 或 https:// 的地址")
         return self
 
 
 SPEC = ProbeSpec(
     name="model.weights",
-    version="1",
+    version="2",
     title="模型参数计数",
     kind=Kind.COUNTED,
     unit="参数",
@@ -83,4 +114,4 @@ SPEC = ProbeSpec(
 
 def estimate(params: Params, samples: int | None) -> Estimate:
     """The time to watch, and to digest a model of some 15 GB twice."""
-    return Estimate(seconds=params.watch_s + DIGEST_S, samples=0)
+    return Estimate(seconds=params.watch_s + DIGEST_S + params.challenge * ANSWER_S, samples=0)
