@@ -10,10 +10,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from yanshou.formats.office import Package
 from yanshou.harness.assess import assess, load_state, record_bytes
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.evidence import require_writable, write_atomic
-from yanshou.importers.opening import Form, Package, form_of, read
+from yanshou.importers.opening import Form, form_of, read
 from yanshou.reports.blocks import Table
 from yanshou.reports.docx import opened, render_docx
 from yanshou.reports.papers.drawn import papers
