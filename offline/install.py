@@ -66,7 +66,7 @@ def main() -> None:
     folder = target / ("Scripts" if system == "windows" else "bin")
     interpreter = folder / ("python.exe" if system == "windows" else "python")
     pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
-    pip += ["--find-links", str(HERE / "wheels")]
+    pip += ["-f", str(HERE / "wheels")]
     subprocess.check_call([*pip, "--require-hashes", "-r", str(lock)])
     (own,) = (HERE / "wheels").glob("yanshou-*.whl")
     subprocess.check_call([*pip, "--no-deps", str(own)])
