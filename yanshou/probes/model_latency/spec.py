@@ -84,7 +84,7 @@ class Params(BaseModel):
     )
     sensors: tuple[str, ...] = Field(
         default=(),
-        description="报告温度与功耗的命令（如 tegrastats），测量中运行，输出逐行入证据；认得 CPU@45.5C 与 VDD_IN 4500mW",
+        description="报告温度与功耗的命令（如 tegrastats），测量中运行，输出逐行入证据；认得它的 CPU 温度与 VDD_IN 功率",
     )
     power_mode: str | None = Field(
         default=None, min_length=1, description="声明的供电与功耗模式（如 MAXN）；系统读得出的调频策略另行记录"
