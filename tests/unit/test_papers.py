@@ -420,6 +420,18 @@ def test_a_bad_letterhead_is_refused_and_nothing_is_written(planned: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_papers_never_say_something_else_than_the_report(made: Made, tmp_path: Path) -> None:
+    stored = made.folder / "record.json"
+    good = stored.read_bytes()
+    stored.write_bytes(good.replace(b'"mode":"self-check"', b'"mode":"acceptance"'))
+    try:
+        with pytest.raises(UserError, match=r"record\.json.*yanshou report"):
+            write_documents(made.folder, output=tmp_path / "out")
+    finally:
+        stored.write_bytes(good)
+    assert not (tmp_path / "out").exists()
+
+
 # ---- hostile texts, and honest cases
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from yanshou.formats.office import Package
+from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import assess, load_state, record_bytes
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.evidence import require_writable, write_atomic
@@ -31,7 +32,13 @@ def write_documents(folder: Path, letterhead: Path | None = None, output: Path |
     """
     template = _letterhead(letterhead) if letterhead else None
     state = load_state(folder)
-    record = json.loads(record_bytes(assess(state)))
+    data = record_bytes(assess(state))
+    stored = folder / RECORD_FILE
+    if stored.exists() and stored.read_bytes() != data:
+        raise UserError(
+            Problem("D-RECORD", "记录不是现状，文书会与报告不一致", f"先运行 yanshou report {folder}", stored)
+        )
+    record = json.loads(data)
     made: dict[str, bytes] = {}
     for paper in papers(dossier(record, state.plan, state.runs, state.case)):
         made[f"{paper.name}.docx"] = render_docx(paper, template)
