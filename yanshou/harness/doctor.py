@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from yanshou.harness import support
 from yanshou.harness.basics import Json
 
 FREE_BYTES = 2 << 30
@@ -61,6 +62,15 @@ def _checks(folder: Path) -> Iterator[Check]:
     remedy = "启用 chrony 或 systemd-timesyncd；往返时延不需要，单向时延与日志时间需要"
     yield Check("D11", _clock_synchronised(), "系统时钟由 NTP/PTP 同步", remedy)
     yield Check("D12", socket.has_ipv6, "IPv6", "只用 IPv4 可不管")
+    yield from map(_instrument, support.SUPPORT)
+
+
+def _instrument(name: str) -> Check:
+    """What this very machine can do with one probe."""
+    level, absent, told = support.level(name), support.missing(name), support.SUPPORT[name]
+    ok = level in (support.Level.RUN, support.Level.PORTABLE) and not absent
+    remedy = f"pip install 'yanshou[{told.extra}]'" if absent else "换 Linux 主机"
+    return Check("D20", ok, f"{name}：{level.word}" + (f"（{told.note}）" if told.note and not ok else ""), remedy)
 
 
 def _module(code: str, name: str, text: str, remedy: str, *, needed: bool = False) -> Check:
