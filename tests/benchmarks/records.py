@@ -1,6 +1,6 @@
 """Counting an export, and acknowledging records: each line is one job done by us and by a peer in the same run, and the ratio.
 
-YANSHOU_BENCH_ROWS sets how many rows are counted (2,000,000 unless told; 100,000,000 take about 4 GB for the export and 12 GB of
+YANSHOU_BENCH_ROWS sets how many rows are counted (2,000,000 unless told; 100,000,000 take about 3 GB for the export and 15 GB of
 disk in all). pandas may use YANSHOU_BENCH_PANDAS_GB of memory (three quarters of the machine's unless told) and is reported as
 out of memory when that is not enough.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,7 +90,8 @@ def cost(code: str, *arguments: str) -> Cost:
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"killed, {done.returncode}"])[-1]
+        died = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit {done.returncode}"
+        last = (done.stderr.strip().splitlines() or [died])[-1]
         return Cost(seconds, 0, last[:400], failed=True)
     *said, peak = done.stdout.strip().splitlines()
     return Cost(seconds, int(peak) / 1024, " ".join(said))
