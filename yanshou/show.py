@@ -180,7 +180,7 @@ class TerminalObserver:
         from yanshou.harness.judge import judge_run
 
         i = self._indicator
-        if i is None or i.kind is not Kind.MEASURED or not self._values or i.instrument is None:
+        if i is None or i.kind is not Kind.MEASURED or not self._values or i.instrument is None or i.change:
             return ""
         unit = _news_unit(i)
         values = np.asarray(self._values, dtype=np.float64)

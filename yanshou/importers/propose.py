@@ -10,7 +10,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.case import Commitment
 from yanshou.harness.listing import Scenario
 from yanshou.harness.model import Limit
-from yanshou.harness.units import TargetError, dimension, limits_inside, parse_target
+from yanshou.harness.units import TargetError, dimension, limits_inside, parse_promise, parse_target
 from yanshou.importers.grid import one_line, squeezed
 from yanshou.importers.table import Row
 
@@ -91,7 +91,7 @@ def aimed(row: Row, indicator: str, reason: str, scenario: Scenario, target: str
     text = one_line(row.target.text) if target is None else target
     limit, doubt = None, ""
     try:
-        limit = parse_target(text, like)
+        limit = parse_target(text, like) if listed else parse_promise(text, row.baseline.text)[0]
     except TargetError as error:
         if target is None and error.instead:
             return aimed(row, indicator, reason, scenario, error.instead)
