@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.integrate import quad
+from scipy.optimize import brentq
 from scipy.signal import lfilter
-from scipy.stats import norm
+from scipy.stats import exponnorm, norm
 
 from yanshou.harness.statistics import Bounds, Interval, change_interval, mean_bounds, quantile_bounds, tail_mean_bounds
 
@@ -81,6 +83,18 @@ def stalling(n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return frames
 
 
+@cache
+def stalling_truth() -> float:
+    """Mean of the slowest 1 % of `stalling`: q + E max(X - q, 0) / 0.01, the expectation as the integral of P(X > x) from q on."""
+    late = exponnorm(LONG / 0.3, USUAL, 0.3)
+
+    def above(x: float) -> float:
+        return float((1 - STALLS) * norm.sf(x, USUAL, 0.3) + STALLS * late.sf(x))
+
+    edge = float(brentq(lambda x: above(x) - 0.01, USUAL - 2, USUAL + 200))
+    return edge + (quad(above, edge, USUAL + 3)[0] + quad(above, USUAL + 3, USUAL + 60 * LONG, limit=200)[0]) / 0.01
+
+
 def tail_truth(sigma: float) -> float:
     """Mean of the largest 1 % of a lognormal: exp(s^2/2) * P(Z > z - s) / 0.01."""
     return math.exp(sigma**2 / 2) * float(norm.sf(norm.ppf(0.99) - sigma)) / 0.01
@@ -91,7 +105,7 @@ def covered_tail(name: str, n: int) -> tuple[float, float, float]:
     """Shares of runs: true mean of the slowest 1 % not above the upper bound, not below the lower; without bounds."""
     rng = np.random.default_rng(12)
     if name == STALLING:
-        truth = float(np.sort(stalling(1_000_000, rng))[-10_000:].mean())
+        truth = stalling_truth()
     else:
         sigma, phi = TAILS[name]
         truth = tail_truth(sigma)
@@ -107,7 +121,7 @@ def covered_tail(name: str, n: int) -> tuple[float, float, float]:
 @pytest.mark.parametrize(("name", "n"), SEEN)
 def test_the_mean_of_the_slowest_is_covered(name: str, n: int) -> None:
     upper, lower, _ = covered_tail(name, n)
-    assert upper >= 0.91
+    assert upper >= 0.93
     assert lower >= 0.94
 
 
