@@ -351,8 +351,8 @@ def tail_mean_bounds(values: NDArray[np.float64], p: Level, alpha: float) -> Bou
 
     With the sample's p-quantile q, that mean is the mean of y = q + max(x - q, 0) / (1 - p), and for no other q is it less
     (Rockafellar and Uryasev, Journal of Risk 2 (2000) 21-41), so that a bound of mean(y) from above is one of the tail's: Student's
-    with n_eff of y, widened on the upper side for skewness by twice Johnson's term (JASA 73 (1978) 536-544): where a sample
-    shows too small a mean it shows too little skewness as well, and once is too little (docs/statistics.md). No bounds where the tail is
+    with n_eff of y, on the upper side widened by twice Johnson's term for skewness (JASA 73 (1978) 536-544). Where a sample shows
+    too small a mean it shows too little skewness as well, and once is too little (docs/statistics.md). No bounds where the tail is
     worth fewer than LEAST_IN_TAIL independent values. A lost event leaves no mean: the point is then +inf, without bounds.
     """
     import numpy as np
