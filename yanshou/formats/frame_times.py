@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 PLAIN = ("frame_ms", "frame_time_ms", "frametime_ms", "ms")
 """Heads of a plain column, any case."""
+INTERVAL, TIME = "Frame Interval (µs)".casefold(), "Time (µs)".casefold()
+"""Heads of XRFrameTools; folding makes another letter of the micro sign."""
 NOT_SHOWN = ("na", "")
 LISTED = 12
 
@@ -91,10 +93,8 @@ def _recognised(head: list[str]) -> tuple[_Reading, list[str] | None]:
     place = {name.casefold(): n for n, name in reversed(list(enumerate(head)))}
     if "msbetweenpresents" in place or {"frametime", "cpustarttime"} <= place.keys():
         return _presentmon(place), None
-    if "frame interval (µs)" in place:
-        return _Reading(
-            "XRFrameTools", place["frame interval (µs)"], 1e-3, place.get("time (µs)"), 1e-3, single=place.get("count")
-        ), None
+    if INTERVAL in place:
+        return _Reading("XRFrameTools", place[INTERVAL], 1e-3, place.get(TIME), 1e-3, single=place.get("count")), None
     if "frametime" in place:
         names = [name.casefold() for name in head]
         return _Reading(

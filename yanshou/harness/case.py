@@ -288,8 +288,10 @@ class Item(_Model, title="查验条目"):
     method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
         default=None, title="方法", description="查阅、观察、询问、操作"
     )
-    identifier: Literal["vin"] | None = Field(
-        default=None, title="识别代号", description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对"
+    identifier: Literal["vin", "video"] | None = Field(
+        default=None,
+        title="识别代号",
+        description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对；video：须写相机帧率与数得的帧数",
     )
     expert: Literal[True] | None = Field(
         default=None, title="专家评议", description="true：只能由专家判断，查验只收集证据，不答“是”“否”"

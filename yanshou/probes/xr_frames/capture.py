@@ -168,7 +168,7 @@ def _wait_for_device(params: Params, run: RunContext) -> None:
     heard: queue.Queue[str] = queue.Queue()
     with serving(params.address, heard.put) as own:
         _describe(run, {"source": "device", "page": own})
-        answered = run.ask(f"请在头显的浏览器里打开 {own}（项目的页面则引入 {own}recorder.js），开始后让它运行到结束")
+        answered = run.ask(f"请在头显的浏览器里打开 {own} （项目的页面则引入 {own}recorder.js ），开始后让它运行到结束")
         del answered  # the first report is the answer
         start, until, news = 0.0, time.monotonic() + params.wait_s, time.monotonic()
         while time.monotonic() < until:

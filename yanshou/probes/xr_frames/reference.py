@@ -1,6 +1,6 @@
 """Standards of `xr.frames`: a frame-time log of known stalls, and a page in a real browser that stalls as programmed.
 
-The page's truth is what the browser told its own script of each frame, sent to the standard's own server; the log's is what was drawn.
+The page's truth is what the browser told its own script of each frame, sent to the standard's own server; the log's was drawn.
 Where this host has no browser the second point is a log as well, and says so: nothing but logs and headsets can be measured there.
 """
 
