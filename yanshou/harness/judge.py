@@ -36,6 +36,7 @@ from yanshou.harness.model import (
 )
 from yanshou.harness.statistics import (
     LEAST_FOR_RMS,
+    LEAST_IN_TAIL,
     Bounds,
     Interval,
     audit_lower,
@@ -493,6 +494,8 @@ def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
     p = percentile_code(statistic)
     if statistic == "rms" and math.isfinite(bounds.point):
         return f"有效样本 {math.floor(bounds.n_effective)} 个，RMS 的置信界每个分量至少要 {LEAST_FOR_RMS} 个"
+    if tail_code(statistic) and math.isfinite(bounds.point):
+        return f"有效样本 {math.floor(bounds.n_effective)} 个，最慢一端的平均至少要其中有 {LEAST_IN_TAIL} 个才有置信界"
     if p is None:
         return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失，平均值不存在"
     need = min_samples(p, alpha)

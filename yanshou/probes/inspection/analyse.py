@@ -70,7 +70,7 @@ def _few(counted: Mapping[str, video.Counted]) -> Iterator[Validity]:
     for name, count in counted.items():
         if len(count.frames) < video.FEWEST:
             text = f"{name} 只数了 {len(count.frames)} 次，至少 {video.FEWEST} 次才看得出快慢的范围"
-            yield Validity("INS-V12", Severity.WARNING, text)
+            yield Validity("INS-V15", Severity.WARNING, text)
 
 
 def _recorded(evidence: RunEvidence) -> Recorded | None:
