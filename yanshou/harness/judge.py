@@ -587,17 +587,20 @@ def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
             Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, reasons, None, count.net * factor, None, None,
             count.gross, float(count.gross), alpha,
         )  # fmt: skip
-    if count.audit is None:
-        reasons = (Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核"),)
-    else:
-        text = f"抽样复核 {count.audit.drawn} 条，属实 {count.audit.good} 条；真实数量的下界为超几何精确界"
-        reasons = (Reason("audited", text),)
+    reasons = (_how_counted(count),)
     levels = alpha / criterion.pass_split, alpha / criterion.fail_split
     value, lower, upper, n = _counted(count, factor, *(levels[::-1] if limit.op.smaller_is_better else levels))
     verdict, why = decide(value, lower, upper, limit)
     return Judged(
         verdict, _simple(value, limit), why + reasons, "count", value, lower, upper, n, float(n), alpha
     )  # fmt: skip
+
+
+def _how_counted(count: Count) -> Reason:
+    if count.audit is None:
+        return Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核")
+    text = f"抽样复核 {count.audit.drawn} 条，属实 {count.audit.good} 条；真实数量的下界为超几何精确界"
+    return Reason("audited", text)
 
 
 def _counted(
@@ -829,6 +832,10 @@ def _compare(
     else:
         text = f"改造前后各测一次，各取置信水平 {1 - alpha:.4g} 的单侧界，合起来不低于 {criterion.confidence:g}"
         reasons = (*reasons, Reason("compared", text), *_contradicted(before, declared))
+    for side, attempt in (("改造前", early), ("改造后", late)):
+        if attempt is not None and isinstance(attempt.measurement, Count):
+            counted = _how_counted(attempt.measurement)
+            reasons += (Reason(counted.code, f"{side}：{counted.text}"),)
     return Judged(
         verdict, _simple(value, criterion.limit), reasons, after.statistic, value, low, high,
         after.n, after.n_effective, alpha if early is None else 2 * alpha, comparison=comparison,

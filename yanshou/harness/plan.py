@@ -275,11 +275,12 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
     everything = document.mode == Mode.ACCEPTANCE
     listed = [i for i in scenario.indicators if i.id not in declined and (everything or i.id in document.commitments)]
     own = [i for i in document.commitments if i not in declined and i not in {x.id for x in scenario.indicators}]
+    wordings = {q.id: q.text for q in scenario.qualitative}
     problems: list[Problem] = []
     planned: list[PlannedIndicator] = []
     for indicator_id, indicator in [(i.id, i) for i in listed] + [(i, None) for i in own]:
         try:
-            planned.append(_plan_indicator(case, indicator_id, indicator, describe))
+            planned.append(_plan_indicator(case, indicator_id, indicator, describe, wordings.get(indicator_id, "")))
         except UserError as error:
             problems.extend(error.problems)
     if problems:
@@ -311,7 +312,10 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
     )
 
 
-def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, describe: Describe) -> PlannedIndicator:
+def _plan_indicator(
+    case: Case, indicator_id: str, indicator: Indicator | None, describe: Describe, wording: str
+) -> PlannedIndicator:
+    """`wording`: the list's words of a requirement without a number, where the indicator is a target for one."""
     document = case.document
     commitment = document.commitments.get(indicator_id) or Commitment()
     measure = document.measure.get(indicator_id) or Measure()
@@ -387,7 +391,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
                 raise UserError([replace(x, file=case.path, line=line) for x, line in found]) from None
     return PlannedIndicator(
         id=indicator_id,
-        name=indicator.name if indicator else (commitment.name or indicator_id),
+        name=indicator.name if indicator else (commitment.name or wording or indicator_id),
         kind=kind,
         group=indicator.group if indicator else None,
         fatal_alone=indicator.fatal_alone if indicator else True,
