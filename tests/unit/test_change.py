@@ -23,6 +23,9 @@ from yanshou.harness.model import Audit, Change, Count, Kind, Limit, Op, Samples
 from yanshou.harness.plan import open_points, plan_from_json, weakens
 from yanshou.harness.statistics import Bounds, Interval, change_interval, quantile_bounds
 from yanshou.harness.units import TargetError, parse_change
+from yanshou.importers.grid import Cell
+from yanshou.importers.propose import aimed
+from yanshou.importers.table import Row
 from yanshou.reports.render import render
 
 F = Fraction
@@ -299,3 +302,20 @@ def test_a_mistake_in_the_parameters_before_has_its_line(tmp_path: Path) -> None
     with pytest.raises(UserError, match="P-PARAM") as caught:
         draft(case(tmp_path, before="    before:\n      params: {fil: x.csv}"))
     assert {p.line for p in caught.value.problems} == {17}
+
+
+def test_an_import_proposes_a_change_and_says_so() -> None:
+    scenario = next(s for s in load_list().scenarios if s.number == 3)
+
+    def proposed(target: str, baseline: str):
+        texts = ("3", "某项目", "作业效率明显提高", baseline, target, "")
+        row = Row(*(Cell(text, "") for text in texts))
+        return aimed(row, "S03-Q05", "", scenario)
+
+    found = proposed("缩短30%以上", "100 分钟")
+    assert (found.read, found.to_json()["change"]) == (
+        "降低幅度(相对改造前) ≥ 30 %",
+        {"grows": False, "relative": True},
+    )
+    assert "两种读法" in proposed("提升5%", "60%").doubt
+    assert (proposed("≤ 70 分钟", "100 分钟").read, proposed("≤ 70 分钟", "100 分钟").change) == ("≤ 70 min", None)
