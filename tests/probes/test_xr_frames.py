@@ -132,6 +132,27 @@ def test_a_device_that_opens_the_served_page_reports_its_sessions_frames(tmp_pat
     assert {"XRF-V13", "XRF-V01"}.isdisjoint(codes(found.validity))
 
 
+def test_frames_while_others_use_the_platform(tmp_path: Path) -> None:
+    """Virtual users by locust ask the platform while a real browser shows its page."""
+    with programmed_page(1.0) as (address, _):
+        target = {"kind": "http", "url": address}
+        load = {"target": target, "users": 4, "rate": 2, "ramp_s": 0.5, "timeout_s": 5}
+        params = Params(page=address, duration_s=1, warmup_s=0, least_s=0, load=load)  # type: ignore[arg-type]
+        found = analyse(record(tmp_path, capture, params), params, 1)
+    assert codes(found.validity)["XRF-V17"] == "info"
+    assert found.facts["load"]
+    assert found.values.size > 5
+    with_fault = record(tmp_path / "short", capture, given(file=str(written_log(tmp_path))))
+    judged_so = analyse(with_fault, given().model_copy(update={"load": params.load}), 1)
+    assert codes(judged_so.validity)["XRF-V18"] == "invalid", "no load was recorded"
+
+
+def written_log(folder: Path) -> Path:
+    frame_log(folder / "log.csv", 13.9, 1, frames=200, stalls=2)
+    (folder / "short").mkdir()
+    return folder / "log.csv"
+
+
 def test_nothing_but_reports_is_taken(tmp_path: Path) -> None:
     taken: list[str] = []
     with serving(("127.0.0.1", 0), taken.append) as address:
@@ -432,6 +453,7 @@ def test_a_page_that_does_not_open(tmp_path: Path) -> None:
         ({"file": None, "listen": "headset:80"}, "本机的地址与端口"),
         ({"file": None, "listen": "192.0.2.1:99999"}, "端口"),
         ({"file": None, "page": "own", "at": (2, 0)}, "份额"),
+        ({"load": {"target": {"kind": "http", "url": "http://a/"}, "users": 1, "rate": 1}}, "早先记下的"),
     ],
 )
 def test_parameters_that_make_no_sense(changes: dict[str, Any], says: str) -> None:

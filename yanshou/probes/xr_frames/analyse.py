@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from yanshou.formats.frame_times import FrameLog, read_frames
 from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Severity, Validity
+from yanshou.probes.load.analyse import accompaniment
 from yanshou.probes.rtt.record import read_object
 from yanshou.probes.xr_frames.hearing import Heard, hear
 from yanshou.probes.xr_frames.streams import END, LOG, SESSION
@@ -69,7 +70,18 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
     if not ended:
         found.append(Validity("XRF-V01", Severity.INVALID, "记录没有收尾：中途断了"))
     found += _of_frames(seen.times, params)
-    facts = {"source": session.get("source"), **seen.facts, **_summary(seen.times)}
+    load = accompaniment(evidence, params.load, seed) if params.load else None
+    if load:
+        found.append(Validity("XRF-V17", Severity.INFO, load.text))
+        if load.faults:
+            text = f"并发没有达到约定：{'；'.join(load.faults)}"
+            found.append(Validity("XRF-V18", Severity.INVALID, text))
+    facts = {
+        **({"load": load.facts} if load else {}),
+        "source": session.get("source"),
+        **seen.facts,
+        **_summary(seen.times),
+    }
     values, at = seen.times, seen.at
     if params.metric == "interaction":
         values, at, lost = _interactions(heard, params, read_object(evidence, END).get("clicks"))

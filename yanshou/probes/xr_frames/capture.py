@@ -9,6 +9,7 @@ import json
 import queue
 import random
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from yanshou.harness.basics import Json, ProbeError
 from yanshou.harness.evidence import digest_file
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.importing import checked_file, one_line
+from yanshou.probes.load.capture import generating
 from yanshou.probes.xr_frames.browser import SIZE, Page, opened
 from yanshou.probes.xr_frames.serving import serving, source
 from yanshou.probes.xr_frames.spec import OWN, Params
@@ -32,14 +34,16 @@ TAIL_S = 1.2
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError XRF-E01 (log), E02 (browser), E03 (page does not open), E04 (browser breaks off), E05
-    (library missing), E06 (cannot serve), E07 (nothing reported)."""
+    (library missing), E06 (cannot serve), E07 (nothing reported); LOD-E01 to E05 of the load."""
     name = params.file_of(run.subject)
     if params.file or params.files:
         _take_log(params, name, run)
-    elif params.page is not None:
-        _watch(params, run)
-    else:
-        _wait_for_device(params, run)
+        return
+    with generating(params.load, run) if params.load else nullcontext():
+        if params.page is not None:
+            _watch(params, run)
+        else:
+            _wait_for_device(params, run)
 
 
 def _take_log(params: Params, name: str | None, run: RunContext) -> None:

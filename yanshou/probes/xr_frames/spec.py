@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.load.spec import Load
 
 OWN = "own"
 """The probe's own page."""
@@ -51,6 +52,9 @@ class Params(BaseModel):
     browser: str | None = Field(default=None, description="浏览器程序；不写则在本机找 chromium、chrome、edge")
     headless: bool = Field(default=True, description="不显示窗口；现场有屏幕和显卡时写 false")
     wait_s: float = Field(default=120, gt=0, le=3600, description="等页面打开、等头显来多久，秒")
+    load: Load | None = Field(
+        default=None, description="记录的同时施加的并发 {target, users, rate, ...}，同仪器 load；不写则不加"
+    )
     least_s: float = Field(
         default=60, ge=0, description="少于这么久的记录无效，秒", json_schema_extra={"demo_only": True}
     )
@@ -70,6 +74,8 @@ class Params(BaseModel):
             raise ValueError("page 写完整网址，如 https://venue.example/，或 own")
         if self.listen is not None:
             _address(self.listen)
+        if self.load and (self.file or self.files):
+            raise ValueError("日志是早先记下的，不能同时施加负载")
         if not all(0 <= share <= 1 for share in self.at):
             raise ValueError("at 是 0 到 1 的份额，如 [0.5, 0.5]")
         return self
@@ -112,4 +118,5 @@ def estimate(params: Params, samples: int | None) -> Estimate:
     if params.file or params.files:
         return Estimate(0.0, samples or 0)
     frames = round((params.duration_s - params.warmup_s) * (params.refresh_hz or USUAL_HZ))
-    return Estimate(params.duration_s, params.interactions if params.metric == "interaction" else max(frames, 0))
+    seconds = params.duration_s + (params.load.ramp_s if params.load else 0)
+    return Estimate(seconds, params.interactions if params.metric == "interaction" else max(frames, 0))
