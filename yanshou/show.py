@@ -108,7 +108,7 @@ def result_table(record: Mapping[str, Json]) -> Table:
             f["indicator"],
             f["name"],
             limit_text(f["list_limit"]),
-            limit_text(f["commitment_limit"]),
+            f["commitment_text"] if f.get("change") else limit_text(f["commitment_limit"]),
             measured(f),
             "—" if f["n"] is None else str(f["n"]),
             str(len(f["attempts"])),

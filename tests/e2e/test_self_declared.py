@@ -66,7 +66,7 @@ def test_slow_frames_of_a_log_against_a_rate(
     assert found["lower"] < found["value"] < found["upper"]
     figure = found["figure"]
     assert (figure["unit"], figure["limit"]["op"]) == ("ms", "<=")
-    assert figure["limit"]["value"] == pytest.approx(1000 / 60)
+    assert figure["limit"]["value"] == 16.67
     assert figure["point"] == pytest.approx(1000 / found["value"])
     if verdict == "pass":
         page = render(record, folder / "report")["report.html"].read_text(encoding="utf-8")

@@ -561,6 +561,12 @@ def test_a_rate_is_judged_by_the_times_between_frames(slow: float, verdict: Verd
     assert float(judged.lower) == pytest.approx(1000 / float(mirrored.upper))
 
 
+def test_items_are_not_told_in_a_unit_that_is_not_theirs() -> None:
+    item = InspectedItem("M", "t", "e", "o", Answer.YES, "甲", "乙", ("0" * 64,))
+    judged = judge(Checklist("个", (item,)), LE2)
+    assert (judged.verdict, judged.value, codes(judged)) == (I, None, {"expert_review"})
+
+
 def test_a_mean_rate_is_frames_over_time() -> None:
     values = np.array([10.0] * 500 + [1000.0] * 5)
     judged = judge(

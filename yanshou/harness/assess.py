@@ -673,8 +673,10 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
         }
     done = judged.judged
     value, lower, upper = (done.value, done.lower, done.upper) if done else (None, None, None)
+    shown = limit.to_json()
     if rate_of_time(limit.unit, measurement.unit):  # the times are drawn, that every frame may be seen
         limit = period(limit, "ms")
+        shown = {**limit.to_json(), "value": float(f"{float(limit.value):.4g}")}
         value, lower, upper = (None if x is None else inverse(x) for x in (value, upper, lower))
         value, lower, upper = (x if x is None or _infinite(x) else x * 1000 for x in (value, lower, upper))
     try:
@@ -695,7 +697,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "point": _number(value, limit),
             "lower": _number(lower, limit),
             "upper": _number(upper, limit),
-            "limit": limit.to_json(),
+            "limit": shown,
         }
     )
     return drawn

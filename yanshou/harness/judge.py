@@ -649,7 +649,8 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
             reasons = (Reason("expert_review", f"查验的项数不是“{limit.unit}”，数值不作判定，交专家评议"),)
         else:
             verdict, reasons = Verdict.PASS, ()
-        return Judged(verdict, verdict, reasons, "items", Fraction(yes), None, None, n, float(n), alpha)
+        value = Fraction(yes) if yes_no else None  # so many items are not so many of another unit
+        return Judged(verdict, verdict, reasons, "items", value, None, None, n, float(n), alpha)
     value, lower, upper = Fraction(yes), Fraction(yes), Fraction(yes + unsettled)
     verdict, reasons = decide(value, lower, upper, limit)
     if verdict is Verdict.INCONCLUSIVE:
