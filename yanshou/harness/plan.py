@@ -153,8 +153,8 @@ class PlannedIndicator:
 
     @property
     def alpha(self) -> float:
-        """One-sided level of each planned attempt."""
-        return split_alpha(1 - self.confidence, self.attempts)
+        """One-sided level of each planned attempt, and of each side of a change that is measured on both."""
+        return split_alpha(1 - self.confidence, self.attempts * (2 if self.change and self.conditions else 1))
 
 
 @dataclass(frozen=True)
@@ -361,7 +361,8 @@ def _plan_indicator(
         text = f"{indicator_id} 要求 {required} 个受检对象符合，target.subjects 只有 {len(document.target.subjects)} 个"
         raise UserError(Problem("P-SUBJECTS", text, "写 all，或补全 target.subjects", case.path, line))
     p = percentile_code(statistic) if kind is Kind.MEASURED and statistic else None
-    alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts)
+    sides = 1 if measure.before is None else 2
+    alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts * sides)
     needed = min_samples(p, alpha) if p else None
     probe = measure.probe or (indicator.probe if indicator else None)
     if measure.before is not None and change is None:
@@ -470,7 +471,7 @@ def open_points(plan: Plan) -> Iterator[Problem]:
 def tolerated_exceedances(indicator: PlannedIndicator) -> int | None:
     """How many of the planned samples may lie outside the limit in a run that still passes; None without a bound."""
     p = percentile_code(indicator.statistic) if indicator.statistic else None
-    if p is None or indicator.instrument is None:
+    if p is None or indicator.instrument is None or indicator.change:
         return None
     return max_exceedances(indicator.instrument.samples, p, indicator.alpha)
 

@@ -37,6 +37,8 @@ CLOCK_SHARE, CLOCK_S = 0.01, 0.5
 """How far page and host may disagree on how long it took."""
 LOG_SHARE, LOG_S = 0.002, 0.2
 """How far a log's own times and the sum of its frames may: what is longer was taken out."""
+EARLY_S = 2.0
+"""How long before the planned end the last report may have come."""
 CAPPED = 0.9
 STALL = 3
 """A frame that takes so many times the median is a stall."""
@@ -156,6 +158,9 @@ def _from_page(heard: Heard, session: dict[str, Json], params: Params) -> _Seen:
     about = {key: heard.about.get(key) for key in ("agent", "renderer")}
     facts: dict[str, Json] = {"frames_of": kind, "browser": session.get("browser"), **about, "reports": heard.reports}
     found = list(_of_page(heard, session, kind))
+    if heard.clocks and (passed := (heard.clocks[-1][1] - heard.clocks[0][1]) / 1000) < params.duration_s - EARLY_S:
+        text = f"页面只报告了 {passed:.1f} s，约定 {params.duration_s:g} s：中途停了"
+        found.append(Validity("XRF-V01", Severity.INVALID, text))
     if times.size and bool((times <= 0).any()):
         text = f"帧的时间戳倒退或停住 {int((times <= 0).sum())} 次：不是逐帧的时钟"
         found.append(Validity("XRF-V02", Severity.INVALID, text))

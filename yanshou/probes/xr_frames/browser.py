@@ -87,11 +87,9 @@ class Page:
 def opened(
     wanted: str | None, headless: bool, told: Callable[[str, dict[str, Any]], None]
 ) -> Iterator[tuple[Page, str]]:
-    """A new browser with one blank tab, and its version. Raises ProbeError XRF-E02 (none, does not start), E05 (library)."""
-    try:
-        import websocket
-    except ImportError:
-        raise ProbeError("XRF-E05", "没有安装 websocket-client", "pip install 'yanshou[xr]'") from None
+    """A new browser with one blank tab, and its version. Raises ProbeError XRF-E02."""
+    import websocket
+
     program = find_browser(wanted)
     with tempfile.TemporaryDirectory(prefix="yanshou-", ignore_cleanup_errors=True) as profile:
         command = [

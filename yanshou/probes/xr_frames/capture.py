@@ -34,7 +34,7 @@ TAIL_S = 1.2
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError XRF-E01 (log), E02 (browser), E03 (page does not open), E04 (browser breaks off), E05
-    (library missing), E06 (cannot serve), E07 (nothing reported); LOD-E01 to E05 of the load."""
+    (cannot serve), E06 (nothing reported); LOD-E01 to E05 of the load."""
     name = params.file_of(run.subject)
     if params.file or params.files:
         _take_log(params, name, run)
@@ -105,7 +105,7 @@ def _watch(params: Params, run: RunContext) -> None:
     assert params.page is not None
     recorder = _Recorder(run)
     with (
-        serving(params.address, recorder.take) as own,
+        serving(params.address, _nothing) as own,
         opened(params.browser, params.headless, recorder.hear) as (page, version),
     ):
         address = own if params.page == OWN else params.page
@@ -124,10 +124,14 @@ def _watch(params: Params, run: RunContext) -> None:
             page.listen(0.1)
         if not recorder.reports:
             text = recorder.failure or f"{params.wait_s:g} s 内页面没有报来一帧"
-            raise ProbeError("XRF-E07", text, "看页面是否打开、是否一直在加载")
+            raise ProbeError("XRF-E06", text, "看页面是否打开、是否一直在加载")
         clicks = _clicks(params, run.seed)
         clicked = _listen(params, run, page, recorder, clicks)
         _finish(run, {"reports": recorder.reports, "clicks": clicked})
+
+
+def _nothing(_report: str) -> None:
+    """A page in a browser that is driven reports by the driver alone: what it posts is nobody's."""
 
 
 def _clicks(params: Params, seed: int) -> list[float]:
@@ -188,5 +192,5 @@ def _wait_for_device(params: Params, run: RunContext) -> None:
                 run.progress(Progress(round(min(news - start, params.duration_s)), round(params.duration_s), text="秒"))
         if not recorder.reports:
             text = f"{params.wait_s:g} s 内没有设备打开 {own}"
-            raise ProbeError("XRF-E07", text, "检查头显与本机是否在同一网络、防火墙是否放行该端口")
+            raise ProbeError("XRF-E06", text, "检查头显与本机是否在同一网络、防火墙是否放行该端口")
         _finish(run, {"reports": recorder.reports, "clicks": 0})

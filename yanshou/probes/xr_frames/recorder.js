@@ -9,6 +9,7 @@
   const nextFrame = requestAnimationFrame.bind(globalThis);
   const later = setInterval.bind(globalThis);
   const bound = globalThis.__yanshou_report;
+  delete globalThis.__yanshou_report; // the page's scripts must not report in its place
   const fetching = globalThis.fetch && fetch.bind(globalThis);
   const send = bound
     ? (text) => bound(text)

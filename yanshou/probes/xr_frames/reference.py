@@ -21,7 +21,6 @@ from typing import Any
 from yanshou.harness.basics import ProbeError
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.xr_frames.browser import find_browser
-from yanshou.probes.xr_frames.spec import Params
 
 POINTS = (11.1, 58.0)
 """About what frames take, ms: a log at 90 Hz, and a page whose every frame works that long."""
@@ -38,7 +37,7 @@ def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
         with programmed_page(true_value) as (address, seen):
             yield {"page": address, "duration_s": PAGE_S, "warmup_s": 0, "wait_s": 60, "least_s": 0}
         if len(seen) < 2:
-            raise ProbeError("XRF-E07", "标准页面没有送出自己的记录", "关掉其他程序后再校准一次")
+            raise ProbeError("XRF-E06", "标准页面没有送出自己的记录", "关掉其他程序后再校准一次")
         _truth(run, median(b - a for a, b in pairwise(seen)), len(seen) - 1, PAGE_BASIS)
         return
     with tempfile.TemporaryDirectory(prefix="yanshou-") as name:
@@ -55,7 +54,7 @@ def _truth(run: RunContext, value: float, n: int, basis: str) -> None:
 
 def _has_browser() -> bool:
     try:
-        find_browser(Params(page="own").browser)
+        find_browser(None)
     except ProbeError:
         return False
     return True

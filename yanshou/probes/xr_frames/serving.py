@@ -28,7 +28,7 @@ def source(name: str) -> str:
 
 @contextmanager
 def serving(address: tuple[str, int], reported: Callable[[str], None]) -> Iterator[str]:
-    """A server at `address` (port 0: the system's choice) as long as the context lasts; its URL. Raises ProbeError XRF-E06."""
+    """A server at `address` (port 0: the system's choice) as long as the context lasts; its URL. Raises ProbeError XRF-E05."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,7 +61,7 @@ def serving(address: tuple[str, int], reported: Callable[[str], None]) -> Iterat
         server = ThreadingHTTPServer(address, Handler)
     except OSError as error:
         text = f"不能在 {address[0]}:{address[1]} 提供页面：{error.strerror or error}"
-        raise ProbeError("XRF-E06", text, "改用本机的地址和没有占用的端口") from None
+        raise ProbeError("XRF-E05", text, "改用本机的地址和没有占用的端口") from None
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
