@@ -277,6 +277,35 @@ def test_a_declared_baseline_stays_undecided_in_the_record(tmp_path: Path) -> No
     assert found["change"]["measured"] is False
 
 
+def test_a_plan_counts_the_samples_of_both_sides_and_of_a_tail(tmp_path: Path) -> None:
+    text = """yanshou: 1
+list: wuhan-2024
+scenario: 7
+mode: self-check
+project: {name: x, lead: {name: y}}
+target: {kind: lab, site: z}
+commitments:
+  S07-Q01: {name: a, kind: measured, baseline: 60 fps, target: ≥ 72 fps, define: {statistic: 1%-low}}
+  S07-P01: {name: b, kind: measured, baseline: 40 ms, target: 缩短 30 %, define: {statistic: P99}}
+measure:
+  S07-Q01: {probe: xr.frames, params: {page: own, duration_s: 30}}
+  S07-P01: {probe: xr.frames, params: {file: a.csv}, before: {params: {file: b.csv}}}
+"""
+    (tmp_path / "case.yaml").write_text(text, encoding="utf-8")
+    plan = draft(tmp_path).plan
+    assert plan.indicator("S07-Q01").samples_needed == 3000
+    assert plan.indicator("S07-P01").samples_needed == 368, "P99 at 97.5 %"
+    assert "P-SAMPLES" in {p.code for p in open_points(plan) if "S07-Q01" in p.text}
+
+
+def test_a_plan_from_before_changes_existed_is_read(tmp_path: Path) -> None:
+    plan, _ = freeze_case(case(tmp_path, target="≥ 1200 项", before=""))
+    data = json.loads(plan.to_bytes())
+    for indicator in data["indicators"]:
+        assert indicator.pop("change") is None
+    assert plan_from_json(data) == plan
+
+
 def c06(folder: Path) -> list[str]:
     found = check_case(load_case(folder), load_list())
     return [p.text for p in found if p.code == "C06" and "S03-Q05" in p.text]

@@ -23,7 +23,14 @@ from yanshou.harness.identity import ToolIdentity
 from yanshou.harness.judge import Criterion, satisfies, stricter
 from yanshou.harness.listing import Indicator, PublicList
 from yanshou.harness.model import Change, Kind, Limit, Mode, Op
-from yanshou.harness.statistics import max_exceedances, min_samples, percentile_code, split_alpha
+from yanshou.harness.statistics import (
+    LEAST_IN_TAIL,
+    max_exceedances,
+    min_samples,
+    percentile_code,
+    split_alpha,
+    tail_code,
+)
 from yanshou.harness.units import TargetError, convert, parse_direction, parse_promise, parse_statistic, parse_target
 
 FORMAT = "yanshou/plan/1"
@@ -363,7 +370,8 @@ def _plan_indicator(
     p = percentile_code(statistic) if kind is Kind.MEASURED and statistic else None
     sides = 1 if measure.before is None else 2
     alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts * sides)
-    needed = min_samples(p, alpha) if p else None
+    beyond = tail_code(statistic) if kind is Kind.MEASURED and statistic else None
+    needed = min_samples(p, alpha) if p else math.ceil(LEAST_IN_TAIL / (1 - beyond)) if beyond else None
     probe = measure.probe or (indicator.probe if indicator else None)
     if measure.before is not None and change is None:
         line = case.line("measure", indicator_id, "before")
