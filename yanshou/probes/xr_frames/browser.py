@@ -117,9 +117,11 @@ def opened(
 def _port(file: Path, process: subprocess.Popen[bytes], program: str) -> int:
     until = time.monotonic() + START_S
     while time.monotonic() < until and process.poll() is None:
-        with suppress(OSError, ValueError):
-            return int(file.read_text(encoding="ascii").split()[0])
-        with suppress(IndexError, subprocess.TimeoutExpired):
+        with suppress(OSError):  # it is not there yet, or not whole: a port, and a path on a line of its own
+            words = file.read_text(encoding="ascii").split()
+            if len(words) == 2:
+                return int(words[0])
+        with suppress(subprocess.TimeoutExpired):
             process.wait(0.05)
     raise ProbeError("XRF-E02", f"浏览器 {Path(program).name} 没有启动", "先手工打开它一次，看它报什么错")
 
