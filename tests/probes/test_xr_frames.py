@@ -44,9 +44,9 @@ def of_log(folder: Path, **changes: Any) -> Samples:
 def watched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Samples, Samples, list[float]]:
     """Frames and interactions of one session of a programmed page in a real browser, and what the page itself saw."""
     folder = tmp_path_factory.mktemp("page")
-    with programmed_page(90.0, every=10, lasting_s=4) as (address, seen):
+    with programmed_page(90.0, every=4, lasting_s=5) as (address, seen):
         params = Params(
-            page=address, metric="interaction", interactions=8, duration_s=4, warmup_s=0, least_s=0, refresh_hz=60
+            page=address, metric="interaction", interactions=8, duration_s=5, warmup_s=0, least_s=0, refresh_hz=60
         )
         evidence = record(folder, capture, params)
     frames = analyse(evidence, params.model_copy(update={"metric": "frame"}), 1)
