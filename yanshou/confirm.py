@@ -232,7 +232,7 @@ def reading(proposal: Proposal) -> str:
     """How the target is read, for people, as rich markup."""
     if proposal.doubt:
         return f"[yellow]✘ 读不出确定的限值：{escape(proposal.doubt)}[/]"
-    return f"[green]✔ 读作 {escape(str(proposal.limit))}[/]"
+    return f"[green]✔ 读作 {escape(proposal.read)}[/]"
 
 
 def overview(proposals: Sequence[Proposal], unread: Sequence[str], out: Console) -> None:
@@ -241,7 +241,7 @@ def overview(proposals: Sequence[Proposal], unread: Sequence[str], out: Console)
     for heading in ("出处", "参考指标", "项目建设目标（原文）", "指标", "读作", "依据"):
         shown.add_column(heading, overflow="fold")
     for p in proposals:
-        read = f"✘ {p.doubt}" if p.doubt else f"✔ {p.limit}"
+        read = f"✘ {p.doubt}" if p.doubt else f"✔ {p.read}"
         cells = (
             p.row.target.address,
             p.row.indicator.text,

@@ -108,7 +108,7 @@ def result_table(record: Mapping[str, Json]) -> Table:
             f["indicator"],
             f["name"],
             limit_text(f["list_limit"]),
-            limit_text(f["commitment_limit"]),
+            f["commitment_text"] if f.get("change") else limit_text(f["commitment_limit"]),
             measured(f),
             "—" if f["n"] is None else str(f["n"]),
             str(len(f["attempts"])),
@@ -180,7 +180,7 @@ class TerminalObserver:
         from yanshou.harness.judge import judge_run
 
         i = self._indicator
-        if i is None or i.kind is not Kind.MEASURED or not self._values or i.instrument is None:
+        if i is None or i.kind is not Kind.MEASURED or not self._values or i.instrument is None or i.change:
             return ""
         unit = _news_unit(i)
         values = np.asarray(self._values, dtype=np.float64)

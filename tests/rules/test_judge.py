@@ -540,3 +540,56 @@ def test_neither_statistic_nor_readings_is_no_verdict() -> None:
         "undefined_reading"
     }
     assert silent(position_errors(1.0), undefined=("truth",)).reasons[0].code == "undefined_reading"
+
+
+def frame_times(usual: float = 12.0, slow: float = 15.0, n: int = 20_000) -> Samples:
+    values = usual + 0.3 * np.random.default_rng(3).standard_normal(n)
+    values[::100] = slow
+    return Samples("ms", values, np.cumsum(values) / 1000, "frame_time")
+
+
+FPS60 = Limit(Op.GE, Decimal(60), "fps")
+
+
+@pytest.mark.parametrize(("slow", "verdict"), [(15.0, P), (17.5, F)])
+def test_a_rate_is_judged_by_the_times_between_frames(slow: float, verdict: Verdict) -> None:
+    judged = judge(frame_times(slow=slow), FPS60, statistic="tail1", direction=None)
+    assert judged.verdict is verdict
+    mirrored = judge(frame_times(slow=slow), Limit(Op.LE, Decimal(1000) / 60, "ms"), statistic="tail1", direction=None)
+    assert mirrored.verdict is verdict
+    assert float(judged.value) == pytest.approx(1000 / float(mirrored.value))
+    assert float(judged.lower) == pytest.approx(1000 / float(mirrored.upper))
+
+
+def test_items_are_not_told_in_a_unit_that_is_not_theirs() -> None:
+    item = InspectedItem("M", "t", "e", "o", Answer.YES, "甲", "乙", ("0" * 64,))
+    judged = judge(Checklist("个", (item,)), LE2)
+    assert (judged.verdict, judged.value, codes(judged)) == (I, None, {"expert_review"})
+
+
+def test_a_mean_rate_is_frames_over_time() -> None:
+    values = np.array([10.0] * 500 + [1000.0] * 5)
+    judged = judge(
+        Samples("ms", values, np.cumsum(values) / 1000, "frame_time"), FPS60, statistic="mean", direction=None
+    )
+    assert float(judged.value) == pytest.approx(1000 * 505 / values.sum())
+    assert judged.verdict is not P, "the mean of each frame's own rate would be 99 fps"
+    assert float(judged.readings["max"]) == pytest.approx(1.0), "the longest frame"
+
+
+def test_the_instruments_error_gives_way_before_a_time_becomes_a_rate() -> None:
+    close = judge(frame_times(slow=16.2), FPS60, statistic="tail1", direction=None)
+    guarded = judge(frame_times(slow=16.2), FPS60, InstrumentError(-2.0, 0.0, "ms"), statistic="tail1", direction=None)
+    assert (close.verdict, guarded.verdict) == (P, I)
+    assert guarded.lower < 60 < guarded.value
+    assert guarded.upper >= close.upper
+
+
+def test_a_rate_of_nothing_and_a_rate_of_a_count_are_no_rates() -> None:
+    assert judge(frame_times(), Limit(Op.GE, Decimal(0), "fps"), statistic="p99").verdict is Verdict.INVALID
+    assert judge(Count("台(套)", 5, (), 5), FPS60).verdict is Verdict.INVALID
+
+
+def test_too_few_slow_frames_have_no_bound() -> None:
+    judged = judge(frame_times(n=2000), FPS60, statistic="tail1", direction=None)
+    assert (judged.verdict, codes(judged) & {"insufficient_samples"}) == (I, {"insufficient_samples"})

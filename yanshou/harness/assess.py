@@ -7,7 +7,8 @@ a device, read a clock or depend on the machine: times, tool and host come from 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -21,16 +22,22 @@ from yanshou.harness.case import Case, parse_case
 from yanshou.harness.evidence import canonical, read_ledger
 from yanshou.harness.judge import (
     Attempt,
+    Comparison,
+    Criterion,
     Exact,
     InstrumentError,
     Judged,
     JudgedAttempt,
+    Level,
     Outcome,
     Quantity,
     Reading,
     any_of,
     floor_validity,
+    inverse,
     judge_attempts,
+    judge_change,
+    period,
     required_subjects,
     satisfies,
     worst,
@@ -40,7 +47,7 @@ from yanshou.harness.pictures import kept
 from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, frozen_plan
 from yanshou.harness.runs import MEASUREMENT, Run, damaged_streams, last_calibration, machine, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
-from yanshou.harness.units import convert
+from yanshou.harness.units import TargetError, convert, parse_level, rate_of_time
 from yanshou.harness.windows import in_window
 from yanshou.probes.contract import Probe
 
@@ -339,8 +346,10 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
     by_run = {r.number: r for r in state.runs}
     subjects = state.plan.subjects_of(indicator)
     criterion = indicator.criterion(len(subjects))
-    outcomes: list[Outcome] = []
-    for subject, setup in product(subjects, indicator.setups or (None,)):
+    outcomes = list[Outcome]()
+    for subject in subjects if indicator.change else ():
+        outcomes.append(_changed(state, indicator, subject, criterion, known))
+    for subject, setup in product(subjects, indicator.setups or (None,)) if not indicator.change else ():
         attempts = [a for _, a in attempts_of(state, indicator, subject, setup, known)]
         outcomes.append(judge_attempts(criterion, subject, attempts, setup.condition if setup else None))
     by_subject = {s: worst(o.verdict for o in outcomes if o.subject == s) for s in subjects}
@@ -382,17 +391,59 @@ def _finding(state: CaseState, indicator: PlannedIndicator, known: Analysed) -> 
         "readings": {k: _number(v) for k, v in judged.readings.items()} if judged else {},
         "quantities": [_quantity(q) for q in judged.quantities] if judged else [],
         "plausible": [_plausible(r, indicator.limit) for r in judged.plausible] if judged else [],
+        "change": _change(judged.comparison) if judged and judged.comparison else None,
         "validity": [v.to_json() for v in validity],
         "method": _method(indicator),
         "calibration": calibration.to_json() if calibration else None,
         "subjects": [{"subject": s, "verdict": v.value} for s, v in by_subject.items() if s is not None],
         "conditions": [_condition(o, indicator) for o in outcomes if o.condition is not None],
         "attempts": [
-            _attempt(by_run[j.attempt.run], j, order, indicator.limit)
+            _attempt(by_run[j.attempt.run], j, order, indicator)
             for o in outcomes
-            for order, j in enumerate(o.attempts, 1)
+            for order, j in _numbered(o.attempts, by_run)
         ],
-        "figure": _drawn(deciding, indicator.limit) if deciding else None,
+        "figure": _drawn(deciding, indicator.limit) if deciding and not indicator.change else None,
+    }
+
+
+def _changed(
+    state: CaseState, indicator: PlannedIndicator, subject: str | None, criterion: Criterion, known: Analysed
+) -> Outcome:
+    """One subject of an indicator whose limit is on a change: its runs before and after, where both are planned."""
+    assert indicator.change is not None
+    sides = [
+        [a for _, a in attempts_of(state, indicator, subject, setup, known)] for setup in indicator.setups or (None,)
+    ]
+    before = sides[0] if len(sides) > 1 else None
+    try:
+        declared = parse_level(indicator.baseline)
+    except TargetError:
+        declared = None
+    return judge_change(criterion, indicator.change, subject, before, sides[-1], declared)
+
+
+def _change(comparison: Comparison) -> dict[str, Json]:
+    """What was compared; the finding's own numbers are those of the change."""
+    return {
+        "text": comparison.change.word,
+        "grows": comparison.change.grows,
+        "relative": comparison.change.relative,
+        "measured": comparison.measured,
+        "before": _level(comparison.before),
+        "after": _level(comparison.after),
+    }
+
+
+def _level(level: Level) -> dict[str, Json]:
+    numbers = {"value": level.interval.point, "lower": level.interval.lower, "upper": level.interval.upper}
+    return {
+        **{k: _number(v) for k, v in numbers.items()},
+        "infinite": [k for k, v in numbers.items() if _infinite(v)],
+        "unit": level.unit,
+        "statistic": level.statistic,
+        "n": level.n,
+        "n_effective": _number(level.n_effective),
+        "run": level.run,
     }
 
 
@@ -539,8 +590,17 @@ def _numbers(judged: Judged | None, limit: Limit) -> dict[str, Json]:
     }
 
 
-def _attempt(run: Run, judged: JudgedAttempt, order: int, limit: Limit) -> dict[str, Json]:
-    attempt = judged.attempt
+def _numbered(attempts: Sequence[JudgedAttempt], by_run: Mapping[int, Run]) -> Iterator[tuple[int, JudgedAttempt]]:
+    """Attempts with their number under their own condition."""
+    seen: Counter[str | None] = Counter()
+    for judged in attempts:
+        condition = by_run[judged.attempt.run].condition
+        seen[condition] += 1
+        yield seen[condition], judged
+
+
+def _attempt(run: Run, judged: JudgedAttempt, order: int, indicator: PlannedIndicator) -> dict[str, Json]:
+    attempt, limit = judged.attempt, indicator.limit
     return {
         "run": run.number,
         "attempt": order,
@@ -559,7 +619,7 @@ def _attempt(run: Run, judged: JudgedAttempt, order: int, limit: Limit) -> dict[
             {"name": f"runs/{run.folder_name}/{name}", "bytes": s["bytes"], "sha256": s["sha256"]}
             for name, s in sorted(run.streams.items())
         ],
-        "figure": figure(judged, limit),
+        "figure": None if indicator.change else figure(judged, limit),
     }
 
 
@@ -611,11 +671,18 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "limit": limit.to_json(),
             "per": _per(measurement.unit, limit.unit),
         }
+    done = judged.judged
+    value, lower, upper = (done.value, done.lower, done.upper) if done else (None, None, None)
+    shown = limit.to_json()
+    if rate_of_time(limit.unit, measurement.unit):  # the times are drawn, that every frame may be seen
+        limit = period(limit, "ms")
+        shown = {**limit.to_json(), "value": float(f"{float(limit.value):.4g}")}
+        value, lower, upper = (None if x is None else inverse(x) for x in (value, upper, lower))
+        value, lower, upper = (x if x is None or _infinite(x) else x * 1000 for x in (value, lower, upper))
     try:
         factor = float(convert(1, measurement.unit, limit.unit))
     except ValueError:
         return None
-    done = judged.judged
     drawn: dict[str, Json] = _settle_floats(
         {
             "kind": "samples",
@@ -627,10 +694,10 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             ],
             "lost": int(sum(math.isinf(x) for x in measurement.values)),
             "statistic": done.statistic if done else None,
-            "point": _number(done.value, limit) if done else None,
-            "lower": _number(done.lower, limit) if done else None,
-            "upper": _number(done.upper, limit) if done else None,
-            "limit": limit.to_json(),
+            "point": _number(value, limit),
+            "lower": _number(lower, limit),
+            "upper": _number(upper, limit),
+            "limit": shown,
         }
     )
     return drawn

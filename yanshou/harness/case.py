@@ -88,7 +88,7 @@ Text = Annotated[str, BeforeValidator(_null_as_empty, json_schema_input_type=str
 TextOrBool = Annotated[str, BeforeValidator(_bool_as_text, json_schema_input_type=str | bool)]
 Distinct = AfterValidator(_distinct)
 IsoDate = Annotated[date, BeforeValidator(_iso_date)]
-Statistic = Literal["p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean", "rms"]
+Statistic = Literal["p50", "p90", "p95", "p99", "p99.9", "p99.99", "max", "mean", "rms", "tail1"]
 
 
 class _Model(BaseModel):
@@ -265,7 +265,18 @@ class Measure(_Model, title="测量方法"):
     conditions: dict[Text, Condition] = Field(
         default={}, title="工况", description="各工况分别测量，全部符合才算符合；如包长、时段、空载与满载"
     )
+    before: Condition | None = Field(
+        default=None,
+        title="改造前",
+        description="目标是“提升、缩短多少”时，改造前的水平怎么测：与 params 不同的那些参数；不写则前值只有自报，不能判符合",
+    )
     rule: Rule = Field(default=Rule(), title="判定规则", description="不写则用 DR-1、0.95、1 次")
+
+    @model_validator(mode="after")
+    def _one_comparison(self) -> Measure:
+        if self.before is not None and self.conditions:
+            raise ValueError("before 与 conditions 不能同时写：改造前后只比一种工况，其余工况另立指标")
+        return self
 
 
 class Item(_Model, title="查验条目"):
@@ -277,8 +288,10 @@ class Item(_Model, title="查验条目"):
     method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
         default=None, title="方法", description="查阅、观察、询问、操作"
     )
-    identifier: Literal["vin"] | None = Field(
-        default=None, title="识别代号", description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对"
+    identifier: Literal["vin", "video"] | None = Field(
+        default=None,
+        title="识别代号",
+        description="vin：observed 里须抄下车辆识别代号，校验位与重复由工具核对；video：须写相机帧率与数得的帧数",
     )
     expert: Literal[True] | None = Field(
         default=None, title="专家评议", description="true：只能由专家判断，查验只收集证据，不答“是”“否”"

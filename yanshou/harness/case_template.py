@@ -26,6 +26,7 @@ class ParameterHelp:
     description: str
 
 
+BEFORE_HINT = "before: {params: {…}} 目标是变化量时，改造前的水平怎么测；只自报而没有证据不能判符合"
 OFFER = "#? "
 """Before a line that is only offered: whoever wants it takes this away."""
 Methods = Mapping[str, DefaultMethod]
@@ -168,7 +169,7 @@ def _commitments(row: Scenario, methods: Methods) -> Iterator[str]:
         kinds = "measured 测量、counted 计数、inspected 查验"
         yield f"    kind: {method.kind.value}  # {kinds}" if method else f"    kind: {_placeholder(kinds)}"
         yield f"    baseline: {_placeholder('本单位当前水平，带单位')}"
-        yield f"    target: {_placeholder('项目建设目标，含比较词与单位')}"
+        yield f"    target: {_placeholder('项目建设目标，含比较词与单位，如 ≥ 60 fps；或变化量，如 缩短 30 %')}"
     offered = list(_offered(row, methods))
     if offered:
         yield from _comment(
@@ -200,11 +201,13 @@ def _measures(row: Scenario, methods: Methods, params_help: ParamsHelp) -> Itera
         yield "    rule: {decision: DR-1, confidence: 0.95, attempts: 1, subjects: all}"
     known = "、".join(params_help) or "仪器"
     for name, _ in own:
+        yield f"  {name}:"
+        yield from _comment("    ", BEFORE_HINT)
         if name not in methods:
-            yield from (f"  {name}:", f"    probe: {_placeholder(known)}")
+            yield f"    probe: {_placeholder(known)}"
             continue
         probe = methods[name].probe
-        yield from (f"  {name}:", f"    probe: {probe}  # 可选 {known}", "    params:")
+        yield from (f"    probe: {probe}  # 可选 {known}", "    params:")
         for parameter in params_help.get(probe, ()):
             yield _parameter(parameter, "")
     for name, _ in offered:

@@ -14,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial, reduce
 from operator import getitem
@@ -40,7 +41,7 @@ from yanshou.harness.case import (
 )
 from yanshou.harness.evidence import digest_file
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
-from yanshou.harness.model import Limit, Mode, Op
+from yanshou.harness.model import Change, Limit, Mode, Op
 from yanshou.harness.privacy import PERSONAL, printable
 from yanshou.harness.units import (
     TargetError,
@@ -48,6 +49,8 @@ from yanshou.harness.units import (
     dimension,
     limits_inside,
     parse_direction,
+    parse_level,
+    parse_promise,
     parse_statistic,
     parse_target,
 )
@@ -213,10 +216,11 @@ def c05(case: Case, public_list: PublicList) -> Iterator[Problem]:
 
 
 def c06(case: Case, public_list: PublicList) -> Iterator[Problem]:
-    """What the list says without a number has a quantified target of the project's own."""
+    """What the list says without a number has a quantified target of the project's own, with the level that it starts from."""
     scenario, added = _scenario(case, public_list), dict(_added(case, public_list))
-    for requirement in _qualitative(case, public_list):
-        if requirement.needs_self_target and requirement.id not in added:
+    asked = {q.id: q for q in _qualitative(case, public_list) if q.needs_self_target}
+    for requirement in asked.values():
+        if requirement.id not in added:
             text = f"{requirement.id} “{requirement.text}”没有自报的量化目标，将由专家评议"
             remedy = f"在 commitments 下补上 {requirement.id}，写当前水平与目标"
             yield _problem(case, "C06", text, remedy, "commitments", severity="warning")
@@ -224,6 +228,35 @@ def c06(case: Case, public_list: PublicList) -> Iterator[Problem]:
         text = f"场景 {scenario.number} 榜单没有数字，项目也没有自报量化指标，将全部由专家评议"
         remedy = f"在 commitments 下补上 S{scenario.number:02d}-P01 等自报指标"
         yield _problem(case, "C06", text, remedy, "commitments", severity="warning")
+    for name, commitment in added.items():
+        promised = _promise(commitment)
+        if promised is None or not commitment.baseline:
+            continue  # C07 and C08 say so
+        change = promised[1]
+        must_start = name in asked or change is not None or (scenario is not None and scenario.self_target_required)
+        if must_start and _level(commitment.baseline) is None:
+            text = f"{name} 的当前水平“{commitment.baseline}”读不出数和单位，看不出提升了多少"
+            place = ("commitments", name, "baseline")
+            yield _problem(case, "C06", text, "写成 100 s 这样的数和单位，其余写入 note", *place, severity="warning")
+        measure = case.document.measure.get(name)
+        if change is not None and (measure is None or measure.before is None):
+            text = f"{name} 的目标是“{commitment.target}”，而改造前的水平只有自报、没有证据，不能判符合"
+            remedy = f"在 measure 的 {name} 下写 before: {{params: …}}，测改造前的系统或当时的记录"
+            yield _problem(case, "C06", text, remedy, "commitments", name, "baseline", severity="warning")
+
+
+def _promise(commitment: Commitment) -> tuple[Limit, Change | None] | None:
+    try:
+        return parse_promise(commitment.target, commitment.baseline)
+    except TargetError:
+        return None
+
+
+def _level(text: str) -> tuple[Decimal, str] | None:
+    try:
+        return parse_level(text)
+    except TargetError:
+        return None
 
 
 def c07(case: Case, public_list: PublicList) -> Iterator[Problem]:
@@ -240,7 +273,7 @@ def c07(case: Case, public_list: PublicList) -> Iterator[Problem]:
             yield _problem(case, "C07", f"{name} 没有仪器", f"在 measure 的 {name} 下写 probe", *here)
         if commitment.target:
             try:
-                parse_target(commitment.target)
+                parse_promise(commitment.target, commitment.baseline)
             except TargetError as error:
                 yield _problem(case, "C07", f"{name} {error.text}", error.remedy, *place, "target")
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.model import (
     Answer,
+    Change,
     Checklist,
     Count,
     Kind,
@@ -35,9 +36,12 @@ from yanshou.harness.model import (
 )
 from yanshou.harness.statistics import (
     LEAST_FOR_RMS,
+    LEAST_IN_TAIL,
     Bounds,
+    Interval,
     audit_lower,
     audit_upper,
+    change_interval,
     max_bounds,
     mean_bounds,
     min_samples,
@@ -45,8 +49,10 @@ from yanshou.harness.statistics import (
     quantile_bounds,
     rms_bounds,
     split_alpha,
+    tail_code,
+    tail_mean_bounds,
 )
-from yanshou.harness.units import convert, dimension
+from yanshou.harness.units import convert, dimension, rate_of_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -134,6 +140,28 @@ class Reading:
 
 
 @dataclass(frozen=True)
+class Level:
+    """What a run says of an indicator itself, where the limit is on a change. `interval` gave way to the instrument's error."""
+
+    interval: Interval
+    unit: str
+    statistic: str
+    n: int
+    n_effective: float
+    run: int | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Before and after. `measured` is False where before is only what the project declared."""
+
+    change: Change
+    before: Level
+    after: Level
+    measured: bool
+
+
+@dataclass(frozen=True)
 class Judged:
     """One run judged. Numbers are exact, in the limit's unit; `guard` is (under-reading, over-reading) >= 0 allowed for."""
 
@@ -152,6 +180,8 @@ class Judged:
     quantities: tuple[Quantity, ...] = ()
     plausible: tuple[Reading, ...] = ()
     """Where the commitment may mean several things: each of them; the numbers are those of the least favourable one."""
+    comparison: Comparison | None = None
+    """Where the limit is on a change: what was compared; the numbers are those of the change."""
 
 
 @dataclass(frozen=True)
@@ -219,12 +249,55 @@ def judge_run(criterion: Criterion, measurement: Measurement, alpha: float, erro
     """Judge one measurement at one-sided level `alpha`. Pure."""
     if isinstance(measurement, Checklist):
         return _judge_checklist(criterion, measurement, alpha)
+    if isinstance(measurement, Samples) and rate_of_time(criterion.limit.unit, measurement.unit):
+        return _judge_rate(criterion, measurement, alpha, error)
     if dimension(measurement.unit) != dimension(criterion.limit.unit):
         text = f"仪器给出的单位是“{measurement.unit}”，限值的单位是“{criterion.limit.unit}”，不能比较"
         return _blank(Verdict.INVALID, Reason("unit_mismatch", text), alpha)
     if isinstance(measurement, Count):
         return _judge_count(criterion, measurement, alpha)
     return _judge_samples(criterion, measurement, alpha, error)
+
+
+_MIRRORED = {Op.LE: Op.GE, Op.GE: Op.LE, Op.LT: Op.GT, Op.GT: Op.LT, Op.EQ: Op.EQ}
+
+
+def _judge_rate(criterion: Criterion, samples: Samples, alpha: float, error: InstrumentError | None) -> Judged:
+    """A limit in fps on times from one frame to the next: the times are judged, and told as the rates that they are.
+
+    So a mean is frames over time, and the slowest frames are the largest values, whichever way the commitment is written. The
+    bounds told gave way to the instrument's error already.
+    """
+    limit = criterion.limit
+    if limit.value <= 0:
+        return _blank(Verdict.INVALID, Reason("unit_mismatch", f"限值 {limit} 没有对应的帧时间"), alpha)
+    told = _judge_samples(replace(criterion, limit=period(limit, "s")), samples, alpha, error)
+    under, over = told.guard
+    return replace(
+        told,
+        value=inverse(told.value),
+        lower=inverse(None if told.upper is None else told.upper + under),
+        upper=inverse(None if told.lower is None else max(told.lower - over, Fraction(0))),
+        guard=(Fraction(0), Fraction(0)),
+        readings={code: rate for code, time in told.readings.items() if (rate := inverse(time)) is not None},
+        quantities=(),
+        plausible=tuple(
+            replace(r, value=inverse(r.value) or Fraction(0), lower=inverse(r.upper), upper=inverse(r.lower))
+            for r in told.plausible
+        ),
+    )
+
+
+def period(rate: Limit, unit: str) -> Limit:
+    """What a limit in fps asks of the time from one frame to the next, in the unit of time `unit`."""
+    return Limit(_MIRRORED[rate.op], convert(1, "s", unit) / Fraction(rate.value), unit)
+
+
+def inverse(time: Exact | None) -> Exact | None:
+    """A time in s as the rate that it is, and back."""
+    if time is None:
+        return None
+    return math.inf if time == 0 else Fraction(0) if math.isinf(time) else 1 / Fraction(time)
 
 
 def _blank(verdict: Verdict, reason: Reason, alpha: float) -> Judged:
@@ -243,6 +316,8 @@ def statistic_bounds(values: NDArray[np.float64], statistic: str, alpha: float) 
     p = percentile_code(statistic)
     if p is not None:
         return quantile_bounds(values, p, alpha)
+    if (beyond := tail_code(statistic)) is not None:
+        return tail_mean_bounds(values, beyond, alpha)
     return OTHER_STATISTICS[statistic](values, alpha)
 
 
@@ -272,7 +347,7 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
             readings=readings, quantities=quantities,
         )  # fmt: skip
     for statistic in meant:
-        if percentile_code(statistic) is None and statistic not in OTHER_STATISTICS:
+        if not _known_statistic(statistic):
             reason = Reason("statistic_unsupported", f"这台仪器的样本没有 {statistic} 这个统计量")
             return _blank(Verdict.INVALID, reason, alpha)
     if too_coarse := _too_coarse(limit, samples, factor):
@@ -286,6 +361,10 @@ def _judge_samples(criterion: Criterion, samples: Samples, alpha: float, error: 
     ]
     one = judged[0][1] if len(judged) == 1 else _agreement(judged, limit)
     return replace(one, readings=readings, quantities=quantities)
+
+
+def _known_statistic(code: str) -> bool:
+    return code in OTHER_STATISTICS or percentile_code(code) is not None or tail_code(code) is not None
 
 
 def _judge_statistic(
@@ -415,6 +494,8 @@ def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
     p = percentile_code(statistic)
     if statistic == "rms" and math.isfinite(bounds.point):
         return f"有效样本 {math.floor(bounds.n_effective)} 个，RMS 的置信界每个分量至少要 {LEAST_FOR_RMS} 个"
+    if tail_code(statistic) and math.isfinite(bounds.point):
+        return f"有效样本 {math.floor(bounds.n_effective)} 个，最慢一端的平均至少要其中有 {LEAST_IN_TAIL} 个才有置信界"
     if p is None:
         return f"{statistic} 没有有限样本的置信上界" if statistic == "max" else "有样本丢失，平均值不存在"
     need = min_samples(p, alpha)
@@ -469,7 +550,7 @@ def _other_reading(
     p = percentile_code(criterion.statistic)
     if samples.measurand == "round_trip" and direction == "one_way" and p is not None and p > Fraction(1, 2):
         lower = _exact(quantile_bounds(samples.values, 2 * p - 1, alpha / criterion.fail_split).lower, factor)
-        twice = replace(limit, value=2 * Decimal(limit.value))
+        twice = replace(limit, value=2 * Fraction(limit.value))
         if lower is not None and not satisfies(lower - guard[1], twice):
             text = f"往返时延超过限值两倍的比例足以断定：至少一个方向的单向时延 {criterion.statistic.upper()} 超过限值"
             return Verdict.FAIL, (Reason("exceeds_twice", text),)
@@ -506,23 +587,35 @@ def _judge_count(criterion: Criterion, count: Count, alpha: float) -> Judged:
             Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE, reasons, None, count.net * factor, None, None,
             count.gross, float(count.gross), alpha,
         )  # fmt: skip
-    if count.audit is None:
-        value = lower = upper = count.net * factor
-        reasons = (Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核"),)
-        n = count.gross
-    else:
-        audit = count.audit
-        value = Fraction(audit.population * audit.good, audit.drawn) * factor
-        levels = alpha / criterion.pass_split, alpha / criterion.fail_split
-        low_alpha, high_alpha = levels[::-1] if limit.op.smaller_is_better else levels
-        lower = audit_lower(audit.population, audit.drawn, audit.good, low_alpha) * factor
-        upper = audit_upper(audit.population, audit.drawn, audit.good, high_alpha) * factor
-        reasons = (Reason("audited", f"抽样复核 {audit.drawn} 条，属实 {audit.good} 条；真实数量的下界为超几何精确界"),)
-        n = audit.drawn
+    reasons = (_how_counted(count),)
+    levels = alpha / criterion.pass_split, alpha / criterion.fail_split
+    value, lower, upper, n = _counted(count, factor, *(levels[::-1] if limit.op.smaller_is_better else levels))
     verdict, why = decide(value, lower, upper, limit)
     return Judged(
         verdict, _simple(value, limit), why + reasons, "count", value, lower, upper, n, float(n), alpha
     )  # fmt: skip
+
+
+def _how_counted(count: Count) -> Reason:
+    if count.audit is None:
+        return Reason("census", "对提交的记录全数计数，没有抽样误差；记录是否真实未经抽样复核")
+    text = f"抽样复核 {count.audit.drawn} 条，属实 {count.audit.good} 条；真实数量的下界为超几何精确界"
+    return Reason("audited", text)
+
+
+def _counted(
+    count: Count, factor: Fraction, low_alpha: float, high_alpha: float
+) -> tuple[Fraction, Fraction, Fraction, int]:
+    """(point, lower, upper, n) of a count, times `factor`: of all of them, or as far as the audit shows that they are real."""
+    audit = count.audit
+    if audit is None:
+        return count.net * factor, count.net * factor, count.net * factor, count.gross
+    return (
+        Fraction(audit.population * audit.good, audit.drawn) * factor,
+        audit_lower(audit.population, audit.drawn, audit.good, low_alpha) * factor,
+        audit_upper(audit.population, audit.drawn, audit.good, high_alpha) * factor,
+        audit.drawn,
+    )
 
 
 def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -> Judged:
@@ -556,7 +649,8 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
             reasons = (Reason("expert_review", f"查验的项数不是“{limit.unit}”，数值不作判定，交专家评议"),)
         else:
             verdict, reasons = Verdict.PASS, ()
-        return Judged(verdict, verdict, reasons, "items", Fraction(yes), None, None, n, float(n), alpha)
+        value = Fraction(yes) if yes_no else None  # so many items are not so many of another unit
+        return Judged(verdict, verdict, reasons, "items", value, None, None, n, float(n), alpha)
     value, lower, upper = Fraction(yes), Fraction(yes), Fraction(yes + unsettled)
     verdict, reasons = decide(value, lower, upper, limit)
     if verdict is Verdict.INCONCLUSIVE:
@@ -593,12 +687,24 @@ def judge_attempts(
     alpha is split over the attempts that the plan allows, or over those at which somebody looked if these are more
     (Bonferroni): testing until it passes buys nothing, and neither does breaking off runs that look bad.
     """
-    looks = max(criterion.attempts, sum(a.looked for a in attempts), 1)
+    looks = _looks(criterion, attempts)
     alpha = split_alpha(1 - criterion.confidence, looks)
     judged = tuple(_judge_attempt(criterion, a, alpha) for a in attempts)
+    return _outcome(criterion, subject, judged, looks, condition)
+
+
+def _looks(criterion: Criterion, attempts: Sequence[Attempt]) -> int:
+    """How often alpha is spent: what the plan allows, or more where more was seen."""
+    return max(criterion.attempts, sum(a.looked for a in attempts), 1)
+
+
+def _outcome(
+    criterion: Criterion, subject: str | None, judged: tuple[JudgedAttempt, ...], looks: int, condition: str | None
+) -> Outcome:
+    """The last completed attempt decides."""
     completed = [j for j in judged if j.attempt.status is RunStatus.COMPLETED]
     if not completed:
-        text = "计划内的测量没有完成过一次" if attempts else "没有测量"
+        text = "计划内的测量没有完成过一次" if judged else "没有测量"
         return Outcome(subject, Verdict.NOT_RUN, (Reason("not_run", text),), judged, None, condition)
     last = completed[-1]
     reasons: list[Reason] = []
@@ -629,6 +735,183 @@ def _judge_attempt(criterion: Criterion, attempt: Attempt, alpha: float) -> Judg
         return JudgedAttempt(attempt, judged, Verdict.INVALID)
     verdict = judged.verdict if attempt.status is RunStatus.COMPLETED else Verdict.NOT_RUN
     return JudgedAttempt(attempt, judged, verdict)
+
+
+def judge_change(
+    criterion: Criterion,
+    change: Change,
+    subject: str | None,
+    before: Sequence[Attempt] | None,
+    after: Sequence[Attempt],
+    declared: tuple[Decimal, str] | None,
+) -> Outcome:
+    """Judge how an indicator changed: each attempt after against the last completed one before.
+
+    `before` is None where nothing is measured before: then `declared`, (number, unit) of what the project stated, stands for it,
+    which can only fail. Each bound of each side is taken at alpha over the looks at both, so that any pair of them holds.
+    """
+    looks = _looks(criterion, after)
+    spent = looks + (0 if before is None else _looks(criterion, before))
+    alpha = split_alpha(1 - criterion.confidence, spent * max(criterion.pass_split, criterion.fail_split))
+    early: Attempt | None = None
+    shown: tuple[JudgedAttempt, ...] = ()
+    if before is not None:
+        shown = tuple(_beforehand(a, alpha) for a in before)
+        done = [a for a in before if a.status is RunStatus.COMPLETED]
+        if not done:
+            text = "改造前的水平没有测量" if not before else "改造前的测量没有完成过一次"
+            return Outcome(subject, Verdict.NOT_RUN, (Reason("not_run", text),), shown, None)
+        early = done[-1]
+        if len(done) > criterion.attempts:
+            text = f"改造前计划允许 {criterion.attempts} 次，实际完成 {len(done)} 次"
+            return Outcome(subject, Verdict.INVALID, (Reason("attempts_exceeded", text),), shown, shown[-1])
+
+    def compare(attempt: Attempt) -> JudgedAttempt:
+        if attempt.measurement is None:
+            return _judge_attempt(criterion, attempt, alpha)
+        judged = _compare(criterion, change, early, attempt, declared, alpha)
+        void = [v for a in (early, attempt) if a for v in a.validity if v.severity is Severity.INVALID]
+        verdict = judged.verdict if attempt.status is RunStatus.COMPLETED else Verdict.NOT_RUN
+        return JudgedAttempt(attempt, judged, Verdict.INVALID if void else verdict)
+
+    found = _outcome(criterion, subject, tuple(compare(a) for a in after), looks, None)
+    reasons = found.reasons
+    if early is not None:
+        reasons = (
+            *(Reason(v.code, f"改造前：{v.text}") for v in early.validity if v.severity is Severity.INVALID),
+            *reasons,
+        )
+    return replace(found, reasons=reasons, attempts=(*shown, *found.attempts))
+
+
+def _beforehand(attempt: Attempt, alpha: float) -> JudgedAttempt:
+    """A run before has no verdict of its own."""
+    if attempt.status is not RunStatus.COMPLETED:
+        return JudgedAttempt(attempt, None, Verdict.NOT_RUN)
+    if any(v.severity is Severity.INVALID for v in attempt.validity) or attempt.measurement is None:
+        return JudgedAttempt(attempt, None, Verdict.INVALID)
+    reason = Reason("beforehand", "改造前的水平：本身不作判定，与改造后相比才判定")
+    return JudgedAttempt(attempt, _blank(Verdict.INCONCLUSIVE, reason, alpha), Verdict.INCONCLUSIVE)
+
+
+def _compare(
+    criterion: Criterion,
+    change: Change,
+    early: Attempt | None,
+    late: Attempt,
+    declared: tuple[Decimal, str] | None,
+    alpha: float,
+) -> Judged:
+    """The change between two runs, or from what was declared."""
+    assert late.measurement is not None
+    unit = _unit_of_levels(criterion.limit, change, late.measurement, declared)
+    after = _level(criterion, late, unit, alpha)
+    before = _level(criterion, early, unit, alpha) if early else _declared(declared, unit)
+    for level in (before, after):
+        if isinstance(level, Reason):
+            verdict = Verdict.INVALID if level.code == "unit_mismatch" else Verdict.INCONCLUSIVE
+            return _blank(verdict, level, alpha)
+    assert isinstance(before, Level)
+    assert isinstance(after, Level)
+    growth = change_interval(before.interval, after.interval, change.relative)
+    comparison = Comparison(change, before, after, early is not None)
+    if growth is None:
+        reason = Reason("no_change_defined", "改造前后的水平算不出变化（改造前为零，或有样本丢失）")
+        return replace(_blank(Verdict.INCONCLUSIVE, reason, alpha), comparison=comparison)
+    value, lower, upper = growth.point, growth.lower, growth.upper
+    if not change.grows:
+        value, lower, upper = -value, None if upper is None else -upper, None if lower is None else -lower
+    factor = convert(1, "ratio", criterion.limit.unit) if change.relative else Fraction(1)
+    value = _times(value, factor)
+    low, high = (None if x is None else _times(x, factor) for x in (lower, upper))
+    verdict, reasons = decide(value, low, high, criterion.limit)
+    if early is None and verdict is Verdict.PASS:
+        verdict = Verdict.INCONCLUSIVE
+    if early is None:
+        text = "改造前的水平只有项目自报，没有证据：按自报的水平算也只能判不符合，不能判符合"
+        reasons = (Reason("baseline_declared", text), *reasons)
+    else:
+        text = f"改造前后各测一次，各取置信水平 {1 - alpha:.4g} 的单侧界，合起来不低于 {criterion.confidence:g}"
+        reasons = (*reasons, Reason("compared", text), *_contradicted(before, declared))
+    for side, attempt in (("改造前", early), ("改造后", late)):
+        if attempt is not None and isinstance(attempt.measurement, Count):
+            counted = _how_counted(attempt.measurement)
+            reasons += (Reason(counted.code, f"{side}：{counted.text}"),)
+    return Judged(
+        verdict, _simple(value, criterion.limit), reasons, after.statistic, value, low, high,
+        after.n, after.n_effective, alpha if early is None else 2 * alpha, comparison=comparison,
+    )  # fmt: skip
+
+
+def _times(number: Exact, factor: Fraction) -> Exact:
+    return number if isinstance(number, float) else number * factor
+
+
+def _unit_of_levels(
+    limit: Limit, change: Change, measurement: Measurement, declared: tuple[Decimal, str] | None
+) -> str:
+    """What before and after are told in: the limit's unit for a difference, else the declared one where that can be."""
+    if not change.relative:
+        return limit.unit
+    if declared is not None and (
+        dimension(declared[1]) == dimension(measurement.unit) or rate_of_time(declared[1], measurement.unit)
+    ):
+        return declared[1]
+    return measurement.unit
+
+
+def _declared(declared: tuple[Decimal, str] | None, unit: str) -> Level | Reason:
+    if declared is None or dimension(declared[1]) != dimension(unit):
+        return Reason("baseline_declared", "改造前的水平没有证据，自报的当前水平也读不出同类的数，算不出变化")
+    level = convert(declared[0], declared[1], unit)
+    return Level(Interval(level, level, level), unit, "declared", 0, 0.0)
+
+
+def _contradicted(before: Level, declared: tuple[Decimal, str] | None) -> tuple[Reason, ...]:
+    """What was measured before beside what the project declared of it."""
+    told = _declared(declared, before.unit)
+    if isinstance(told, Reason):
+        return ()
+    level, lower, upper = told.interval.point, before.interval.lower, before.interval.upper
+    if (lower is None or level >= lower) and (upper is None or level <= upper):
+        return ()
+    seen = f"{float(before.interval.point):.4g} {before.unit}"
+    text = f"自报的当前水平 {float(level):.4g} {before.unit} 与测得的改造前水平 {seen} 不符，以测得的为准"
+    return (Reason("baseline_differs", text),)
+
+
+def _level(criterion: Criterion, attempt: Attempt, unit: str, alpha: float) -> Level | Reason:
+    """What a run says of the indicator itself, in `unit`, each bound at `alpha`; else why it says nothing."""
+    measurement = attempt.measurement
+    assert measurement is not None
+    rate = isinstance(measurement, Samples) and rate_of_time(unit, measurement.unit)
+    if not rate and dimension(measurement.unit) != dimension(unit):
+        text = f"仪器给出的单位是“{measurement.unit}”，要比较的是“{unit}”，不能比较"
+        return Reason("unit_mismatch", text)
+    if isinstance(measurement, Checklist):
+        yes, n = measurement.number(Answer.YES), len(measurement.items)
+        most = yes + measurement.number(Answer.PARTIAL, Answer.EXPERT, Answer.OPEN)
+        return Level(Interval(Fraction(yes), Fraction(yes), Fraction(most)), unit, "items", n, float(n), attempt.run)
+    if measurement.open:
+        return measurement.open[0]
+    factor = convert(1, measurement.unit, "s" if rate else unit)
+    if isinstance(measurement, Count):
+        value, lower, upper, n = _counted(measurement, factor, alpha, alpha)
+        return Level(Interval(value, lower, upper), unit, "count", n, float(n), attempt.run)
+    if criterion.statistic is None or not _known_statistic(criterion.statistic):
+        return Reason("undefined_reading", "口径未定：没有写明比较的是哪个统计量，在 rule.statistic 写明")
+    if not measurement.values.size:
+        return Reason("insufficient_samples", "没有样本")
+    bounds = statistic_bounds(measurement.values, criterion.statistic, alpha)
+    truth = Fraction(measurement.truth_u95) * factor
+    under, over = (margin + truth for margin in _guard(attempt.error, "s" if rate else unit))
+    point, low, high = (_exact(x, factor) for x in (bounds.point, bounds.lower, bounds.upper))
+    assert point is not None
+    low, high = None if low is None else max(low - over, Fraction(0)), None if high is None else high + under
+    interval = Interval(point, low, high)
+    if rate:
+        interval = Interval(inverse(point) or Fraction(0), inverse(high), inverse(low))
+    return Level(interval, unit, criterion.statistic, bounds.n, bounds.n_effective, attempt.run)
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
+from fractions import Fraction
 from typing import TYPE_CHECKING, TypeAlias
 
 from yanshou.harness.basics import Json
@@ -104,10 +105,11 @@ class Op(StrEnum):
 
 @dataclass(frozen=True)
 class Limit:
-    """A threshold. `value` is exact (Decimal) or True for a yes/no indicator (`op` is then EQ, `unit` is "bool")."""
+    """A threshold. `value` is exact: as somebody wrote it (Decimal), True for a yes/no indicator (`op` is then EQ, `unit` is
+    "bool"), or derived from one (Fraction)."""
 
     op: Op
-    value: Decimal | bool
+    value: Decimal | Fraction | bool
     unit: str
 
     def __str__(self) -> str:
@@ -120,7 +122,23 @@ class Limit:
         return {"op": self.op.value, "value": plain_number(self.value), "unit": self.unit}
 
 
-def plain_number(value: Decimal | bool | int | float) -> bool | int | float:
+@dataclass(frozen=True)
+class Change:
+    """What a limit bounds where a project promises a change: by how much something grows, or shrinks, from before to after.
+
+    `relative`: as a share of what it was before.
+    """
+
+    grows: bool
+    relative: bool
+
+    @property
+    def word(self) -> str:
+        """The Chinese words printed for people."""
+        return f"{'提升' if self.grows else '降低'}{'幅度(相对改造前)' if self.relative else '量'}"
+
+
+def plain_number(value: Decimal | Fraction | bool | int | float) -> bool | int | float:
     """The JSON number for an exact value: int where integral, float else."""
     if isinstance(value, bool):
         return value

@@ -17,17 +17,26 @@ from fractions import Fraction
 from typing import Any
 
 from yanshou.harness.basics import ExitCode, Json, Problem, UserError
-from yanshou.harness.case import Case, Commitment, Measure
+from yanshou.harness.case import Case, Commitment, Condition, Measure
 from yanshou.harness.evidence import Ledger, canonical, sha256_bytes, utc_now, write_atomic
 from yanshou.harness.identity import ToolIdentity
 from yanshou.harness.judge import Criterion, satisfies, stricter
 from yanshou.harness.listing import Indicator, PublicList
-from yanshou.harness.model import Kind, Limit, Mode, Op
-from yanshou.harness.statistics import max_exceedances, min_samples, percentile_code, split_alpha
-from yanshou.harness.units import TargetError, convert, parse_direction, parse_statistic, parse_target
+from yanshou.harness.model import Change, Kind, Limit, Mode, Op
+from yanshou.harness.statistics import (
+    LEAST_IN_TAIL,
+    max_exceedances,
+    min_samples,
+    percentile_code,
+    split_alpha,
+    tail_code,
+)
+from yanshou.harness.units import TargetError, convert, parse_direction, parse_promise, parse_statistic, parse_target
 
 FORMAT = "yanshou/plan/1"
 FILE = "plan.lock.json"
+BEFORE, AFTER = "改造前", "改造后"
+"""Conditions of an indicator whose limit is on a change."""
 UNSURE_READING = {"statistic": parse_statistic, "direction": parse_direction}
 """Answers that must be understood by the judge, not only be there."""
 
@@ -111,6 +120,8 @@ class PlannedIndicator:
     """Statistics that the commitment may mean, where it names none."""
     together: bool = False
     """Measured once for all subjects: what it is about is all of them, as their number is."""
+    change: Change | None = None
+    """What the limit bounds, where that is a change from BEFORE to AFTER and not what is reached."""
 
     @property
     def setups(self) -> tuple[Setup, ...]:
@@ -126,6 +137,7 @@ class PlannedIndicator:
         wrongly, a wrong fail one of k c runs to fail wrongly: alpha is split accordingly (Bonferroni).
         """
         required = min(self.required_subjects or subjects, subjects)
+        conditions = 1 if self.change else max(len(self.conditions), 1)
         return Criterion(
             self.id,
             self.kind,
@@ -136,7 +148,7 @@ class PlannedIndicator:
             self.confidence,
             self.attempts,
             pass_split=subjects - required + 1,
-            fail_split=required * max(len(self.conditions), 1),
+            fail_split=required * conditions,
             readings=self.readings,
         )
 
@@ -148,8 +160,8 @@ class PlannedIndicator:
 
     @property
     def alpha(self) -> float:
-        """One-sided level of each planned attempt."""
-        return split_alpha(1 - self.confidence, self.attempts)
+        """One-sided level of each planned attempt, and of each side of a change that is measured on both."""
+        return split_alpha(1 - self.confidence, self.attempts * (2 if self.change and self.conditions else 1))
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,7 @@ def _plain(value: Any) -> Json:
     if isinstance(value, Limit):
         exact = value.value if isinstance(value.value, bool) else f"{value.value:f}"
         return {"op": value.op.value, "value": exact, "unit": value.unit}
-    if isinstance(value, (PlannedIndicator, Instrument, Setup, Definition)):
+    if isinstance(value, (PlannedIndicator, Instrument, Setup, Definition, Change)):
         return {k: _plain(v) for k, v in value.__dict__.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(v) for v in value]
@@ -246,6 +258,7 @@ def plan_from_json(data: Json) -> Plan:
                     "definition": tuple(Definition(**d) for d in entry["definition"]),
                     "undefined": tuple(entry["undefined"]),
                     "readings": tuple(entry.get("readings", ())),  # plans from before readings existed
+                    "change": Change(**entry["change"]) if entry.get("change") else None,
                     "instrument": entry["instrument"] and _instrument(entry["instrument"]),
                     "conditions": tuple(
                         Setup(c["condition"], c["window"], _instrument(c["instrument"]))
@@ -269,11 +282,12 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
     everything = document.mode == Mode.ACCEPTANCE
     listed = [i for i in scenario.indicators if i.id not in declined and (everything or i.id in document.commitments)]
     own = [i for i in document.commitments if i not in declined and i not in {x.id for x in scenario.indicators}]
+    wordings = {q.id: q.text for q in scenario.qualitative}
     problems: list[Problem] = []
     planned: list[PlannedIndicator] = []
     for indicator_id, indicator in [(i.id, i) for i in listed] + [(i, None) for i in own]:
         try:
-            planned.append(_plan_indicator(case, indicator_id, indicator, describe))
+            planned.append(_plan_indicator(case, indicator_id, indicator, describe, wordings.get(indicator_id, "")))
         except UserError as error:
             problems.extend(error.problems)
     if problems:
@@ -305,15 +319,21 @@ def build_plan(case: Case, public_list: PublicList, describe: Describe, tool: To
     )
 
 
-def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, describe: Describe) -> PlannedIndicator:
+def _plan_indicator(
+    case: Case, indicator_id: str, indicator: Indicator | None, describe: Describe, wording: str
+) -> PlannedIndicator:
+    """`wording`: the list's words of a requirement without a number, where the indicator is a target for one."""
     document = case.document
     commitment = document.commitments.get(indicator_id) or Commitment()
     measure = document.measure.get(indicator_id) or Measure()
     list_limit = indicator.limit if indicator else None
-    commitment_limit = None
+    commitment_limit = change = None
     if commitment.target:
         try:
-            commitment_limit = parse_target(commitment.target, list_limit)
+            if indicator:
+                commitment_limit = parse_target(commitment.target, list_limit)
+            else:
+                commitment_limit, change = parse_promise(commitment.target, commitment.baseline)
             limit = stricter(list_limit, commitment_limit) if list_limit else commitment_limit
         except TargetError as error:
             line = case.line("commitments", indicator_id, "target")
@@ -348,9 +368,16 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         text = f"{indicator_id} 要求 {required} 个受检对象符合，target.subjects 只有 {len(document.target.subjects)} 个"
         raise UserError(Problem("P-SUBJECTS", text, "写 all，或补全 target.subjects", case.path, line))
     p = percentile_code(statistic) if kind is Kind.MEASURED and statistic else None
-    alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts)
-    needed = min_samples(p, alpha) if p else None
+    sides = 1 if measure.before is None else 2
+    alpha = split_alpha(1 - measure.rule.confidence, measure.rule.attempts * sides)
+    beyond = tail_code(statistic) if kind is Kind.MEASURED and statistic else None
+    needed = min_samples(p, alpha) if p else math.ceil(LEAST_IN_TAIL / (1 - beyond)) if beyond else None
     probe = measure.probe or (indicator.probe if indicator else None)
+    if measure.before is not None and change is None:
+        line = case.line("measure", indicator_id, "before")
+        text = f"{indicator_id} 写了 before，而目标“{commitment.target}”不是提升或降低多少"
+        raise UserError(Problem("P-CHANGE", text, "目标写成 缩短 30 % 这样，或删去 before", case.path, line))
+    compared = {BEFORE: measure.before, AFTER: Condition()} if measure.before is not None else {}
     instrument = None
     conditions: list[Setup] = []
     if probe:
@@ -360,11 +387,11 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
             params = {"items": [i.model_dump(exclude_none=True) for i in sheet.items], "sheet": sheet.sheet, **params}
         place: tuple[str, ...] = ("measure", indicator_id)
         try:
-            for name, condition in measure.conditions.items():
-                place = ("measure", indicator_id, "conditions", name)
+            for name, condition in {**measure.conditions, **compared}.items():
+                place = ("measure", indicator_id, *_where(name, compared))
                 described = describe(probe, {**params, **condition.params}, needed)
                 conditions.append(Setup(name, condition.window, described))
-            instrument = conditions[0].instrument if conditions else describe(probe, params, needed)
+            instrument = conditions[-1 if compared else 0].instrument if conditions else describe(probe, params, needed)
         except UnfitInstrument as error:
             # A default probe that nobody has set up yet is an open point of the plan; one that somebody did is a mistake.
             if indicator_id in document.measure:
@@ -373,7 +400,7 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
                 raise UserError([replace(x, file=case.path, line=line) for x, line in found]) from None
     return PlannedIndicator(
         id=indicator_id,
-        name=indicator.name if indicator else (commitment.name or indicator_id),
+        name=indicator.name if indicator else (commitment.name or wording or indicator_id),
         kind=kind,
         group=indicator.group if indicator else None,
         fatal_alone=indicator.fatal_alone if indicator else True,
@@ -401,7 +428,15 @@ def _plan_indicator(case: Case, indicator_id: str, indicator: Indicator | None, 
         instrument=instrument,
         conditions=tuple(conditions),
         seed=0,
+        change=change,
     )
+
+
+def _where(condition: str, compared: Mapping[str, Condition]) -> tuple[str, ...]:
+    """Where the parameters of a condition stand below `measure.ID`."""
+    if condition not in compared:
+        return ("conditions", condition)
+    return ("before",) if condition == BEFORE else ()
 
 
 def open_points(plan: Plan) -> Iterator[Problem]:
@@ -423,6 +458,9 @@ def open_points(plan: Plan) -> Iterator[Problem]:
             yield Problem("P-READINGS", text, "在 define.statistic 写明一种", severity="warning")
         elif i.kind is Kind.MEASURED and i.statistic is None:
             yield Problem("P-OPEN", f"{i.id} 没有约定统计量", "在 define.statistic 写明，如 P99", severity="warning")
+        if i.change and not i.conditions:
+            text = f"{i.id} 的目标是变化量，改造前的水平只有自报、没有证据，不能判符合"
+            yield Problem("P-BASELINE", text, "在 measure 写 before，测改造前的系统或当时的记录", severity="warning")
         if i.instrument is None:
             yield Problem("P-PROBE", f"{i.id} 没有指定仪器，不会被测量", "在 measure 写明 probe", severity="warning")
             continue
@@ -441,7 +479,7 @@ def open_points(plan: Plan) -> Iterator[Problem]:
 def tolerated_exceedances(indicator: PlannedIndicator) -> int | None:
     """How many of the planned samples may lie outside the limit in a run that still passes; None without a bound."""
     p = percentile_code(indicator.statistic) if indicator.statistic else None
-    if p is None or indicator.instrument is None:
+    if p is None or indicator.instrument is None or indicator.change:
         return None
     return max_exceedances(indicator.instrument.samples, p, indicator.alpha)
 
@@ -477,9 +515,9 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 
 
 def weakens(old: Plan, new: Plan) -> bool:
-    """True when an amendment makes passing easier: an indicator or condition gone, a limit looser, confidence lower,
-    attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of an indicator
-    changed at all."""
+    """True when an amendment makes passing easier: an indicator or condition gone, a limit looser or on another change or level,
+    confidence lower, attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of
+    an indicator changed at all."""
     now = {i.id: i for i in new.indicators}
     for before in old.indicators:
         after = now.get(before.id)
@@ -492,6 +530,8 @@ def weakens(old: Plan, new: Plan) -> bool:
         if after.required_subjects is not None and after.required_subjects != before.required_subjects:
             return True
         if after.together and not before.together:
+            return True
+        if after.change != before.change:
             return True
         if {s.condition for s in before.conditions} - {s.condition for s in after.conditions}:
             return True

@@ -28,6 +28,8 @@ TAIL = 50
 """How many of the largest values a plotted distribution keeps one by one."""
 LEAST_FOR_RMS = 15
 """Independent values of each component below which a root mean square has no bounds."""
+LEAST_IN_TAIL = 30
+"""Independent values of a tail below which its mean has no bounds."""
 REPLICATES, MOST_BLOCKS = 1000, 2000
 """Of a bootstrap: samples drawn, and blocks in each at most."""
 COARSE = 64
@@ -52,6 +54,12 @@ class Bounds:
     upper: float | None
     n: int
     n_effective: float
+
+
+def tail_code(code: str) -> Fraction | None:
+    """The level beyond which a tail lies whose mean a code names: "tail1" (the largest 1 %) -> 99/100. None for other codes."""
+    match = re.fullmatch(r"tail([0-9](?:\.[0-9]+)?)", code)
+    return 1 - Fraction(match[1]) / 100 if match and Fraction(match[1]) else None
 
 
 def percentile_code(code: str) -> Fraction | None:
@@ -336,6 +344,76 @@ def max_bounds(values: NDArray[np.float64], alpha: float) -> Bounds:
     _require_values(values)
     largest = float(values.max())
     return Bounds(largest, largest, None, values.size, float(values.size))
+
+
+def tail_mean_bounds(values: NDArray[np.float64], p: Level, alpha: float) -> Bounds:
+    """Bounds of the mean of the largest 1 - p of all values (the slowest 1 % of frames). Raises ValueError for no values or NaN.
+
+    With the sample's p-quantile q, that mean is the mean of y = q + max(x - q, 0) / (1 - p), and for no other q is it less
+    (Rockafellar and Uryasev, Journal of Risk 2 (2000) 21-41), so that a bound of mean(y) from above is one of the tail's: Student's
+    with n_eff of y, on the upper side widened by twice Johnson's term for skewness (JASA 73 (1978) 536-544). Where a sample shows
+    too small a mean it shows too little skewness as well, and once is too little (docs/statistics.md). No bounds where the tail is
+    worth fewer than LEAST_IN_TAIL independent values. A lost event leaves no mean: the point is then +inf, without bounds.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
+    _require_values(values)
+    n, share = values.size, float(1 - _exact(p))
+    if not np.isfinite(values).all():
+        return Bounds(math.inf, None, None, n, float(n))
+    edge = float(np.sort(values)[math.ceil(_exact(p) * n) - 1])
+    tail = edge + np.maximum(values - edge, 0.0) / share
+    plain = mean_bounds(tail, alpha)
+    worth = min(plain.n_effective, effective_size(values > edge)) if plain.lower != plain.upper else float(n)
+    if worth * share < LEAST_IN_TAIL or plain.lower is None or plain.upper is None:
+        return Bounds(plain.point, None, None, n, worth)
+    if plain.lower == plain.upper:
+        return plain
+    t = float(stdtrit(worth - 1, 1 - alpha))
+    deviations = tail - plain.point
+    variance = math.fsum(deviations**2) / n
+    skew = math.fsum(deviations**3) / n / variance**1.5
+    error = math.sqrt(variance / (worth - 1))
+    widening = 2 * skew * (1 + 2 * t * t) / (6 * math.sqrt(worth)) * error
+    return Bounds(plain.point, plain.point - t * error, plain.point + t * error + max(0.0, widening), n, worth)
+
+
+Number: TypeAlias = Fraction | float
+"""An exact number, or float infinity."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point with its one-sided bounds; None where there is none."""
+
+    point: Number
+    lower: Number | None
+    upper: Number | None
+
+
+def change_interval(before: Interval, after: Interval, relative: bool) -> Interval | None:
+    """Growth from `before` to `after`: the difference, or its share of before. None where there is no such number.
+
+    Where each bound given holds at 1 - a, each bound of the growth holds at 1 - 2 a whatever the two have to do with one another
+    (Bonferroni; Miller, Simultaneous Statistical Inference (1981), chapter 1): after - before and after / before are monotone in
+    both, so that the growth can only leave its interval when one of the two has left its own. A share takes quantities that are
+    not negative, and a before that is above 0.
+    """
+
+    def grown(late: Number | None, early: Number | None) -> Number | None:
+        if late is None or early is None:
+            return None
+        if not relative:
+            return None if math.isinf(late) and math.isinf(early) else late - early
+        if late < 0 or early <= 0 or (math.isinf(late) and math.isinf(early)):
+            return None
+        return Fraction(-1) if math.isinf(early) else late / early - 1
+
+    point = grown(after.point, before.point)
+    if point is None:
+        return None
+    return Interval(point, grown(after.lower, before.upper), grown(after.upper, before.lower))
 
 
 def exceedance_upper(k: int, n: int, alpha: float) -> float:

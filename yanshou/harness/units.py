@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from yanshou.harness.model import Limit, Op
+from yanshou.harness.model import Change, Limit, Op
 
 MAX_DIGITS = 15
 """Digits of a written number; with the largest multiplier a product still fits Decimal's 28 digits exactly."""
@@ -84,6 +84,7 @@ _UNITS: tuple[_Unit, ...] = (
         ("B", 10**9, "B参数 B个参数"),
     ),
     *_of("ratio", ("ratio", 1, "比例"), ("%", Fraction(1, 100), ""), ("‰", Fraction(1, 1000), "")),
+    *_of("frequency", ("fps", 1, "Hz 赫兹 帧/秒 帧/s 帧每秒")),
     *_of("bool", ("bool", 1, "")),
     *_of("台(套)", ("台(套)", 1, "台 套 台套 台/套")),
     *(unit for code in _COUNTED.split() for unit in _of(code, (code, 1, ""))),
@@ -117,6 +118,11 @@ def convert(value: int | Decimal | Fraction, source: str, target: str) -> Fracti
     if a.dimension != b.dimension:
         raise UnitError(f"“{source}”与“{target}”不是同一种量，不能换算")
     return Fraction(value) * a.factor / b.factor
+
+
+def rate_of_time(rate: str, time: str) -> bool:
+    """True where `rate` is a unit such as fps and `time` one of time, so that a value of one is the inverse of one of the other."""
+    return (dimension(rate), dimension(time)) == ("frequency", "time")
 
 
 _BEFORE = {
@@ -200,6 +206,59 @@ def parse_target(text: str, like: Limit | None = None) -> Limit:
     return _limit(text, match, like)
 
 
+_GROW, _SHRINK = (
+    ["提升", "提高", "增加", "增长", "上升", "增大"],
+    ["降低", "缩短", "减少", "下降", "减小", "压缩", "节约", "节省"],
+)
+_CHANGE = re.compile(
+    rf"(?P<share>相对)?(?P<verb>{_any_of(_GROW + _SHRINK)})了?(?![到为]|至(?![少多]))"
+    rf"(?P<amount>.+?)(?P<points>个百分点)?(?P<after>{_any_of(_words(_AFTER))})?"
+)
+_AT_LEAST = Limit(Op.GE, Decimal(0), "%")
+"""Lends its comparator to a change, or a level, that is written without one."""
+
+
+def parse_change(text: str, level: str = "") -> tuple[Limit, Change] | None:
+    """The change that `text` promises (缩短 30%, 提升 5 个百分点, 减少 2 h), and its limit: at least, where no comparator stands.
+
+    None for a text that does not begin with a verb of change, or names a level (提升到 2 级), which `parse_target` reads. A
+    percentage is a share of what it was before, a number of points (百分点) a difference. `level` is what is stated of before:
+    of a percentage only 相对提升 is a share. Raises TargetError.
+    """
+    match = _CHANGE.fullmatch(_compact(text).rstrip("。;"))
+    if match is None:
+        return None
+    verb, amount, points, after = match.group("verb", "amount", "points", "after")
+    if "倍" in amount or "番" in amount:
+        remedy = f"写成百分比，如 {verb} 100 %；或写{verb}到的水平"
+        raise TargetError(f"目标“{_shown(text)}”的倍数有两种读法", remedy)
+    limit = parse_target(f"{amount}{'%' if points else ''}{after or ''}", _AT_LEAST)
+    relative = dimension(limit.unit) == "ratio" and not points
+    if relative and not match["share"] and _is_percentage(level):
+        remedy = f"写“{verb} {limit.value:f} 个百分点”，或“相对{verb} {limit.value:f} %”"
+        raise TargetError(f"目标“{_shown(text)}”有两种读法：当前水平本身就是百分比", remedy)
+    return limit, Change(verb in _GROW, relative)
+
+
+def parse_promise(text: str, level: str) -> tuple[Limit, Change | None]:
+    """The limit of an indicator of a project's own, on a change or on what is reached. `level` as above. Raises TargetError."""
+    return parse_change(text, level) or (parse_target(text), None)
+
+
+def parse_level(text: str) -> tuple[Decimal, str]:
+    """(number, unit) of a level that somebody states, such as 100 s or 3万人次. Raises TargetError."""
+    level = parse_target(text, _AT_LEAST)
+    assert isinstance(level.value, Decimal)
+    return level.value, level.unit
+
+
+def _is_percentage(level: str) -> bool:
+    try:
+        return dimension(parse_level(level)[1]) == "ratio"
+    except TargetError:
+        return False
+
+
 def limits_inside(text: str) -> list[str]:
     """Every part of a longer `text` that reads like a limit with comparator and unit, as it is written, without blanks."""
     return [m[0] for m in _INSIDE.finditer(_compact(text)) if m["unit"] and (m["before"] or m["after"])]
@@ -280,9 +339,11 @@ _STATISTICS = (
 
 
 def parse_statistic(text: str) -> str | None:
-    """Code of the one statistic that `text` names (p50 p90 p95 p99 p99.9 p99.99 max mean rms); None for none or several."""
+    """Code of the one statistic that `text` names (p50 p90 p95 p99 p99.9 p99.99 max mean rms tail1); None for none or several."""
     plain = _compact(text).casefold()
-    found = {
+    plain, slowest = re.subn(r"1%-?low|最慢的?1%(?:的?平均值?)?|1%低帧(?:率|数)?", "", plain)
+    found: set[str | None] = {"tail1"} if slowest else set()
+    found |= {
         code or _LEVELS.get(next(group for group in match.groups() if group))
         for pattern, code in _STATISTICS
         for match in re.finditer(pattern, plain)

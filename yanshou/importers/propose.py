@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from yanshou.harness.basics import Json
 from yanshou.harness.case import Commitment
 from yanshou.harness.listing import Scenario
-from yanshou.harness.model import Limit
-from yanshou.harness.units import TargetError, dimension, limits_inside, parse_target
+from yanshou.harness.model import Change, Limit
+from yanshou.harness.units import TargetError, dimension, limits_inside, parse_promise, parse_target
 from yanshou.importers.grid import one_line, squeezed
 from yanshou.importers.table import Row
 
@@ -35,6 +35,13 @@ class Proposal:
     limit: Limit | None
     doubt: str
     candidates: tuple[str, ...] = ()
+    change: Change | None = None
+    """What the limit is on, where that is a change and not what is reached."""
+
+    @property
+    def read(self) -> str:
+        """How the target is read, for people."""
+        return f"{self.change.word} {self.limit}" if self.change else str(self.limit)
 
     def to_json(self) -> dict[str, Json]:
         """For scripts: what would be written, where it stands, and how sure that is."""
@@ -43,6 +50,7 @@ class Proposal:
             "reason": self.reason,
             "target": self.target,
             "limit": self.limit and self.limit.to_json(),
+            "change": self.change and {"grows": self.change.grows, "relative": self.change.relative},
             "doubt": self.doubt,
             "cell": self.row.target.address,
             "text": {name: getattr(self.row, name).text for name in ("indicator", "baseline", "target", "note")},
@@ -89,15 +97,15 @@ def aimed(row: Row, indicator: str, reason: str, scenario: Scenario, target: str
     title = listed.name if listed else requirement.text if requirement else one_line(row.indicator.text)
     like = listed.limit if listed else None
     text = one_line(row.target.text) if target is None else target
-    limit, doubt = None, ""
+    limit, change, doubt = None, None, ""
     try:
-        limit = parse_target(text, like)
+        limit, change = (parse_target(text, like), None) if listed else parse_promise(text, row.baseline.text)
     except TargetError as error:
         if target is None and error.instead:
             return aimed(row, indicator, reason, scenario, error.instead)
         doubt = f"{error.text} → {error.remedy}"
     candidates = tuple(dict.fromkeys(limits_inside(row.target.text)))
-    return Proposal(row, indicator, title, reason, text, limit, doubt, candidates)
+    return Proposal(row, indicator, title, reason, text, limit, doubt, candidates, change)
 
 
 def aimed_at(proposal: Proposal, indicator: str, scenario: Scenario) -> Proposal:

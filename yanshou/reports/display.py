@@ -109,7 +109,10 @@ def confidence_of(alpha: float) -> str:
 
 def statistic_word(statistic: str | None) -> str:
     """The Chinese word for a statistic's code; percentiles are written P99."""
-    words = {"mean": "平均值", "max": "最大值", "rms": "均方根", "count": "计数", "items": "符合项数"}
+    words = {
+        "mean": "平均值", "max": "最大值", "rms": "均方根", "count": "计数", "items": "符合项数",
+        "tail1": "最慢 1% 的平均", "declared": "自报",
+    }  # fmt: skip
     return NOTHING if statistic is None else words.get(statistic, statistic.upper())
 
 

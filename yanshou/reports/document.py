@@ -513,6 +513,7 @@ def _results(record: Data) -> Iterator[Block]:
             yield Items(tuple(r["text"] for r in f["reasons"]))
         if f.get("value") is not None or f.get("infinite"):
             yield facts(*_numbers(f))
+        yield from _compared(f)
         readings = f.get("readings") or {}
         if readings:
             known = [k for k in READINGS if k in readings]
@@ -530,6 +531,27 @@ def _results(record: Data) -> Iterator[Block]:
             checks = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in f["validity"]]
             yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, checks)
         yield from _attempts(f)
+
+
+def _compared(f: Data) -> Iterator[Block]:
+    """Before, after and what changed, where the limit is on that."""
+    change = f.get("change")
+    if not change:
+        return
+    rows: list[Sequence[object]] = []
+    for name, side in (("改造前", change["before"]), ("改造后", change["after"])):
+        evidence = f"运行 {side['run']}" if side["run"] else "项目自报，没有证据"
+        bounds = (f"下界 {_side(side, 'lower')}　上界 {_side(side, 'upper')}",) if side["n"] else ()
+        rows.append(
+            (Cell(name, (evidence,)), Cell(_side(side, "value"), bounds), statistic_word(side["statistic"]), side["n"])
+        )
+    bounds = (f"下界 {_number(f, 'lower')}　上界 {_number(f, 'upper')}",)
+    rows.append((change["text"], Cell(_number(f, "value"), bounds), f"限值 {limit_text(f['limit'])}", None))
+    yield table("改造前后对比", {"": 2.0, "水平与置信界": 4.6, "统计量": 2.2, "n": 1.2}, rows, (3,))
+
+
+def _side(side: Data, key: str) -> str:
+    return "∞" if key in side["infinite"] else quantity(side[key], side["unit"])
 
 
 def _plausible(f: Data) -> Iterator[Block]:

@@ -115,6 +115,8 @@ COLUMNS: Mapping[str, Callable[[Data, Data], Json]] = {
     "承诺原文": lambda _, f: f.get("commitment_text"),
     "原因": lambda _, f: "；".join(r["text"] for r in f["reasons"]),
     "测量次数": lambda _, f: len(f["attempts"]),
+    "改造前": lambda _, f: _side(f, "before"),
+    "改造后": lambda _, f: _side(f, "after"),
 }
 
 
@@ -145,6 +147,12 @@ ATTEMPT_COLUMNS: Mapping[str, Callable[[Data, Data], Json]] = {
     "有效性": lambda _, a: "；".join(f"{v['code']} {v['text']}" for v in a.get("validity") or ()),
     "证据文件": lambda _, a: len(a["evidence"]),
 }
+
+
+def _side(f: Data, side: str) -> str | None:
+    """The level before or after, with its unit, where the limit is on what changed."""
+    change = f.get("change")
+    return f"{change[side]['value']} {change[side]['unit']}" if change else None
 
 
 def _safe(value: Json) -> Json:

@@ -57,6 +57,14 @@ FIELD_WORDS = {
     "names_beidou": "关断时仍说用北斗",
     # inspection
     "journal": "查验日志", "how": "查验方法", "confirmed": "复核时间", "head": "末端",
+    # xr.frames, inspection of videos
+    "frames": "帧数", "frames_of": "帧的出处", "window": "浏览器窗口", "xr": "XR 会话", "browser": "浏览器", "agent": "浏览器标识",
+    "renderer": "渲染器", "reports": "报告份数", "log": "日志", "unshown": "未显示的帧", "fps_mean": "平均帧率/fps",
+    "fps_slowest_1_percent": "最慢 1% 帧的帧率/fps", "frame_ms_p99": "P99 帧时间/ms", "fps_of_p99": "P99 帧时间对应的帧率/fps",
+    "stalls": "卡顿次数", "longest_ms": "最长一帧/ms", "stalled_share": "卡顿占时", "inputs": "输入次数",
+    "event_timing_p50_ms": "浏览器自报的中位/ms", "motion_to_photon": "动显时延", "camera_fps": "相机帧率/fps",
+    "least_ms": "最小/ms", "median_ms": "中位/ms", "greatest_ms": "最大/ms", "resolution_ms": "相机一帧/ms",
+    "no_more_than_ms": "至多/ms",
 }  # fmt: skip
 
 

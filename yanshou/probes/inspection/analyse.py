@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
-from yanshou.probes.inspection import naming, vin
+from yanshou.probes.inspection import naming, video, vin
 from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
 from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
@@ -45,6 +45,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
     validity += _shared_files(items)
     validity += _identifiers(planned)
     validity += _names(planned, items)
+    counted = {i.id: c for i, entry in planned if i.identifier == "video" and (c := video.written(entry.observed))}
+    validity += _few(counted)
     validity += _haste([entry.time for _, entry in planned if entry.answer is not Answer.OPEN])
     told, found = _journal(evidence, recorded, params, said)
     validity += found
@@ -58,7 +60,17 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
         ],
         **told,
     }
+    if counted:
+        facts["motion_to_photon"] = {name: count.to_json() for name, count in counted.items()}
     return Checklist(params.unit, tuple(items), tuple(validity), facts)
+
+
+def _few(counted: Mapping[str, video.Counted]) -> Iterator[Validity]:
+    """Videos of fewer movements than show how the time spreads."""
+    for name, count in counted.items():
+        if len(count.frames) < video.FEWEST:
+            text = f"{name} 只数了 {len(count.frames)} 次，至少 {video.FEWEST} 次才看得出快慢的范围"
+            yield Validity("INS-V15", Severity.WARNING, text)
 
 
 def _recorded(evidence: RunEvidence) -> Recorded | None:
@@ -166,7 +178,7 @@ def _identifiers(planned: Sequence[tuple[Item, RecordedItem]]) -> Iterator[Valid
     """Wrong identifiers behind answers other than 是 (a 是 is refused), and one vehicle that stands for several."""
     users: defaultdict[str, list[str]] = defaultdict(list)
     for item, entry in planned:
-        number = vin.written(entry.observed) if item.identifier else None
+        number = vin.written(entry.observed) if item.identifier == "vin" else None
         if number is None:
             continue
         if entry.answer is Answer.YES:

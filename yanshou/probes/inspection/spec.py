@@ -12,13 +12,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from yanshou.harness.model import Answer, Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
-from yanshou.probes.inspection import naming, vin
+from yanshou.probes.inspection import naming, video, vin
 from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
 """Answers that must say what was observed, or why."""
 JUDGED = frozenset({Answer.YES, Answer.NO, Answer.PARTIAL})
 """Answers by which an inspector judges: not his for what only experts can."""
+
+
+COPIED = {
+    "vin": "  # observed 里抄下 17 位车辆识别代号\n",
+    "video": "  # observed 里写相机帧率与逐次从动作到画面的帧数：240 fps，5、6、5、7 帧；录像列入 evidence\n",
+}
+"""What a sheet says of an item with an identifier."""
 
 
 class _Frozen(BaseModel):
@@ -34,8 +41,10 @@ class Item(_Frozen):
     method: Literal["查阅", "观察", "询问", "操作"] | None = Field(
         default=None, description="怎么查：查阅、观察、询问、操作；不写则由检查人定"
     )
-    identifier: Literal["vin"] | None = Field(
-        default=None, description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对"
+    identifier: Literal["vin", "video"] | None = Field(
+        default=None,
+        description="vin：observed 里须抄下 17 位车辆识别代号，校验位（GB 16735）与重复由工具核对；"
+        "video：observed 里须写相机帧率与逐次数得的帧数，如 240 fps，5、6、5 帧，毫秒与分辨力由工具算",
     )
     expert: bool = Field(default=False, description="true：只能由专家判断，查验只收集证据，答案是“专家评议”")
     named: naming.Kind | None = Field(
@@ -129,6 +138,9 @@ def misread(item: Item, observed: str) -> tuple[str, str] | None:
         return wrong
     if item.identifier is None:
         return None
+    if item.identifier == "video":
+        missing = video.written(observed) is None
+        return ("的 observed 里读不出相机帧率与数得的帧数", "写作 240 fps，5、6、5、7 帧") if missing else None
     number = vin.written(observed)
     if number is None:
         return "的 observed 里没有 17 位车辆识别代号", "照铭牌或风窗处抄下"
@@ -141,7 +153,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
 
     def entry(item: Item) -> str:
         question, expected = (" ".join(text.split()) for text in (item.text, item.expected))
-        copied = "  # observed 里抄下 17 位车辆识别代号\n" if item.identifier else ""
+        copied = COPIED.get(item.identifier or "", "")
         copied += "  # 只能由专家判断：附上证据，答 专家评议\n" if item.expert else ""
         copied += f"  # observed 里写明{item.asked_name}\n" if item.named else ""
         return (
