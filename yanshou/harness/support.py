@@ -64,6 +64,7 @@ SUPPORT = {
     ),
     "model.weights": Support(Level.LIMITED, "服务进程实际打开的文件只在 Linux 看得到，别处只计数"),
     "model.actuation": Support(Level.PORTABLE, "MCAP、CAN 日志要 [logs]", ("mcap", "can", "cantools"), "logs"),
+    "xr.frames": Support(Level.PORTABLE, "要 Chromium 或头显自带的浏览器；帧时间日志不要"),
     "sme.level": _PORTABLE,
     "bim.ids": Support(Level.PORTABLE, "要 [bim]", ("ifcopenshell", "ifctester"), "bim"),
     "chain.records": Support(
