@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserError
+from yanshou.pdf_verbs import pdf_app
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 key_app = typer.Typer(help="签名密钥。", no_args_is_help=True)
 app.add_typer(key_app, name="key")
+app.add_typer(pdf_app, name="pdf")
 
 Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹；不写则从当前目录向上找 case.yaml")]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
@@ -761,17 +763,48 @@ def sign(
     typer.echo(f"还缺签名：{'、'.join(map(str, sealed.missing))}" if sealed.missing else "名册上的签名已齐")
 
 
+@pdf_app.command("seal")
+def pdf_seal(
+    package: Annotated[Path, typer.Argument(help="数据包 zip，或案卷文件夹")],
+    role: Annotated[str, typer.Option("--role", help="tester | reviewer | approver | project | witness")] = "approver",
+    key: Annotated[Path, typer.Option("--key", help="私钥文件，即签数据包的那一把")] = Path("key"),
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="还要谁签：角色=公钥文件，可多次；首签时定名册")
+    ] = None,
+    trust: Annotated[Path | None, typer.Option("--trust", help="由信任文件定名册，并核对 PDF 的证书")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """三个签名齐了以后：把签过的 PDF 与数据包一起钉住，末尾被切掉也看得出。"""
+    from yanshou.harness.envelope import Role
+    from yanshou.harness.pades import pin_path, signed_path
+    from yanshou.harness.pades_sign import package_at, pin
+    from yanshou.harness.trust import load_trust
+
+    if role not in list(Role):
+        raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用：{'、'.join(Role)}"))
+    place, trusted = package_at(package), load_trust(trust) if trust else None
+    envelope = pin(place, _private_key(key), Role(role), _signers(with_ or []), trusted)
+    file, done, all_ = pin_path(signed_path(place)), len(envelope.signatures), len(envelope.statement.signers)
+    if as_json:
+        _print_json({"file": str(file), "signatures": done, "of": all_})
+    else:
+        typer.echo(f"已钉住：{file}({done}/{all_}) → 与 PDF、数据包一起交付；复核：yanshou verify {signed_path(place)}")
+
+
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包，或案卷文件夹")],
+    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包、签过的 PDF，或案卷文件夹")],
     trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
+    pdf: Annotated[
+        Path | None, typer.Option("--pdf", help="与数据包一起核验的签过的 PDF；不写则看数据包旁边有没有")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """离线核验:包、签名、台账、证据,并由原始数据重放结论。退出码 0 全部相符,4 有不符。"""
     from yanshou.harness.trust import load_trust
     from yanshou.harness.verify import verify as examine
 
-    found = examine(path, load_trust(trust) if trust else None)
+    found = examine(path, load_trust(trust) if trust else None, pdf)
     if as_json:
         _print_json(found.to_json())
     else:

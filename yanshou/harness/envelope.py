@@ -35,6 +35,7 @@ TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 SELF_CHECK = "urn:yanshou:predicate:self-check:1"
 DEMO = "urn:yanshou:predicate:demo:1"
 PLAN = "urn:yanshou:predicate:plan:1"
+SIGNED_REPORT = "urn:yanshou:predicate:signed-report:1"
 
 
 class Role(StrEnum):
@@ -59,16 +60,18 @@ class Document(StrEnum):
 
     PLAN = "plan"
     PACKAGE = "package"
+    REPORT = "report"
 
     @property
     def word(self) -> str:
         """The Chinese word printed for people."""
-        return {"plan": "方案", "package": "证据包"}[self.value]
+        return {"plan": "方案", "package": "证据包", "report": "签署的报告"}[self.value]
 
     @property
     def predicate_types(self) -> tuple[str, ...]:
         """Which statements are about such a document."""
-        return (PLAN,) if self is Document.PLAN else (TEST_RESULT, SELF_CHECK, DEMO)
+        types = {"plan": (PLAN,), "package": (TEST_RESULT, SELF_CHECK, DEMO), "report": (SIGNED_REPORT,)}
+        return types[self.value]
 
 
 @dataclass(frozen=True)

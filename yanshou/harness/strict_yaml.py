@@ -115,6 +115,11 @@ class YamlMap:
         self._asked.add(key)
         return None if _kind(self._values.get(key)) == "null" else self._need(key, *kinds)
 
+    def given(self, key: str) -> bool:
+        """Whether `key`, which may be left out, is there."""
+        self._asked.add(key)
+        return key in self.lines
+
     def text(self, key: str, default: str | None = None, pattern: str = "(?s).+") -> str:
         """A text that `pattern` matches as a whole; required without `default`."""
         node = self._need(key, "str") if default is None else self._get(key, "str")

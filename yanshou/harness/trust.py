@@ -9,6 +9,12 @@ half; nothing else identifies it. It must never be taken from the package that i
     require:
       plan: [project, tester]
       package: [tester, reviewer, approver]
+      report: [approver]            # who pins the signed PDF; may be left out: the approver
+    pdf:                            # whose certificates sign the PDF; may be left out
+      roots: [<PEM>, ...]           # authorities of the signers' certificates
+      tsa: [<PEM>, ...]             # authorities of time; where there are any, every signature needs a time
+      certificates:
+        - {name: 张三, roles: [tester], certificate: <SHA-256 of the DER, 64 hex>, valid_from: 2024-11-01, valid_until: 2025-12-31}
 """
 
 from __future__ import annotations
@@ -46,11 +52,46 @@ class TrustedKey:
 
 
 @dataclass(frozen=True)
+class TrustedCertificate:
+    """One certificate, by the SHA-256 of its DER, and what its holder may sign."""
+
+    name: str
+    roles: tuple[Role, ...]
+    certificate: str
+    valid_from: date
+    valid_until: date
+
+
+@dataclass(frozen=True)
+class PdfTrust:
+    """Whose certificates may sign a PDF: PEM of the authorities of people and of time, and every single certificate."""
+
+    roots: tuple[str, ...]
+    tsa: tuple[str, ...]
+    certificates: tuple[TrustedCertificate, ...]
+
+    def objections(self, role: Role, name: str, certificate: str, moment: datetime) -> Iterator[Problem]:
+        """Why this certificate may not sign as `role` at `moment`."""
+        known = next((c for c in self.certificates if c.certificate == certificate), None)
+        who = f"{role.word} {name}"
+        if known is None:
+            remedy = "核实签名人；可信时登记到 trust.yaml 的 pdf.certificates"
+            yield Problem("V-D11", f"{who}：证书 {certificate[:16]}… 不在信任文件里", remedy)
+        elif role not in known.roles or name != known.name:
+            allowed = "、".join(r.word for r in known.roles)
+            yield Problem("V-D11", f"{who}：信任文件里这张证书属于 {known.name}，只许签{allowed}", "由有此角色的人签名")
+        elif not known.valid_from <= moment.astimezone(BEIJING).date() <= known.valid_until:
+            span = f"{known.valid_from} 至 {known.valid_until}"
+            yield Problem("V-D11", f"{who}：签名时不在信任文件给这张证书的有效期（{span}）", "用有效的证书重新签名")
+
+
+@dataclass(frozen=True)
 class Trust:
-    """A trust file: known keys and, per document, the roles that must sign it, one signer each."""
+    """A trust file: known keys and, per document, the roles that must sign it, one signer each; and certificates for the PDF."""
 
     keys: tuple[TrustedKey, ...]
     require: Mapping[Document, tuple[Role, ...]]
+    pdf: PdfTrust | None = None
 
     def objections(self, signer: Signer, moment: datetime) -> Iterator[Problem]:
         """Why `signer` may not sign as stated at `moment`."""
@@ -124,14 +165,44 @@ def _roles(entry: YamlMap, key: str) -> tuple[Role, ...]:
 
 
 def _require(entry: YamlMap) -> dict[Document, tuple[Role, ...]]:
-    return {document: _roles(entry, document.value) for document in Document}
+    required = {document: _roles(entry, document.value) for document in (Document.PLAN, Document.PACKAGE)}
+    report = entry.texts(Document.REPORT.value, tuple(Role))
+    return {**required, Document.REPORT: tuple(map(Role, report)) or (Role.APPROVER,)}
+
+
+def _certificate(entry: YamlMap) -> TrustedCertificate:
+    start, end = entry.calendar_date("valid_from"), entry.calendar_date("valid_until")
+    if end < start:
+        entry.refuse("valid_until", f"valid_until {end} 早于 valid_from {start}")
+    known = entry.text("certificate", pattern="[0-9a-f]{64}")
+    return TrustedCertificate(entry.text("name"), _roles(entry, "roles"), known, start, end)
+
+
+def _pdf(entry: YamlMap) -> PdfTrust:
+    from cryptography.x509 import load_pem_x509_certificate
+
+    roots, tsa = entry.texts("roots"), entry.texts("tsa")
+    for key, texts in (("roots", roots), ("tsa", tsa)):
+        try:
+            for text in texts:
+                load_pem_x509_certificate(text.encode())
+        except ValueError:
+            entry.refuse(key, f"{key} 里有的不是 PEM 证书")
+    if not roots:
+        entry.refuse("roots", "pdf 没有 roots", remedy="写上签名证书的根证书（PEM）")
+    return PdfTrust(roots, tsa, entry.all("certificates", _certificate, unique="certificate"))
+
+
+def _trust(root: YamlMap) -> Trust:
+    keys, require = root.all("keys", _key), root.one("require", _require)
+    return Trust(keys, require, root.one("pdf", _pdf) if root.given("pdf") else None)
 
 
 def load_trust(file: Path) -> Trust:
     """Read a trust file. Raises UserError with file and line."""
     try:
         root = YamlMap.parse(file, read_bytes(file))
-        return root.read(lambda r: Trust(r.all("keys", _key), r.one("require", _require)))
+        return root.read(_trust)
     except UserError as error:
         mend = "改正此处"
         raise UserError(

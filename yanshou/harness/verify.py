@@ -9,17 +9,20 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import CaseState, assess, load_state, record_bytes
-from yanshou.harness.bag import open_package
+from yanshou.harness.bag import PackageContents, open_package
 from yanshou.harness.basics import Json, Problem, UserError
-from yanshou.harness.envelope import Document, read_envelope
+from yanshou.harness.digests import Digests
+from yanshou.harness.envelope import Document, Envelope, read_envelope
 from yanshou.harness.evidence import LedgerDamage, sha256_bytes
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.model import Mode
+from yanshou.harness.pades import REPORT, SIGNED, PdfReport, examine, pin_path, pinned_subjects, signed_path
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import plan_from_json
 from yanshou.harness.runs import damaged_streams
@@ -30,6 +33,7 @@ from yanshou.harness.trust import Trust
 from yanshou.reports.machine import machine_files
 
 SHOWN_DIFFERENCES = 20
+SIGNED_SUFFIX = ".signed.pdf"
 
 
 @dataclass
@@ -57,9 +61,17 @@ class Verification:
         }
 
 
-def verify(path: Path, trust: Trust | None) -> Verification:
-    """Verify a package (zip or unpacked) or a case folder. Raises UserError when `path` is neither."""
+def verify(path: Path, trust: Trust | None, pdf: Path | None = None) -> Verification:
+    """Verify a package (zip or unpacked), or a case folder. Raises UserError when `path` is neither.
+
+    `pdf`: the signed report to verify with its package; without it the one beside the package, if there is one. Where `path`
+    itself is a signed report, the package is the one beside it.
+    """
     found = Verification()
+    if path.name.endswith(SIGNED_SUFFIX):
+        path, pdf = path.with_name(f"{path.name.removesuffix(SIGNED_SUFFIX)}.zip"), path
+    elif pdf is None and path.suffix == ".zip" and signed_path(path).exists():
+        pdf = signed_path(path)
     if path.is_dir() and not (path / "bagit.txt").exists():
         found.notes.append("这是没有封存的案卷文件夹：只核对台账、证据与重放，没有签名可核")
         _verify_case_or_say_why_not(path, trust, found, sealed=False)
@@ -77,8 +89,56 @@ def verify(path: Path, trust: Trust | None) -> Verification:
             _take_seal(verify_package(contents, trust), "证据包", found)
         except UserError as error:
             found.problems += error.problems
+        if pdf is not None:
+            _verify_pdf(pdf, contents, trust, found)
         _verify_case_or_say_why_not(contents.root / "data", trust, found, sealed=True)
     return found
+
+
+def _verify_pdf(pdf: Path, contents: PackageContents, trust: Trust | None, found: Verification) -> None:
+    """The signed report: its own signatures, and the envelope that pins it to this package."""
+    problems: list[Problem] = []
+    path, envelope, seal = pin_path(pdf), None, None
+    try:
+        data, base = pdf.read_bytes(), (contents.root / REPORT).read_bytes()
+    except OSError as error:
+        found.problems.append(Problem("V-D01", f"PDF 或数据包里的报告读不出：{error.strerror}", "检查路径", pdf))
+        return
+    try:
+        envelope = read_envelope(path.read_bytes(), path)
+        seal = verify_envelope(envelope, Document.REPORT, trust)
+        problems += seal.problems
+    except FileNotFoundError:
+        text = "没有把 PDF 与数据包钉在一起的外层签名：末尾被切掉也看不出"
+        problems.append(Problem("V-D14", text, "用 yanshou pdf seal 签，或向交付方要", path))
+    except UserError as error:
+        problems += error.problems
+    sealed = envelope.statement.sealed_at if envelope else datetime.now(UTC)
+    report = examine(data, base, trust.pdf if trust else None, sealed)
+    problems += report.problems
+    if envelope is not None:
+        problems += _pin_problems(envelope, pinned_subjects(contents, data), report)
+    if trust is not None and trust.pdf is None:
+        problems.append(
+            Problem("V-D17", "信任文件没有 pdf 一节，签名证书是谁的没有核对", "在 trust.yaml 里写 pdf 一节")
+        )
+    found.problems += [p if p.file else replace(p, file=pdf) for p in problems]
+    if not problems and seal is not None:
+        names = "、".join(map(str, report.signatures))
+        stamped = "，文件时间戳成立" if report.document_time else ""
+        found.checked.append(f"PDF 以数据包里的报告为底，三栏签名成立：{names}{stamped}")
+        _take_seal(seal, "PDF 与数据包的外层", found)
+
+
+def _pin_problems(envelope: Envelope, subjects: dict[str, Digests], report: PdfReport) -> Iterator[Problem]:
+    """Where the envelope is about another PDF, another package, or another set of signatures."""
+    stated = envelope.statement
+    if stated.subjects.get(SIGNED) != subjects[SIGNED]:
+        yield Problem("V-D15", "PDF 不是外层签名钉住的那一份：末尾被切掉、添加或改动", "向交付方要原件")
+    if {**stated.subjects, SIGNED: None} != {**subjects, SIGNED: None}:
+        yield Problem("V-D16", "外层签名钉住的是另一个数据包", "给出与 PDF 相配的数据包")
+    if dict(stated.predicate) != report.content:
+        yield Problem("V-D18", "PDF 里的签名与外层声明的不是同一组", "向交付方要原件")
 
 
 def _take_seal(report: SealReport, what: str, found: Verification) -> None:
