@@ -285,7 +285,7 @@ def _repainted(reader: PdfFileReader, base: PdfFileReader, page: int) -> bool:
 
 def _under(dictionary: Any, key: str, default: Any) -> Any:
     """The value itself, where the dictionary may hold a reference to it (`get` would give the reference)."""
-    return dictionary[key] if key in dictionary else default
+    return dictionary[key] if key in dictionary else default  # noqa: SIM401  see above
 
 
 def _same(old: Any, new: Any, but: set[str]) -> bool:

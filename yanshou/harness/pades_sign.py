@@ -235,6 +235,7 @@ def _lay_out(current: bytes, where: dict[Role, Place], role: Role, signer: PdfSi
     """The next revision of `current`: in the first one all fields are made, and the signature forbids everything else."""
     from pyhanko.pdf_utils.content import ImportedPdfPage
     from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
+    from pyhanko.pdf_utils.layout import AxisAlignment, Margins, SimpleBoxLayoutRule
     from pyhanko.sign import PdfSignatureMetadata
     from pyhanko.sign import PdfSigner as Layout
     from pyhanko.sign.fields import MDPPerm, SigFieldSpec, SigSeedSubFilter, append_signature_field
@@ -259,6 +260,7 @@ def _lay_out(current: bytes, where: dict[Role, Place], role: Role, signer: PdfSi
         height=y1 - y0,
     )
     output = BytesIO()
+    whole = SimpleBoxLayoutRule(AxisAlignment.ALIGN_MID, AxisAlignment.ALIGN_MID, margins=Margins.uniform(0))
     with tempfile.TemporaryDirectory(prefix="yanshou-stamp-") as scratch:
         file = Path(scratch) / "stamp.pdf"
         file.write_bytes(stamp)
@@ -269,7 +271,7 @@ def _lay_out(current: bytes, where: dict[Role, Place], role: Role, signer: PdfSi
                 name=common_name(certificate), certify=first, docmdp_permissions=MDPPerm.FILL_FORMS,
             ),
             signer,
-            stamp_style=StaticStampStyle(background=background, border_width=0),
+            stamp_style=StaticStampStyle(background=background, background_layout=whole, border_width=0),
         )  # fmt: skip
         digest, _, _ = asyncio.run(
             layout.async_digest_doc_for_signing(
