@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from logging import getLogger
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,18 +127,14 @@ def certificates(pems: Iterable[str]) -> list[Certificate]:
 def quiet() -> Iterator[None]:
     """pyHanko logs each failed validation with its traceback; people get one line from us instead."""
     loggers = [getLogger(name) for name in ("pyhanko", "pyhanko_certvalidator")]
-    before = [logger.disabled for logger in loggers]
-    children = [
-        getLogger(n) for n in getLogger().manager.loggerDict if n.startswith(("pyhanko.", "pyhanko_certvalidator."))
-    ]
-    states = [child.disabled for child in children]
-    for logger in (*loggers, *children):
-        logger.disabled = True
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(CRITICAL + 1)
     try:
         yield
     finally:
-        for logger, state in zip((*loggers, *children), (*before, *states), strict=True):
-            logger.disabled = state
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 def read_pdf(data: bytes) -> PdfFileReader:
@@ -342,16 +338,19 @@ def _signature(
     time, certificate = _token_time(embedded), embedded.signer_cert
     name, known = common_name(certificate), certificate_id(certificate)
     roots, authorities = (trust.roots, trust.tsa) if trust else ((), ())
+    # What the certifying signature permits is judged over all later revisions, which leaves nothing for the others to judge.
+    certifies = embedded.signed_revision == min(s.signed_revision for s in reader.embedded_signatures)
     status = validate_pdf_signature(
         embedded,
         _context(reader, roots, time or sealed),
         _context(reader, authorities, time or sealed),
+        skip_diff=not certifies,
     )
     problems: list[Problem] = []
     who = f"{role.word} {name}"
     if not (status.intact and status.valid):
         problems.append(Problem("V-D07", f"{who}：签名不成立", ORIGINAL))
-    elif status.coverage < SignatureCoverageLevel.ENTIRE_REVISION or not status.docmdp_ok:
+    elif status.coverage < SignatureCoverageLevel.ENTIRE_REVISION or (certifies and not status.docmdp_ok):
         problems.append(Problem("V-D08", f"{who}：签名之后文件被改动，或签名没有盖住全文", ORIGINAL))
     if certificate.public_key.algorithm != "rsa":
         problems.append(Problem("V-D09", f"{who}：不是 RSA 证书", "报告用 RSA 证书签（PDF/A-3）"))
@@ -386,7 +385,7 @@ def _document_time(
         return None, [missing] if trust is not None and trust.tsa else []
     last = stamps[-1]
     time = _stated(last.signed_data)
-    status = validate_pdf_timestamp(last, _context(reader, trust.tsa if trust else (), time))
+    status = validate_pdf_timestamp(last, _context(reader, trust.tsa if trust else (), time), skip_diff=True)
     good = status.intact and status.valid and status.coverage >= SignatureCoverageLevel.ENTIRE_REVISION
     if not good or (trust is not None and bool(trust.tsa) and not status.trusted):
         return time, [Problem("V-D13", "文件时间戳不成立，或时间戳机构不在信任文件里", ORIGINAL)]

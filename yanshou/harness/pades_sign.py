@@ -260,7 +260,7 @@ def _lay_out(current: bytes, where: dict[Role, Place], role: Role, signer: PdfSi
         height=y1 - y0,
     )
     output = BytesIO()
-    whole = SimpleBoxLayoutRule(AxisAlignment.ALIGN_MID, AxisAlignment.ALIGN_MID, margins=Margins.uniform(0))
+    whole = SimpleBoxLayoutRule(AxisAlignment.ALIGN_MID, AxisAlignment.ALIGN_MID, margins=Margins())
     with tempfile.TemporaryDirectory(prefix="yanshou-stamp-") as scratch:
         file = Path(scratch) / "stamp.pdf"
         file.write_bytes(stamp)
