@@ -138,5 +138,8 @@ def import_(
     """把别处签好的签名放进报告。"""
     from yanshou.harness.pades_sign import import_signature, package_at, stamping
 
-    times = stamping(tsa, _trust(trust))
-    _tell(import_signature(package_at(package), signature.read_bytes(), times), as_json)
+    try:
+        value = signature.read_bytes()
+    except OSError as error:
+        raise UserError(Problem("S-D14", f"签名文件读不出：{error.strerror}", "检查路径与权限", signature)) from None
+    _tell(import_signature(package_at(package), value, stamping(tsa, _trust(trust))), as_json)

@@ -452,6 +452,7 @@ def test_a_pdf_given_by_name_is_demanded(stage: Stage, tmp_path: Path) -> None:
     assert (missing.returncode, "V-D01" in missing.stdout) == (4, True), missing.stdout
     assert {p.code for p in verify(package, stage.loaded, elsewhere).problems} == {"V-D14"}
     assert verify(package, stage.loaded).problems == []  # nothing beside it: the package alone
+    assert "V-D16" in {p.code for p in verify(stage.folder / "case", stage.loaded, elsewhere).problems}
 
 
 # ---- what is not signed
@@ -562,3 +563,5 @@ def test_a_trust_file_that_is_wrong(stage: Stage, tmp_path: Path, section: str, 
 def test_how_to_sign_must_be_said(stage: Stage) -> None:
     done = cli("pdf", "sign", stage.package, "--role", "tester")
     assert (done.returncode, "S-D16" in done.stderr) == (2, True), done.stderr
+    done = cli("pdf", "import", stage.package, "--signature", stage.folder / "none.bin")
+    assert (done.returncode, "S-D14" in done.stderr) == (2, True), done.stderr

@@ -74,6 +74,8 @@ def verify(path: Path, trust: Trust | None, pdf: Path | None = None) -> Verifica
         pdf = signed_path(path)
     if path.is_dir() and not (path / "bagit.txt").exists():
         found.notes.append("这是没有封存的案卷文件夹：只核对台账、证据与重放，没有签名可核")
+        if pdf is not None:
+            found.problems.append(Problem("V-D16", "案卷文件夹没有封存，PDF 没有可对照的数据包", "给出数据包 zip", pdf))
         _verify_case_or_say_why_not(path, trust, found, sealed=False)
         return found
     if not path.exists():
