@@ -56,6 +56,7 @@ from yanshou.harness.pades_sign import (
 )
 from yanshou.harness.trust import PdfTrust, Trust, load_trust
 from yanshou.harness.verify import Verification, _verify_pdf, verify
+from yanshou.reports.stamp import render_stamp
 
 SOFTHSM = Path("/usr/lib/softhsm/libsofthsm2.so")
 PIN = "4711"
@@ -297,6 +298,19 @@ def test_the_stamps_stand_on_the_signing_page_in_chinese(stage: Stage) -> None:
     assert all(stage.people[role].id[:16] in text for role in ROLES)
 
 
+@pytest.mark.parametrize(
+    "name", ["丁", "Zhang San-Li Wei 工程师（检测公司武汉分部）", "长" * 64, '#panic("x") *b* $x$']
+)
+def test_a_stamp_is_one_page_with_the_whole_name(tmp_path: Path, name: str) -> None:
+    shown = {"role": "检测", "time": "2026-01-01 08:00:00", "certificate": "0" * 16}
+    (tmp_path / "stamp.pdf").write_bytes(render_stamp(name=name, width=215.4, height=48.2, **shown))
+    out = subprocess.run(
+        ["pdftotext", "-raw", tmp_path / "stamp.pdf", "-"], capture_output=True, check=True
+    ).stdout.decode()
+    assert out.count("\f") == 1
+    assert "".join(name.split()) in "".join(out.split())
+
+
 def test_proofs_of_every_certificate_are_in_the_file(stage: Stage) -> None:
     store = PdfFileReader(BytesIO(stage.pdf)).root["/DSS"]
     assert len(store["/VRI"]) >= len(ROLES)
@@ -414,6 +428,12 @@ def test_the_right_fields_by_the_wrong_people(stage: Stage) -> None:
 def test_a_foreign_authority_of_time(stage: Stage) -> None:
     rules = replace(stage.rules, tsa=(stage.root.pem,))
     assert {"V-D12", "V-D13"} <= examined(stage, stage.pdf, rules)
+    later = datetime.now(UTC) + timedelta(days=900)
+    assert (
+        codes(examine(stage.pdf, stage.base, stage.rules, later)) == set()
+    )  # proven: the certificates were valid then
+    nobody = replace(stage.rules, tsa=())  # a time that nobody vouches for does not rescue an expired certificate
+    assert codes(examine(stage.pdf, stage.base, nobody, later)) == {"V-D10"}
 
 
 def test_the_envelope_belongs_to_this_pdf_this_package_and_these_people(stage: Stage, tmp_path: Path) -> None:
@@ -549,7 +569,7 @@ def test_a_signature_from_elsewhere_must_fit(stage: Stage, fresh: Path) -> None:
         ("pdf: {roots: [PEM], root: []}", "T-KEY"),
         (
             "pdf: {roots: [PEM], certificates: [{name: a, roles: [tester], certificate: ab}]}",
-            "T-VALUE",
+            "T-KEY",
         ),
     ],
 )

@@ -338,11 +338,12 @@ def _signature(
     time, certificate = _token_time(embedded), embedded.signer_cert
     name, known = common_name(certificate), certificate_id(certificate)
     roots, authorities = (trust.roots, trust.tsa) if trust else ((), ())
+    moment = time if time and authorities else sealed  # a time that nobody vouches for proves nothing
     # What the certifying signature permits is judged over all later revisions, which leaves nothing for the others to judge.
     certifies = embedded.signed_revision == min(s.signed_revision for s in reader.embedded_signatures)
     status = validate_pdf_signature(
         embedded,
-        _context(reader, roots, time or sealed),
+        _context(reader, roots, moment),
         _context(reader, authorities, time or sealed),
         skip_diff=not certifies,
     )
@@ -360,7 +361,7 @@ def _signature(
             problems.append(
                 Problem("V-D10", f"{who}：证书链不到信任文件里的根，或证书当时已失效、已吊销", "核实签名人与证书")
             )
-        problems += trust.objections(role, name, known, time or sealed)
+        problems += trust.objections(role, name, known, moment)
         if trust.tsa and (stamp is None or not (stamp.intact and stamp.valid and stamp.trusted)):
             problems.append(
                 Problem("V-D12", f"{who}：没有可信的时间戳", "签名时给出 --tsa，并用信任文件认可的时间戳机构")
