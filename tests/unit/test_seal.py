@@ -624,7 +624,8 @@ def test_a_roster_is_drawn_up_only_when_there_is_no_choice(keys: dict[Role, Priv
         ("require:", "requires:", 33, "requires"),
         ("plan: [project, tester]", "plan: []", 34, "plan"),
         ("plan: [project, tester]", "plan: project", 34, "plan"),
-        ("  plan: [project, tester]\n", "  plan: [project]\n  report: [tester]\n", 35, "report"),
+        ("  plan: [project, tester]\n", "  plan: [project]\n  letter: [tester]\n", 35, "letter"),
+        ("  plan: [project, tester]\n", "  plan: [project]\n  report: [nobody]\n", 35, "report"),
         ("keys:\n", "keys:\n  - {\n", 3, "YAML"),
     ],
 )  # fmt: skip
