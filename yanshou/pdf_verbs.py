@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,7 +56,12 @@ def _chain(file: Path | None) -> Sequence[Certificate]:
 def _secret(variable: str, word: str) -> str:
     """From the environment, else asked for."""
     given = os.environ.get(variable)
-    return typer.prompt(word, hide_input=True) if given is None else given
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        raise UserError(Problem("S-D06", f"没有{word}，这里也没有人可问", f"在终端里运行，或设环境变量 {variable}"))
+    asked: str = typer.prompt(word, hide_input=True)
+    return asked
 
 
 def _print_json(value: Json) -> None:

@@ -75,7 +75,13 @@ pytestmark = pytest.mark.skipif(shutil.which("pdfsig") is None, reason="poppler-
 def cli(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [*YANSHOU, *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
     )
 
 
@@ -372,6 +378,7 @@ def test_what_the_first_signer_slips_in_beneath_the_signature(stage: Stage) -> N
     clock = replace(stage.rules, tsa=())
     honest = certified(stage, stage.base, lambda _: None, where)
     assert examined(stage, honest, clock) == {"V-D04"}
+    assert "V-D06" in examined(stage, honest.replace(b"/F 132", b"/A 132"), clock)  # an action, say
     assert examined(stage, certified(stage, stage.base, lambda w: paint_on(w, 1), where), clock) == {"V-D04", "V-D08"}
     assert examined(stage, certified(stage, painted(stage.base), lambda _: None, where), clock) == {"V-D04", "V-D08"}
     signing_page = where[Role.TESTER].page
@@ -583,5 +590,8 @@ def test_a_trust_file_that_is_wrong(stage: Stage, tmp_path: Path, section: str, 
 def test_how_to_sign_must_be_said(stage: Stage) -> None:
     done = cli("pdf", "sign", stage.package, "--role", "tester")
     assert (done.returncode, "S-D16" in done.stderr) == (2, True), done.stderr
+    p12 = stage.people[Role.TESTER].write_p12(stage.folder / "unasked.p12", stage.root)
+    done = cli("pdf", "sign", stage.package, "--role", "tester", "--p12", p12)
+    assert (done.returncode, "YANSHOU_PASSPHRASE" in done.stderr) == (2, True), done.stderr
     done = cli("pdf", "import", stage.package, "--signature", stage.folder / "none.bin")
     assert (done.returncode, "S-D14" in done.stderr) == (2, True), done.stderr

@@ -38,6 +38,8 @@ REPORT = "data/report/report.pdf"
 SIGNED = "report.signed.pdf"
 """The name of the signed PDF in the statement that pins it, whatever its file is called."""
 PLACES = "signing-places.json"
+WIDGET = frozenset({"/Type", "/Subtype", "/FT", "/T", "/F", "/Rect", "/P", "/AP", "/V"})
+"""What a signature field consists of. Actions and scripts are not among it."""
 ORIGINAL = "向交付方要原件，或查明改动"
 
 
@@ -241,6 +243,8 @@ def _field_problems(reader: PdfFileReader, expected: Mapping[Role, Place], stamp
         shown = [float(v) for v in _under(widget, "/Rect", ())]
         on_page = widget.raw_get("/P").idnum if "/P" in widget else None
         right_page = on_page == _page(reader, place.page).idnum
+        if not set(widget) <= WIDGET:
+            yield Problem("V-D06", f"{name}栏带有签名以外的内容（如动作）", ORIGINAL)
         if not right_page or len(shown) != 4 or any(abs(a - b) > 1 for a, b in zip(shown, place.box, strict=True)):
             yield Problem("V-D06", f"{name}栏不在报告印的位置上", ORIGINAL)
 

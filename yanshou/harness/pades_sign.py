@@ -73,9 +73,6 @@ def _refuse(code: str, text: str, remedy: str, file: Path | None = None) -> NoRe
     raise UserError(Problem(code, text, remedy, file))
 
 
-# ---- what lies where
-
-
 def package_at(path: Path) -> Path:
     """The package at `path`, itself or the only one of a case folder. Raises UserError."""
     if path.is_file():
@@ -114,9 +111,6 @@ def _opened(package: Path) -> Iterator[tuple[PackageContents, SealReport]]:
         if seal.statement.predicate_type != TEST_RESULT:
             _refuse("S-D01", "自检与演示的报告没有签署栏，不签", "正式报告用 mode: acceptance 的案卷", package)
         yield contents, seal
-
-
-# ---- who signs
 
 
 @dataclass(frozen=True)
@@ -215,9 +209,6 @@ def from_token(
             yield signer
     except (pkcs11.PKCS11Error, ValueError, RuntimeError) as error:
         _refuse("S-D07", f"令牌不能用（{type(error).__name__}：{error}）".replace("：）", "）"), remedy, library)
-
-
-# ---- one signature
 
 
 @dataclass(frozen=True)
@@ -397,9 +388,6 @@ def sign_pdf(package: Path, role: Role, signer: PdfSigner, times: Stamping | Non
         return _finish(pdf, base, role, data, times)
 
 
-# ---- a signature made elsewhere
-
-
 @dataclass(frozen=True)
 class Exported:
     """What is to be signed elsewhere: `file` holds the bytes (DER of the CMS signed attributes), `sha256` is their digest."""
@@ -483,9 +471,6 @@ def _is_signature(certificate: Certificate, signature: bytes, message: bytes) ->
     except InvalidSignature:
         return False
     return True
-
-
-# ---- the envelope around it
 
 
 def pin(
