@@ -145,15 +145,16 @@ class Document:
 
     def to_json(self) -> dict[str, Json]:
         """Plain dicts and lists; every block says its kind under "is"."""
-        plain: dict[str, Json] = _plain(self)
-        return plain
+        found: dict[str, Json] = plain(self)
+        return found
 
 
-def _plain(value: Json) -> Json:
+def plain(value: Json) -> Json:
+    """A block, a cell, or anything that holds some, as plain dicts and lists for a layout."""
     if is_dataclass(value):
-        return {"is": type(value).__name__.lower(), **{f.name: _plain(getattr(value, f.name)) for f in fields(value)}}
+        return {"is": type(value).__name__.lower(), **{f.name: plain(getattr(value, f.name)) for f in fields(value)}}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     return value
 
 

@@ -109,11 +109,10 @@ RULES = (
 )
 
 
-def build(record: Data, record_sha256: str) -> Document:
-    """The document of a record whose texts are printable already (`display.fit`), and the digest of its record.json."""
-    case, mode = record["case"], Mode(record["mode"])
-    formal = mode is Mode.ACCEPTANCE
-    chapters = {
+def chapters(record: Data) -> dict[str, Iterator[Block]]:
+    """Every numbered chapter by its title. What nobody reads is not drawn."""
+    case, formal = record["case"], Mode(record["mode"]) is Mode.ACCEPTANCE
+    return {
         "检测结论一览": _conclusion(record),
         "项目与受检对象": _parties(case),
         "重点指标与承诺值": _commitments(record),
@@ -129,7 +128,13 @@ def build(record: Data, record_sha256: str) -> Document:
         "证据清单与校验方法": _evidence(record),
         "人员与签署": _people(record, formal),
     }
-    sections = [Section(str(i), title, tuple(blocks)) for i, (title, blocks) in enumerate(chapters.items(), 1)]
+
+
+def build(record: Data, record_sha256: str) -> Document:
+    """The document of a record whose texts are printable already (`display.fit`), and the digest of its record.json."""
+    case, mode = record["case"], Mode(record["mode"])
+    formal = mode is Mode.ACCEPTANCE
+    sections = [Section(str(i), title, tuple(blocks)) for i, (title, blocks) in enumerate(chapters(record).items(), 1)]
     annex = Section("", "附录　原始记录索引与软件版本", tuple(_annex(record, record_sha256)))
     return Document(
         title=TITLES[mode],

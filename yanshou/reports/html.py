@@ -17,6 +17,8 @@ from yanshou.reports.display import MARKS
 from yanshou.reports.figures import prefixed
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+BLOCKS = TEMPLATE.with_name("blocks.html.j2")
+STYLE = TEMPLATE.with_name("report.css")
 SCRIPT = Path(__file__).with_name("report.js")
 
 
@@ -29,10 +31,11 @@ def render_html(document: Document, results: bytes) -> bytes:
     script = SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
-    page = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    page = environment.from_string(BLOCKS.read_text(encoding="utf-8") + TEMPLATE.read_text(encoding="utf-8")).render(
         doc=document.to_json(),
         verdicts={v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict},
         results=Markup(_inert(results)),
+        style=Markup(STYLE.read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=f"sha256-{digest}",
     )
