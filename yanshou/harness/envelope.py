@@ -36,6 +36,7 @@ SELF_CHECK = "urn:yanshou:predicate:self-check:1"
 DEMO = "urn:yanshou:predicate:demo:1"
 PLAN = "urn:yanshou:predicate:plan:1"
 SIGNED_REPORT = "urn:yanshou:predicate:signed-report:1"
+NOTE = "urn:yanshou:predicate:note:1"
 
 
 class Role(StrEnum):
@@ -46,13 +47,13 @@ class Role(StrEnum):
     APPROVER = "approver"
     PROJECT = "project"
     WITNESS = "witness"
+    EXPERT = "expert"
 
     @property
     def word(self) -> str:
         """The Chinese word printed for people."""
-        return {"tester": "检测", "reviewer": "审核", "approver": "批准", "project": "受检方", "witness": "见证"}[
-            self.value
-        ]
+        words = {"tester": "检测", "reviewer": "审核", "approver": "批准", "project": "受检方", "witness": "见证"}
+        return {**words, "expert": "评审专家"}[self.value]
 
 
 class Document(StrEnum):

@@ -38,12 +38,18 @@ SIGNED_SUFFIX = ".signed.pdf"
 
 @dataclass
 class Verification:
-    """What was found: problems (any of them means it does not verify), notes, and what was checked in words."""
+    """What was found: problems (any of them means it does not verify), notes, and what was checked in words.
+
+    `contents`: the package where it is intact; `state`: the case where it could be read; `record`: what was replayed from it.
+    """
 
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     record: dict[str, Json] | None = None
+    contents: PackageContents | None = None
+    state: CaseState | None = None
+    seal: SealReport | None = None
 
     @property
     def ok(self) -> bool:
@@ -67,9 +73,15 @@ def verify(path: Path, trust: Trust | None, pdf: Path | None = None) -> Verifica
     `pdf`: the signed report to verify with its package; without it the one beside the package, if there is one. Where `path`
     itself is a signed report, the package is the one beside it.
     """
+    with tempfile.TemporaryDirectory(prefix="yanshou-verify-") as scratch:
+        return verify_unpacked(path, trust, Path(scratch), pdf)
+
+
+def verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path | None = None) -> Verification:
+    """The same, and a zip stays unpacked in the new or empty folder `scratch`: who reads on deletes it."""
     found = Verification()
     if path.name.endswith(SIGNED_SUFFIX):
-        path, pdf = path.with_name(f"{path.name.removesuffix(SIGNED_SUFFIX)}.zip"), path
+        path, pdf = package_beside(path), path
     elif pdf is None and path.suffix == ".zip" and signed_path(path).exists():
         pdf = signed_path(path)
     if path.is_dir() and not (path / "bagit.txt").exists():
@@ -80,20 +92,20 @@ def verify(path: Path, trust: Trust | None, pdf: Path | None = None) -> Verifica
         return found
     if not path.exists():
         raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip，或案卷文件夹", path))
-    with tempfile.TemporaryDirectory(prefix="yanshou-verify-") as scratch:
-        try:
-            contents = open_package(path, Path(scratch))
-        except UserError as error:
-            found.problems += error.problems
-            return found
-        found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
-        try:
-            _take_seal(verify_package(contents, trust), "证据包", found)
-        except UserError as error:
-            found.problems += error.problems
-        if pdf is not None:
-            _verify_pdf(pdf, contents, trust, found)
-        _verify_case_or_say_why_not(contents.root / "data", trust, found, sealed=True)
+    try:
+        found.contents = contents = open_package(path, scratch)
+    except UserError as error:
+        found.problems += error.problems
+        return found
+    found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
+    try:
+        found.seal = verify_package(contents, trust)
+        _take_seal(found.seal, "证据包", found)
+    except UserError as error:
+        found.problems += error.problems
+    if pdf is not None:
+        _verify_pdf(pdf, contents, trust, found)
+    _verify_case_or_say_why_not(contents.root / "data", trust, found, sealed=True)
     return found
 
 
@@ -143,6 +155,11 @@ def _pin_problems(envelope: Envelope, subjects: dict[str, Digests], report: PdfR
         yield Problem("V-D18", "PDF 里的签名与外层声明的不是同一组", "向交付方要原件")
 
 
+def package_beside(path: Path) -> Path:
+    """The package that a signed report belongs to; any other path as it is."""
+    return path.with_name(f"{path.name.removesuffix(SIGNED_SUFFIX)}.zip") if path.name.endswith(SIGNED_SUFFIX) else path
+
+
 def _take_seal(report: SealReport, what: str, found: Verification) -> None:
     found.problems += report.problems
     if not report.problems:
@@ -161,7 +178,7 @@ def _verify_case_or_say_why_not(folder: Path, trust: Trust | None, found: Verifi
 
 def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, sealed: bool) -> None:
     try:
-        state = load_state(folder)
+        found.state = state = load_state(folder)
     except LedgerDamage as damage:
         found.problems.append(Problem("V-L01", damage.text, "从副本恢复台账", damage.path, damage.line))
         return
