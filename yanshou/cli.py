@@ -326,7 +326,7 @@ def inspect(
     if as_json:
         _print_json(progress_json(place))
     elif web or lan or bind:
-        from yanshou.inspect.serve import LOOPBACK, lan_address
+        from yanshou.local_site import LOOPBACK, lan_address
 
         on_pages(place, _out(), host=bind or (lan_address() if lan else LOOPBACK), port=port, tls=tls)
     else:
@@ -817,6 +817,21 @@ def verify(
         typer.echo("核验通过" if found.ok else f"核验不通过：{len(found.problems)} 处不符")
     if not found.ok:
         _leave(ExitCode.UNVERIFIED)
+
+
+@app.command()
+def view(
+    paths: Annotated[list[Path], typer.Argument(help="数据包 zip、解开的数据包或案卷文件夹；两份以上可比较")],
+    trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
+    key: Annotated[Path | None, typer.Option("--key", help="专家的私钥：签署意见，写在数据包旁边")] = None,
+    port: Annotated[int, typer.Option("--port", help="端口；0 由系统选")] = 0,
+) -> None:
+    """在本机浏览器里复核:先看核验结果,再看指标、台账、证据,比较两份,签署意见。"""
+    from yanshou.harness.trust import load_trust
+    from yanshou.view.session import review
+
+    signer = _private_key(key) if key else None
+    review(paths, load_trust(trust) if trust else None, signer, _out(), port=port)
 
 
 @app.command()

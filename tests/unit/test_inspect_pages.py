@@ -15,6 +15,7 @@ from yanshou.harness.evidence import sha256_bytes
 from yanshou.inspect import files, web
 from yanshou.inspect.recorder import JOURNAL, LOCKED_S, WRONG_PINS, Recorder, recording
 from yanshou.inspect.web import COOKIE, IDLE_S, Site
+from yanshou.local_site import Gate
 from yanshou.probes.inspection.journal import Standing
 
 HOST = "127.0.0.1:8800"
@@ -73,7 +74,7 @@ def recorder(tmp_path: Path) -> Iterator[Recorder]:
 
 @pytest.fixture
 def site(recorder: Recorder) -> Site:
-    return Site(recorder, "某工厂", "secret", frozenset({HOST, "localhost:8800"}), clock=Clock())
+    return Site(recorder, "某工厂", Gate("secret", frozenset({HOST, "localhost:8800"})), clock=Clock())
 
 
 def standing(recorder: Recorder, item_id: str = "M01") -> Standing:

@@ -18,7 +18,7 @@ from yanshou.inspect.words import said_of
 from yanshou.probes.inspection.journal import Standing
 
 if TYPE_CHECKING:
-    from yanshou.inspect.serve import Served
+    from yanshou.local_site import Served
 
 
 def title_of(folder: Path) -> str:
@@ -42,10 +42,14 @@ def in_terminal(folder: Path, out: Console) -> None:
 
 def on_pages(folder: Path, out: Console, *, host: str, port: int, tls: bool) -> None:
     """The pages, until Ctrl-C. Raises UserError."""
-    from yanshou.inspect.serve import serving
+    from yanshou.inspect.web import Site
+    from yanshou.local_site import serving
 
     title = title_of(folder)
-    with recording(folder) as recorder, serving(recorder, title, host=host, port=port, tls=tls) as served:
+    with (
+        recording(folder) as recorder,
+        serving(lambda gate: Site(recorder, title, gate), host=host, port=port, tls=tls) as served,
+    ):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             _announce(recorder, title, served, out)

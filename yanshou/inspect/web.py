@@ -8,7 +8,6 @@ origins, for other hosts, with a wrong or no form token, or without a person cha
 from __future__ import annotations
 
 import hashlib
-import hmac
 import secrets
 import threading
 import time
@@ -31,6 +30,7 @@ from yanshou.harness.model import Answer
 from yanshou.inspect.files import CARRIES, LARGEST, Incoming, picture_type
 from yanshou.inspect.recorder import ANSWERS, METHODS, SHORTEST_PIN, Actor, Questions, Recorder
 from yanshou.inspect.words import MARKS, said_of
+from yanshou.local_site import HEADERS, Gate, said_of_error
 from yanshou.probes.inspection.journal import File, Standing
 from yanshou.probes.inspection.spec import Item, person
 
@@ -38,15 +38,6 @@ COOKIE = "yanshou-inspect"
 IDLE_S = 30 * 60.0
 """Somebody who does nothing for so long gives the PIN again."""
 MOST_DEVICES = 200
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self';"
-    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # without a referrer browsers would not say the origin of a form either
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
 URLS = Map(
     [
         Rule("/t/<token>", endpoint="enter", methods=["GET"]),
@@ -148,17 +139,14 @@ def environment() -> Environment:
 class Site:
     """The pages of one inspection, as a WSGI application.
 
-    `hosts`: the Host headers that are answered; `scheme`: http or https; `clock` in seconds, monotonic.
+    `clock`: seconds, monotonic.
     """
 
     recorder: Recorder
     title: str
-    token: str
-    hosts: frozenset[str]
-    scheme: str = "http"
+    gate: Gate
     clock: Callable[[], float] = time.monotonic
     _devices: dict[str, _Device] = field(default_factory=dict)
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     _guard: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -167,7 +155,7 @@ class Site:
         try:
             response = self._respond(request)
         except HTTPException as error:
-            response = self._page(None, "problem.html.j2", error.code or 500, said=_words(error))
+            response = self._page(None, "problem.html.j2", error.code or 500, said=said_of_error(error, LARGEST))
         except UserError as error:
             response = self._page(None, "problem.html.j2", 422, said=[str(p) for p in error.problems])
         except OSError as error:
@@ -184,8 +172,7 @@ class Site:
         return response(environ, start_response)
 
     def _respond(self, request: _Request) -> Response:
-        if request.environ.get("HTTP_HOST", "") not in self.hosts:
-            raise BadRequest("地址不对：请用终端里给出的地址打开")
+        self.gate.require_host(request)
         endpoint, values = URLS.bind_to_environ(request.environ).match()
         call = self._call(request)
         if endpoint == "enter":
@@ -195,7 +182,7 @@ class Site:
         if call.device is None:
             raise Forbidden("没有通行码：请用终端里给出的地址（或二维码）打开")
         if request.method == "POST":
-            self._require_own_page(request)
+            self.gate.require_own_page(request)
         page: Callable[..., Response] = getattr(self, f"_{endpoint}")
         return page(call, **values)
 
@@ -207,36 +194,24 @@ class Site:
                 if device.actor and self.clock() - device.last > IDLE_S:
                     device.actor = None
                 device.last = self.clock()
-        return _Call(request, device, self._form_token(cookie))
-
-    def _form_token(self, cookie: str) -> str:
-        return hmac.new(self._secret, cookie.encode(), hashlib.sha256).hexdigest()
-
-    def _require_own_page(self, request: _Request) -> None:
-        """Refuse what another page sends, before a byte of its body is read. Raises Forbidden."""
-        if request.headers.get("Origin") != f"{self.scheme}://{request.environ['HTTP_HOST']}":
-            raise Forbidden("这一请求不是从本页面发出的，没有执行")
+        return _Call(request, device, self.gate.form_token(cookie))
 
     def _form(self, call: _Call) -> Mapping[str, str]:
         """The form, once its token is right. Raises Forbidden."""
-        form = call.request.form
-        if not hmac.compare_digest(form.get("form_token", "").encode(), call.form_token.encode()):
-            raise Forbidden("页面过期了，没有执行：返回后刷新再试")
-        return form
+        return self.gate.form(call.request, call.form_token)
 
     def _page(self, call: _Call | None, template: str, status: int = 200, **values: object) -> Response:
         device = call.device if call else None
         text = environment().get_template(template).render(
             title=self.title, actor=device.actor if device else None, form_token=call.form_token if call else "",
-            tally=self.recorder.tally(), plain_http=self.scheme == "http", **values,
+            tally=self.recorder.tally(), plain_http=self.gate.scheme == "http", **values,
         )  # fmt: skip
         return Response(text, status, content_type="text/html; charset=utf-8")
 
     # --- getting in ---
 
     def _enter(self, call: _Call, token: str) -> Response:
-        if not hmac.compare_digest(token.encode(), self.token.encode()):
-            raise Forbidden("通行码不对：请用终端里给出的地址（或二维码）打开")
+        self.gate.require_token(token)
         if call.device is not None:
             return redirect("/" if call.device.actor else "/sign-in", 303)
         cookie = secrets.token_urlsafe(32)
@@ -246,9 +221,9 @@ class Site:
             device = self._devices[cookie] = _Device(
                 hashlib.sha256(cookie.encode()).hexdigest()[:8], None, self.clock()
             )
-        entered = _Call(call.request, device, self._form_token(cookie))
+        entered = _Call(call.request, device, self.gate.form_token(cookie))
         response = self._page(entered, "sign_in.html.j2", problems=(), names=self.recorder.names(), name="")
-        response.set_cookie(COOKIE, cookie, httponly=True, samesite="Strict", secure=self.scheme == "https")
+        response.set_cookie(COOKIE, cookie, httponly=True, samesite="Strict", secure=self.gate.scheme == "https")
         return response
 
     def _static(self, name: str) -> Response:
@@ -469,12 +444,3 @@ def record_page(recorder: Recorder, questions: Questions, title: str, style: str
     return environment().get_template("record.html.j2").render(
         title=title, q=questions, rows=items, tally=recorder.tally([questions]), style=style, ledger=recorder.ledger
     )  # fmt: skip
-
-
-def _words(error: HTTPException) -> list[str]:
-    """What to tell a person of an HTTP error: our own words where we raised it."""
-    told = error.description or ""
-    if any("一" <= c <= "鿿" for c in told):
-        return [told]
-    own = {404: "没有这一页", 405: "没有这种操作", 413: f"太大：一次最多 {LARGEST >> 20} MiB，没有收下"}
-    return [own.get(error.code or 0, "请求看不懂，没有执行")]

@@ -67,7 +67,7 @@ def deviation(
     """
     import numpy as np
 
-    east, north, group = errors[0], errors[1], _solution(quality)
+    east, north, group = errors[0], errors[1], solution(quality)
     groups: tuple[str, ...] = SOLUTIONS[:3]
     oval = ellipse(east, north)
     if means is not None:
@@ -99,10 +99,11 @@ def error_traces(
         Trace("天向", errors[2], vertical),
     )
     title = f"{'误差' if about_truth else '离散'}过程：东、北、天三个方向"
-    return Traces(title, "m", times, traces, _solution(quality), SOLUTIONS)
+    return Traces(title, "m", times, traces, solution(quality), SOLUTIONS)
 
 
-def _solution(quality: NDArray[np.int64]) -> NDArray[np.int64]:
+def solution(quality: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Index into SOLUTIONS for each quality of GGA."""
     import numpy as np
 
     return np.select([quality == FIXED, quality == FLOAT, quality > 0], [0, 1, 2], 3).astype(np.int64)

@@ -1,28 +1,31 @@
-"""A small server for the pages: loopback, or one address of the local network, with or without TLS.
+"""What every local web page of ours stands on: a small server on one address, and a gate that lets in who has the token.
 
-It must never listen on more addresses than one, write the token into a log, or let a slow client hold up the others.
+It is shared by the pages for inspectors and those for reviewers. It must never listen on more addresses than one, write the token
+into a log, let a slow client hold up the others, or act on what another page sent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import ipaddress
 import secrets
 import socket
 import ssl
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from werkzeug import Request
+from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
 from yanshou.harness.basics import Problem, UserError
-from yanshou.inspect.recorder import Recorder
-from yanshou.inspect.web import Site
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,6 +34,60 @@ MOST_CONNECTIONS = 64
 PATIENCE_S = 30
 CERTIFICATE_DAYS = 3
 LOOPBACK = "127.0.0.1"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' blob:; style-src 'self'; script-src 'self'; connect-src 'self';"
+    " form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",  # without a referrer browsers would not say the origin of a form either
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Who is let in: `hosts` are the Host headers that are answered, `scheme` is http or https, `token` opens the first page."""
+
+    token: str
+    hosts: frozenset[str]
+    scheme: str = "http"
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def require_host(self, request: Request) -> None:
+        """Refuse a name that is not ours, as after DNS rebinding. Raises BadRequest."""
+        if request.environ.get("HTTP_HOST", "") not in self.hosts:
+            raise BadRequest("地址不对：请用终端里给出的地址打开")
+
+    def require_token(self, token: str) -> None:
+        """Refuse a wrong token. Raises Forbidden."""
+        if not hmac.compare_digest(token.encode(), self.token.encode()):
+            raise Forbidden("通行码不对：请用终端里给出的地址（或二维码）打开")
+
+    def require_own_page(self, request: Request) -> None:
+        """Refuse what another page sends, before a byte of its body is read. Raises Forbidden."""
+        if request.headers.get("Origin") != f"{self.scheme}://{request.environ['HTTP_HOST']}":
+            raise Forbidden("这一请求不是从本页面发出的，没有执行")
+
+    def form_token(self, cookie: str) -> str:
+        """What the forms of the browser with this cookie must carry."""
+        return hmac.new(self._secret, cookie.encode(), hashlib.sha256).hexdigest()
+
+    def form(self, request: Request, form_token: str) -> Mapping[str, str]:
+        """The form, once its token is right. Raises Forbidden."""
+        form = request.form
+        if not hmac.compare_digest(form.get("form_token", "").encode(), form_token.encode()):
+            raise Forbidden("页面过期了，没有执行：返回后刷新再试")
+        return form
+
+
+def said_of_error(error: HTTPException, largest: int) -> list[str]:
+    """What to tell a person of an HTTP error: our own words where we raised it. `largest`: bytes that a request may have."""
+    told = error.description or ""
+    if any("一" <= c <= "鿿" for c in told):
+        return [told]
+    own = {404: "没有这一页", 405: "没有这种操作", 413: f"太大：一次最多 {largest >> 20} MiB，没有收下"}
+    return [own.get(error.code or 0, "请求看不懂，没有执行")]
 
 
 class _Handler(WSGIRequestHandler):
@@ -94,7 +151,7 @@ class Served:
 
 @contextmanager
 def serving(
-    recorder: Recorder, title: str, *, host: str = LOOPBACK, port: int = 0, tls: bool = False
+    site: Callable[[Gate], WSGIApplication], *, host: str = LOOPBACK, port: int = 0, tls: bool = False
 ) -> Iterator[Served]:
     """The site on one address; call `server.serve_forever()` inside. Raises UserError where the address cannot be had."""
     token = secrets.token_urlsafe(24)
@@ -109,9 +166,9 @@ def serving(
         port = listening.getsockname()[1]
         scheme = "https" if tls else "http"
         names = {host, "localhost"} if host == LOOPBACK else {host}
-        site = Site(recorder, title, token, frozenset(f"{name}:{port}" for name in names), scheme)
+        gate = Gate(token, frozenset(f"{name}:{port}" for name in names), scheme)
         context, fingerprint = _self_signed(host) if tls else (None, "")
-        server = _Server(listening, site, context)
+        server = _Server(listening, site(gate), context)
         try:
             yield Served(f"{scheme}://{host}:{port}/t/{token}", host == LOOPBACK, fingerprint, server)
         finally:
@@ -138,7 +195,7 @@ def _self_signed(host: str) -> tuple[ssl.SSLContext, str]:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "yanshou inspect")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "yanshou")])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
