@@ -440,3 +440,8 @@ def test_a_case_folder_opens_without_its_links(tmp_path: Path) -> None:
 def test_neither_package_nor_case(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="V-B13"):
         open_verified(tmp_path / "nothing.zip", None, tmp_path / "unpacked")
+
+
+def test_a_signed_report_opens_the_package_beside_it(package: tuple[Path, Opened], tmp_path: Path) -> None:
+    one = open_verified(tmp_path / "P.signed.pdf", None, tmp_path / "again")
+    assert (one.path, one.found.ok) == (package[0], True)

@@ -16,7 +16,7 @@ from yanshou.harness.basics import Json, UserError
 from yanshou.harness.digests import Digests
 from yanshou.harness.notes import Note, notes_beside
 from yanshou.harness.trust import Trust
-from yanshou.harness.verify import Verification, verify_unpacked
+from yanshou.harness.verify import Verification, package_beside, verify_unpacked
 from yanshou.reports.display import Data, fit
 
 
@@ -56,7 +56,7 @@ class Opened:
 
 def open_verified(path: Path, trust: Trust | None, scratch: Path) -> Opened:
     """Verify `path` as `yanshou verify` does, and open it; a zip is unpacked into `scratch`. Raises UserError: neither of both."""
-    path = path.resolve()
+    path = package_beside(path.resolve())
     found = verify_unpacked(path, trust, scratch)
     if found.contents is not None:
         payload = {n.removeprefix("data/"): m.size for n, m in found.contents.payload.items()}
