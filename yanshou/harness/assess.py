@@ -610,6 +610,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "audit": dict(audit.__dict__) if audit else None,
             "limit": limit.to_json(),
             "per": _per(measurement.unit, limit.unit),
+            "unit": measurement.unit,
         }
     try:
         factor = float(convert(1, measurement.unit, limit.unit))
