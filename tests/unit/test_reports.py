@@ -319,7 +319,7 @@ def test_contrast_of_every_text_in_both_layouts() -> None:
 
 
 def test_contrast_of_every_line_and_bar_in_plots() -> None:
-    colours = "BLUE SKY ORANGE PURPLE GREEN VERMILLION INK GREY".split()
+    colours = ["BLUE", "SKY", "ORANGE", "PURPLE", "GREEN", "VERMILLION", "INK", "GREY"]
     drawn = [getattr(drawing, name) for name in colours]
     assert [c for c in drawn if contrast(c, "#ffffff") < 3] == []
 
