@@ -26,10 +26,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from yanshou.harness.basics import UserError
+from yanshou.harness.calibrate import Point
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
+from yanshou.probes.contract import Probe, probe_names
 from yanshou.reports import document as document_module
-from yanshou.reports.blocks import Facts, Plots, Table
+from yanshou.reports import drawing
+from yanshou.reports.blocks import Plots, Table
 from yanshou.reports.display import (
     confidence_of,
     day,
@@ -48,6 +51,7 @@ from yanshou.reports.display import (
 from yanshou.reports.document import build
 from yanshou.reports.figures import _share_above, _waterfall, _with_gaps, panels, prefixed, strip
 from yanshou.reports.machine import indicator_files, junit_xml, results, results_csv
+from yanshou.reports.parameters import parameter_helps
 from yanshou.reports.render import render
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,6 +60,12 @@ HOSTILE = '#panic("x") *b* _i_ $x$ <a> @ref \\ ` ]) <script>alert(1)</script> &a
 ENDS = "龘靐齉爨鱻麤灪"
 """Rare single characters: seen only where a long text was printed to its end."""
 DIGEST = "ab" * 32
+REPORTS = ROOT / "yanshou" / "reports"
+SCHEMA = REPORTS / "results.schema.json"
+WATERMARKED = "#f0f0f0"
+"""White under the watermark (black, 6 %)."""
+DECORATION = {"#d5d9de", "#e9ecef"}
+"""Hairlines and the desk under the page: nothing is lost with them."""
 FILES = {"report.pdf", "report.html", "results.json", "results.csv", "results.xlsx", "junit.xml"}
 LATENCY = {"op": "<=", "value": 2, "unit": "ms"}
 
@@ -230,8 +240,88 @@ def test_what_instruments_note_is_printed_in_words_and_as_tables() -> None:
         ["水平", "5", "2.500", "0.2500、1.000", "9"], ["垂直", "4", "2.500", "0.2500、1.000", "9"],
     ]  # fmt: skip
     assert [c.text for c in tables["位移激励"].rows[0]] == ["2026-01-01T00:00:00Z", "20、0、0", "19.50", "是"]
-    (params,) = (b.rows for b in blocks if isinstance(b, Facts) and b.rows and b.rows[0][0] == "truth")
-    assert [(name, value.text) for name, value in params] == [("truth", "latitude 30.52781234")]
+    told = {row[0].text: row[1:] for row in tables["测量参数"].rows}
+    assert "latitude 30.52781234" in [value.text for value in told["truth"]]
+    assert "datum" not in told
+
+
+def test_parameters_are_printed_in_the_words_of_their_instrument() -> None:
+    record = golden("record_acceptance")
+    version = Probe("gnss").spec.version
+    truth = {"kind": "point", "latitude": 30.5}
+    record["findings"][0]["method"] |= {"probe": "gnss", "version": version, "params": {"rate_hz": 1, "truth": truth}}
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks]
+    rows = next(b for b in blocks if isinstance(b, Table) and "测量参数" in b.title).rows
+    said = {row[0].sub[0]: row[0].text for row in rows if row[0].sub}
+    assert said["rate_hz"] == Probe("gnss").params_type().model_fields["rate_hz"].description
+    assert "纬度" in said["truth.latitude"]
+    assert parameter_helps("gnss", f"{version}-other") == parameter_helps("no.such", "1") == {}
+
+
+@pytest.mark.parametrize("name", probe_names())
+def test_help_of_every_parameter_can_be_printed(name: str) -> None:
+    helps = parameter_helps(name, Probe(name).spec.version)
+    assert set(Probe(name).params_type().model_json_schema()["properties"]) <= set(helps)
+    assert not [text for text in helps.values() if "[U+" in text]
+
+
+def test_calibration_that_lost_an_event_is_printed_as_infinite() -> None:
+    record = golden("record_acceptance")
+    calibration = next(f["calibration"] for f in record["findings"] if f.get("calibration"))
+    point = Point(true=1.0, indicated=math.inf, n=3, paired=(0.0, 0.0, 1.0, math.inf)).to_json()
+    assert point["error"] is point["indicated"] is point["error_p99.9"] is None
+    canonical(point)
+    calibration.update(points=[point], within=False)
+    jsonschema.validate(results(record), json.loads(SCHEMA.read_bytes()))
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks]
+    (row,) = next(b for b in blocks if isinstance(b, Table) and "校准点" in b.title).rows
+    assert [c.text for c in row] == ["1", "∞", "∞", "3"]
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb, WCAG 2.2."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, WCAG 2.2."""
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def colours_of_page() -> tuple[dict[str, str], dict[str, str]]:
+    """Text colours and the grounds they stand on, of the HTML: by name."""
+    css = (REPORTS / "report.html.j2").read_text(encoding="utf-8")
+    named = dict(re.findall(r"--(ink|navy|muted|tint|warn): (#\w{6})", css))
+    verdicts = dict(re.findall(r"\.(\w+) { --fore: (#\w{6})", css))
+    return {**named, **verdicts}, dict(re.findall(r"\.(\w+) { --fore: #\w{6}; --back: (#\w{6})", css))
+
+
+def test_contrast_of_every_text_in_both_layouts() -> None:
+    fore, back = colours_of_page()
+    assert set(back) == {v.value for v in Verdict}
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    pairs = [(fore[code], back[code]) for code in back]  # a verdict on its own ground, and its mark and frame on paper
+    pairs += [(fore[code], "#ffffff") for code in (*back, "none")]
+    pairs += [(fore[name], ground) for name in ("ink", "navy", "muted", "warn") for ground in ("#ffffff", fore["tint"])]
+    pairs += [(fore["ink"], WATERMARKED), (fore["muted"], WATERMARKED), ("#ffffff", fore["navy"])]
+    typst = (REPORTS / "report.typ").read_text(encoding="utf-8")
+    assert dict(re.findall(r'#let (ink|navy|muted|tint) = rgb\("(#\w{6})"\)', typst)).items() <= fore.items()
+    assert {c: (f, b) for c, f, b in re.findall(r'(\w+): \(rgb\("(#\w{6})"\), rgb\("(#\w{6})"\)\)', typst)} == {
+        code: (fore[code], back[code]) for code in back
+    }
+    pairs += [(none, "#ffffff") for none in re.findall(r'n == "0" { rgb\("(#\w{6})"\)', typst)]
+    used = set(re.findall(r"#[0-9a-f]{6}\b", typst + (REPORTS / "report.html.j2").read_text("utf-8")))
+    assert used <= {c for pair in pairs for c in pair} | DECORATION  # a new colour must be looked at here
+    assert [(one, other) for one, other in pairs if contrast(one, other) < 4.5] == []
+
+
+def test_contrast_of_every_line_and_bar_in_plots() -> None:
+    colours = ["BLUE", "SKY", "ORANGE", "PURPLE", "GREEN", "VERMILLION", "INK", "GREY"]
+    drawn = [getattr(drawing, name) for name in colours]
+    assert [c for c in drawn if contrast(c, "#ffffff") < 3] == []
 
 
 def test_fourteen_sections_and_annex() -> None:

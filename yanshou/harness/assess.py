@@ -670,6 +670,7 @@ def figure(judged: JudgedAttempt, limit: Limit) -> dict[str, Json] | None:
             "audit": dict(audit.__dict__) if audit else None,
             "limit": limit.to_json(),
             "per": _per(measurement.unit, limit.unit),
+            "unit": measurement.unit,
         }
     done = judged.judged
     value, lower, upper = (done.value, done.lower, done.upper) if done else (None, None, None)

@@ -7,6 +7,7 @@ correct a measurement: its errors only widen what the judge calls undecided, and
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -52,12 +53,13 @@ class Point:
         return (self.error, self.error) if self.paired is None else (self.paired[0], self.paired[2])
 
     def to_json(self) -> dict[str, Json]:
-        """`{"true","indicated","error","n"}`, and `error_p1` … where there are paired errors."""
+        """`{"true","indicated","error","n"}`, and `error_p1` … where there are paired errors; infinity is null."""
         plain: dict[str, Json] = {"true": self.true, "indicated": self.indicated, "error": self.error, "n": self.n}
         if self.basis:
             plain["basis"] = self.basis
-        names = (f"error_p{100 * q:g}" for q in PAIRED)
-        return plain if self.paired is None else {**plain, **dict(zip(names, self.paired, strict=True))}
+        if self.paired is not None:
+            plain |= zip((f"error_p{100 * q:g}" for q in PAIRED), self.paired, strict=True)
+        return {k: None if isinstance(v, float) and math.isinf(v) else v for k, v in plain.items()}
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,16 @@ def _minus(text: str) -> str:
     return text.replace("-", "−")
 
 
+def unit_text(unit: str) -> str:
+    """A unit's code as it is printed: km² for km2."""
+    return {"m2": "m²", "km2": "km²"}.get(unit, unit)
+
+
 def quantity(value: float | int | bool | None, unit: str, limit: Data | None = None, digits: int = SIGNIFICANT) -> str:
     """A number with its unit, kept together by a no-break space."""
     if value is None or isinstance(value, bool) or unit == "bool":
         return display(value)
-    return f"{display(value, limit, digits)}\u00a0{unit}"
+    return f"{display(value, limit, digits)}\u00a0{unit_text(unit)}"
 
 
 def signed(margin: float | int | None, unit: str) -> str:
@@ -78,7 +83,7 @@ def limit_text(limit: Data | None) -> str:
         return NOTHING
     if isinstance(limit["value"], bool):
         return "应具备" if limit["value"] else "应不具备"
-    return f"{Op(limit['op']).sign}\u00a0{exactly(limit['value'])}\u00a0{limit['unit']}"
+    return f"{Op(limit['op']).sign}\u00a0{exactly(limit['value'])}\u00a0{unit_text(limit['unit'])}"
 
 
 def exactly(value: float | int) -> str:

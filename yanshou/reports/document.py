@@ -50,9 +50,11 @@ from yanshou.reports.display import (
     quantity,
     signed,
     statistic_word,
+    unit_text,
     verdict_text,
 )
 from yanshou.reports.figures import more_panels, panels, strip
+from yanshou.reports.parameters import parameter_helps
 from yanshou.reports.words import FIELD_WORDS, word
 
 TITLES = {
@@ -75,9 +77,11 @@ FEW, NARROW = 12, 3
 """Rows that fit into a cell, and fields of a row; more are a table of their own."""
 LISTED = 400
 """Rows of an instrument's own list that are printed."""
-SHORTEST, LONGEST = 7, 24
-"""Characters that a column of such a list is as wide as, at least and at most."""
-SIDE_BY_SIDE = 3
+TOGETHER, RUN = 40, "运行"
+"""Rows of such lists of several runs that are one table, and the name of the column that tells the runs apart."""
+SHORTEST, LONGEST, DIGEST = 7, 24, 64
+"""Characters that a column of such a list is as wide as, at least and at most; of a line as long as a digest, twice as wide."""
+SIDE_BY_SIDE = 4
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
     Verdict.PASS: "计划内的各项重点指标均符合。",
@@ -381,11 +385,15 @@ def _methods(record: Data) -> Iterator[Block]:
         instrument = Cell(m.get("title") or probe, (f"{probe} 版本 {m.get('version')}",)) if probe else "没有指定仪器"
         rows.append((_named(f), Kind(f["kind"]).word, instrument, m.get("document")))
     yield table("方法一览", {"指标": 2.2, "方式": 0.8, "仪器": 3, "方法文件": 3}, rows)
+    measured_by: dict[tuple[str, str], list[Data]] = {}
     for f in record["findings"]:
-        params = (f.get("method") or {}).get("params")
-        if params and f["kind"] != Kind.INSPECTED:
-            yield Heading(f"{_label(f)}：测量参数")
-            yield facts(*((name, field(value, number=exactly)) for name, value in params.items() if value is not None))
+        m = f.get("method") or {}
+        if m.get("params") and f["kind"] != Kind.INSPECTED:
+            measured_by.setdefault((m["probe"], m["version"]), []).append(f)
+    for (probe, version), findings in measured_by.items():
+        helps = parameter_helps(probe, version)
+        for some in (findings[i : i + SIDE_BY_SIDE] for i in range(0, len(findings), SIDE_BY_SIDE)):
+            yield _parameters(some, helps)
     acceptance = record["case"].get("acceptance") or {}
     how = acceptance.get("method") or {}
     yield Heading("任务书约定的验收内容与方式")
@@ -393,6 +401,25 @@ def _methods(record: Data) -> Iterator[Block]:
     yield Heading("对方法的偏离")
     changed = bool(record.get("amendments"))
     yield Text("偏离以计划修订的形式记录，见第 3 章“计划修订”。" if changed else "没有偏离。")
+
+
+def _parameters(findings: Sequence[Data], helps: Data) -> Table:
+    """What one instrument was told for each indicator, in its own words, with the names of case.yaml."""
+    told = [dict(_told(f["method"]["params"], helps)) for f in findings]
+    names = dict.fromkeys(name for one in told for name in one)
+    rows = [(Cell(helps.get(n, n), (n,) if n in helps else ()), *(one.get(n) for one in told)) for n in names]
+    title = findings[0]["method"].get("title") or findings[0]["method"]["probe"]
+    return table(f"测量参数：{title}", {"参数": 2.0, **{f["indicator"]: 2.6 / len(findings) for f in findings}}, rows)
+
+
+def _told(params: Data, helps: Data, parent: str = "") -> Iterator[tuple[str, Cell]]:
+    """Dotted name and value of every parameter that is set."""
+    for key, value in params.items():
+        name = f"{parent}{key}"
+        if isinstance(value, dict) and any(known.startswith(f"{name}.") for known in helps):
+            yield from _told(value, helps, f"{name}.")
+        elif value is not None:
+            yield name, field(value, number=exactly)
 
 
 def _surroundings(record: Data) -> Iterator[Block]:
@@ -416,13 +443,13 @@ def _surroundings(record: Data) -> Iterator[Block]:
 def _instruments(record: Data) -> Iterator[Block]:
     calibrations = {c["probe"]: c for f in record["findings"] if (c := f.get("calibration"))}
     for probe, c in calibrations.items():
-        unit, tolerance = c["unit"], c["tolerance"]
+        unit, tolerance = unit_text(c["unit"]), c["tolerance"]
         within = "全部在允差以内" if c["within"] else "超出允差"
         yield Heading(f"仪器 {probe} 的校准（运行 {c['run']}）")
         yield Text(f"测量已知真值的标准器，示值误差的允差为 ±{exactly(tolerance)} {unit}，结果{within}。")
         columns = {f"真值（{unit}）": 1.0, f"示值（{unit}）": 1.0, f"示值误差（{unit}）": 1.0, "n": 1.0}
         rows = [
-            (_true(p["true"]), display(p["indicated"]), display(p["error"], {"value": tolerance}), p["n"])
+            (_true(p["true"]), *(_finite(p[key], {"value": tolerance}) for key in ("indicated", "error")), p["n"])
             for p in c["points"]
         ]
         yield table("校准点", columns, rows, (0, 1, 2, 3))
@@ -440,6 +467,10 @@ def _instruments(record: Data) -> Iterator[Block]:
     yield Items(tuple(noted)) if noted else Text("案卷没有记录外部时钟的同步信息。")
 
 
+def _finite(value: float | None, limit: Data) -> str:
+    return "∞" if value is None else display(value, limit)
+
+
 def _true(value: float) -> str:
     """A standard's value, to the eight digits that anybody may care for."""
     shown = float(f"{value:.8g}")
@@ -454,10 +485,10 @@ def _paired(calibration: Data) -> Iterator[Block]:
         return
     least = {"value": calibration["tolerance"] / 10}
     rows = [
-        (Cell(_true(p["true"]), ("本底",) if p["true"] == 0 else ()), *(display(p[k], least) for k in names))
+        (Cell(_true(p["true"]), ("本底",) if p["true"] == 0 else ()), *(_finite(p[k], least) for k in names))
         for p in points
     ]
-    unit = calibration["unit"]
+    unit = unit_text(calibration["unit"])
     yield table(f"逐个事件与标准器记录配对的误差（{unit}）", {f"真值（{unit}）": 1.0, **dict.fromkeys(names.values(), 1.0)}, rows,
                 (1, 2, 3, 4))  # fmt: skip
     if any(p["true"] == 0 for p in points):
@@ -476,10 +507,11 @@ def _sampling(record: Data) -> Iterator[Block]:
     yield table("样本与次数", columns, rows, (1, 2, 3, 4, 5))
     yield Text("有效样本数计入了相继样本之间的相关性，置信界按它计算。随机种子在计划冻结时确定，此后不变。")
     for f in record["findings"]:
-        audit = (f.get("figure") or {}).get("audit")
-        if audit:
+        figure = f.get("figure") or {}
+        if audit := figure.get("audit"):
             population, drawn, good = (display(audit[key]) for key in ("population", "drawn", "good"))
-            yield Text(f"{_label(f)}：总体 {population}，按冻结的种子抽取 {drawn}，现场复核属实 {good}。")
+            unit = f"\u00a0{unit_text(figure['unit'])}" if "unit" in figure else ""
+            yield Text(f"{_label(f)}：总体 {population}{unit}，按冻结的种子抽取 {drawn} 份，现场复核属实 {good} 份。")
 
 
 def _rules(record: Data) -> Iterator[Block]:
@@ -642,7 +674,8 @@ def count_table(figure: Data) -> Table:
     rows += [(f"剔除：{e['text']}", e["code"], left_out(e["count"])) for e in figure["exclusions"]]
     rows += [("计入", "", figure["net"])]
     rows += [(f"其中：{name}", "", number) for name, number in figure.get("columns") or ()]
-    return table("计数过程", {"步骤": 4, "原因码": 2.5, "数量": 1.5}, rows, (2,))
+    amount = f"数量（{unit_text(figure['unit'])}）" if "unit" in figure else "数量"
+    return table("计数过程", {"步骤": 4, "原因码": 2.5, amount: 1.5}, rows, (2,))
 
 
 def checklist_table(items: Sequence[Data]) -> Table:
@@ -792,10 +825,13 @@ def _annex(record: Data, record_sha256: str) -> Iterator[Block]:
         )
         for r in record["runs"]
     ]
-    columns = {"运行": 0.8, "文件夹": 2.6, "用途": 0.8, "对象": 1.2, "状态": 0.8, "开始": 2.3, "主机": 1.2, "字节": 1.3}
+    columns = {"运行": 0.7, "文件夹": 2.6, "用途": 0.7, "对象": 1.5, "状态": 0.7, "开始": 2.3, "主机": 1.2, "字节": 1.3}
     yield table("全部运行", columns, rows, (7,))
+    instruments: dict[str, list[Data]] = {}
     for f in record["findings"]:
-        yield from _fields(f)
+        instruments.setdefault((f.get("method") or {}).get("title") or _label(f), []).append(f)
+    for title, findings in instruments.items():
+        yield from _fields(title, findings)
     yield Heading("软件")
     tool: dict[str, Json] = record["plan"].get("tool") or {}
     commit = f"{tool['commit']}{'（有未提交的改动）' if tool.get('dirty') else ''}" if tool.get("commit") else None
@@ -827,17 +863,24 @@ def _anchor(record: Data, record_sha256: str) -> Code:
     return Code(svg.getvalue().decode(), text, rows)
 
 
-def _fields(f: Data) -> Iterator[Block]:
-    """What the instrument noted in each run, side by side; what is a table in itself follows as one."""
-    told = [(a["run"], *_parted(a["facts"])) for a in f["attempts"] if a.get("facts")]
+def _fields(title: str, findings: Sequence[Data]) -> Iterator[Block]:
+    """What an instrument noted in each of its runs, side by side; what is a table in itself follows as one."""
+    told = [(f, a["run"], *_parted(a["facts"])) for f in findings for a in f["attempts"] if a.get("facts")]
     for some in (told[i : i + SIDE_BY_SIDE] for i in range(0, len(told), SIDE_BY_SIDE)):
-        names = sorted({name for _, plain, _ in some for name in plain})
-        rows = [(word(name), *(field(plain.get(name), word) for _, plain, _ in some)) for name in names]
-        yield table(
-            f"仪器记录：{_label(f)}", {"字段": 1.0, **{f"运行 {run}": 2.4 / len(some) for run, *_ in some}}, rows
-        )
-    for run, _, tables in told:
+        names = sorted({name for _, _, plain, _ in some for name in plain})
+        rows = [(word(name), *(field(plain.get(name), word) for _, _, plain, _ in some)) for name in names]
+        heads = {f"{f['indicator']}　运行 {run}": 2.4 / len(some) for f, run, *_ in some}
+        yield table(f"仪器记录：{title}", {"字段": 1.0, **heads}, rows)
+    lists: dict[str, list[tuple[Data, int, Sequence[Data]]]] = {}
+    for f, run, _, tables in told:
         for name, listed in tables.items():
+            lists.setdefault(name, []).append((f, run, listed))
+    for name, found in lists.items():
+        if len(found) > 1 and sum(len(listed) for *_, listed in found) <= TOGETHER:
+            rows_of_all = [{RUN: f"{f['indicator']}　{run}", **row} for f, run, listed in found for row in listed]
+            yield _listed(f"{word(name)}：{title}", rows_of_all)
+            continue
+        for f, run, listed in found:
             yield _listed(f"{word(name)}：{_label(f)}，运行 {run}", listed)
 
 
@@ -875,7 +918,8 @@ def _listed(title: str, rows: Sequence[Data]) -> Table:
     present = dict.fromkeys(
         name for row in rows[:LISTED] for name in row
     )  # in the record they are in alphabetical order
-    names = [*(name for name in FIELD_WORDS if name in present), *(name for name in present if name not in FIELD_WORDS)]
+    order = (RUN, *FIELD_WORDS)
+    names = [*(name for name in order if name in present), *(name for name in present if name not in order)]
     cells = [[_entry(row.get(name)) for name in names] for row in rows[:LISTED]]
     heads = [word(name) for name in names]
     # A column's share is its longest line, in columns of a terminal: Chinese characters are twice as wide; a head may take two.
@@ -886,9 +930,8 @@ def _listed(title: str, rows: Sequence[Data]) -> Table:
     shown: list[Sequence[object]] = list(cells)
     if len(rows) > LISTED:
         shown.append([f"……共 {len(rows)} 行，全部见 results.json", *("" for _ in names[1:])])
-    return table(
-        title, {head: float(min(max(n + 2, SHORTEST), LONGEST)) for head, n in zip(heads, lengths, strict=True)}, shown
-    )
+    widths = [min(max(n + 2, SHORTEST), LONGEST if n < DIGEST else 2 * LONGEST) for n in lengths]
+    return table(title, {head: float(width) for head, width in zip(heads, widths, strict=True)}, shown)
 
 
 def _entry(value: Json) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, SKY, ORANGE, PURPLE, GREEN, VERMILLION = "#0072B2", "#56B4E9", "#E69F00", "#AF5A89", "#009E73", "#C44E00"
+BLUE, SKY, ORANGE, PURPLE, GREEN, VERMILLION = "#0072B2", "#3A9AD3", "#C48600", "#AF5A89", "#009E73", "#C44E00"
 INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
 WIDTH, HEIGHT = 3.1, 2.25
 """Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word
+from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word, unit_text
 from yanshou.reports.drawing import BLUE, GREY, INK, LIMIT_LINE, PALE, SKY, VERMILLION, Panel, draw_axes, short
 from yanshou.reports.pictures import picture_panels
 
@@ -92,7 +92,7 @@ def _tail(axes: Axes, figure: Data) -> None:
     axes.set_ylim(bottom, 1.6)
     shares = [1 / 10**k for k in range(7) if 1 / 10**k >= bottom]
     axes.set_yticks(shares, [f"{100 * s:g}%" for s in shares], minor=False)
-    axes.set_xlabel(f"测得值 / {figure['unit']}")
+    axes.set_xlabel(f"测得值 / {unit_text(figure['unit'])}")
     axes.grid(axis="y", color=PALE, lw=0.5)
     axes.set_axisbelow(True)
     marks = [v for v in (figure["lower"], figure["point"], figure["upper"]) if v is not None]
@@ -174,7 +174,7 @@ def _series(axes: Axes, figure: Data) -> None:
     axes.set_ylim(low, ceiling)
     axes.margins(x=0.01)
     axes.set_xlabel("运行时间 / s")
-    axes.set_ylabel(figure["unit"])
+    axes.set_ylabel(unit_text(figure["unit"]))
     axes.legend(
         loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=4, frameon=False, handlelength=1.5, columnspacing=1.0,
         borderaxespad=0, handletextpad=0.5,
@@ -239,7 +239,7 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     axes.set_xlim(0, 1.06 * max(figure["gross"] / per, bound, 1 / per))
     axes.locator_params(axis="x", nbins=5, integer=True)
     axes.xaxis.set_major_formatter(lambda x, _: display(round(x)))
-    axes.set_xlabel(f"数量 / {limit['unit']}")
+    axes.set_xlabel(f"数量 / {unit_text(limit['unit'])}")
     if bound:
         _limit_line(axes, limit)
 

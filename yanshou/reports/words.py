@@ -55,7 +55,17 @@ FIELD_WORDS = {
     "due": "应有历元",
     "came": "得到历元", "fixed_with_without": "固定率(开、关)", "spread_mm_with_without": "离散/mm(开、关)",
     "names_beidou": "关断时仍说用北斗",
+    # chain
+    "key": "公钥", "height": "区块高度", "hosts": "主机", "listed_by": "列出它的节点数", "operator": "运营单位", "role": "角色",
+    "sealer": "共识", "observer": "观察", "seals": "签过的区块", "asked": "问过的节点", "nodes": "逐个节点", "blocks": "区块",
+    "consensus": "共识节点", "in_sync": "同步的节点", "operators": "运营单位", "registered": "登记的节点", "hash": "区块哈希",
+    "genesis": "创世区块哈希", "draw_hash": "抽样种子所取的区块哈希", "draw_height": "抽样种子所取的区块高度", "sample": "抽样复核",
+    "drawn": "抽取", "good": "属实", "faults": "不属实", "signers": "签名的节点", "blocks_with_quorum": "签名够数的区块",
+    "accounts_with_records": "有记录的账户", "unregistered_accounts": "未登记的账户", "transactions": "交易", "senders": "发送账户",
+    "time_zone": "时区", "register_sha256": "清册 SHA-256", "sealers": "共识节点",
     # inspection
+    "answers": "回答", "evidence": "证据", "file": "文件", "obtained_from": "取自", "obtained_at": "取得时间", "page": "页码",
+    "id": "编号", "time": "时间", "method": "方法",
     "journal": "查验日志", "how": "查验方法", "confirmed": "复核时间", "head": "末端",
     # xr.frames, inspection of videos
     "frames": "帧数", "frames_of": "帧的出处", "window": "浏览器窗口", "xr": "XR 会话", "browser": "浏览器", "agent": "浏览器标识",
