@@ -82,7 +82,7 @@ def software() -> list[tuple[str, str, str, str, int]]:
     real = [row("工业模型") for _ in range(MODELS)] + [row("工业APP") for _ in range(APPS)]
     rows = [*real, *(row("工业APP", when="2023-02-02") for _ in range(OLD_SOFTWARE))]
     rows += [row("工业模型", calls=0) for _ in range(UNCALLED)]
-    rows += [(digest, f"{name}(专业版)", *rest) for digest, name, *rest in real[:RENAMED]]
+    rows += [(known[0], f"{known[1]}(专业版)", *known[2:]) for known in real[:RENAMED]]
     random.Random(9).shuffle(rows)
     return rows
 
