@@ -837,14 +837,19 @@ def view(
 @app.command()
 def demo(
     folder: Annotated[Path, typer.Argument(help="演示文件夹；已有内容则另起一个")] = Path("demo"),
-    scenario: Annotated[int, typer.Option("--scenario", help="演示哪个场景")] = 10,
+    scenario: Annotated[int | None, typer.Option("--scenario", help="演示哪个场景，1–10；不写为 10")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="十个场景逐个演示，核验，并写出总览页")] = False,
 ) -> None:
-    """演示:用内置标准器从检查走到签名、核验；一分钟以内，场景 6 约两分半钟。"""
+    """演示:用内置标准器从检查走到签名、核验；一分钟以内，场景 6 约两分半钟；--all 全部做一遍。"""
     from yanshou.demo.play import find_demo, play
     from yanshou.show import TerminalObserver, conclusion, result_table
 
+    if everything:
+        if scenario is not None:
+            raise UserError(Problem("DEMO-E06", "--all 与 --scenario 只能写一个", "去掉其中一个"))
+        _play_all(folder)
     out = _out()
-    demonstration = find_demo(scenario)
+    demonstration = find_demo(10 if scenario is None else scenario)
     played = play(
         folder, demonstration, TerminalObserver(out), lambda line: out.print(line, markup=False, soft_wrap=True)
     )
@@ -854,6 +859,17 @@ def demo(
         out.print(f"{what}：{path}", markup=False, soft_wrap=True)
     out.print(f"复核：yanshou verify {played.package}", markup=False, soft_wrap=True)
     _leave(ExitCode.OK if played.as_planned else ExitCode.INTERNAL)
+
+
+def _play_all(wanted: Path) -> NoReturn:
+    from yanshou.demo import portfolio
+    from yanshou.demo.play import SCENARIOS, fresh_folder
+
+    folder = fresh_folder(wanted.resolve())
+    entries = portfolio.play_all(folder, SCENARIOS, typer.echo)
+    verified = sum(bool(e.verdict) for e in entries)
+    typer.echo(f"{verified}/{len(entries)} 个数据包核验通过；总览：{folder / portfolio.PAGE}")
+    _leave(ExitCode(portfolio.worst(entries)))
 
 
 def _stop(found: UserError) -> int:

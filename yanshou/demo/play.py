@@ -53,7 +53,7 @@ class Demo:
 
 
 DECIDED = ("pass", "fail")
-SCENARIOS = {1: "s01", 4: "s04", 5: "s05", 6: "s06", 10: "s10"}
+SCENARIOS = {number: f"s{number:02d}" for number in range(1, 11)}
 """Scenario -> module of this room."""
 
 

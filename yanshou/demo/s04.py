@@ -5,8 +5,6 @@ The visits are drawn at random and belong to nobody.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import random
 from collections.abc import Iterator
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from yanshou.demo.checkpoint import language, parameters, vision, written
 from yanshou.demo.play import Demo, Standing
-from yanshou.demo.visits import Visit, checklist, write_sheet
+from yanshou.demo.visits import Visit, checklist, look_up, write_sheet
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
 from yanshou.probes.model_latency.ablation import png
@@ -114,19 +112,7 @@ def institutions() -> tuple[Visit, ...]:
 
 def visit(folder: Path, plan: Plan) -> None:
     """Play the evaluator in the hospital: every drawn visit is found in its records."""
-    from yanshou.probes.records.analyse import sample_keys
-    from yanshou.probes.records.spec import Params
-    from yanshou.probes.sampling import RESULT
-
-    indicator = plan.indicator("S04-I03")
-    assert indicator.instrument is not None
-    params = Params.model_validate(indicator.instrument.params)
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*params.key, RESULT, "note"])
-    for key in sample_keys(folder, params, indicator.seed):
-        writer.writerow([*key, "好", "演示:在医院信息系统里查到该次就诊与平台产出"])
-    write_atomic(folder / "inputs/audit.csv", out.getvalue().encode())
+    look_up(folder, plan, "S04-I03", "演示:在医院信息系统里查到该次就诊与平台产出")
 
 
 def case_text(port: int) -> str:

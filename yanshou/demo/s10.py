@@ -5,8 +5,6 @@ The broker is a real mosquitto where the machine has one, else the embedded one,
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import shutil
 import socket
@@ -20,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from yanshou.demo.play import Demo, Standing
-from yanshou.demo.visits import Visit, checklist, write_sheet
+from yanshou.demo.visits import Visit, checklist, visit_devices, write_sheet
 from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.evidence import write_atomic
 from yanshou.harness.plan import Plan
@@ -164,22 +162,8 @@ def write_inputs(folder: Path) -> None:
 
 
 def visit(folder: Path, plan: Plan) -> None:
-    """Play the evaluator on site: every drawn device that is one bears its serial and vanishes unplugged; the others do not."""
-    from yanshou.probes.devices.register import sample_ids
-    from yanshou.probes.devices.spec import Params
-    from yanshou.probes.sampling import RESULT
-
-    indicator = plan.indicator("S10-I02")
-    assert indicator.instrument is not None
-    params = Params.model_validate(indicator.instrument.params)
-    real = {device.serial for device in devices()[:TRUE_DEVICES]}
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([params.register_.id, RESULT, "serial", "unplug", "note"])
-    for serial in sample_ids(folder, params, indicator.seed):
-        good = ("好", serial, "是", "演示:现场核对铭牌,拔线后消失")
-        writer.writerow([serial, *(good if serial in real else ("坏", "", "", "演示:现场找不到这台设备"))])
-    write_atomic(folder / "inputs/audit.csv", out.getvalue().encode())
+    """Play the evaluator on site: what is a device bears its serial and vanishes unplugged; the others do not."""
+    visit_devices(folder, plan, "S10-I02", {device.serial for device in devices()[:TRUE_DEVICES]})
 
 
 def scenes() -> tuple[Visit, ...]:

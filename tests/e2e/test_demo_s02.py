@@ -1,0 +1,47 @@
+"""Scenario 2's demonstration as a user runs it: inspected cases, a promised change counted on both sides, a timed service."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import finding, package_of, record_of, yanshou
+from yanshou.demo import s02
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo-s02") / "case"
+    done = yanshou("demo", "--scenario", 2, folder)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_the_change_is_that_of_the_parts_that_were_truly_reworked(demo: Path) -> None:
+    found = finding(demo, "S02-Q03")
+    before, after = s02.YEARS.values()
+    assert (found["verdict"], found["unit"]) == ("pass", "%")
+    assert found["value"] == pytest.approx(100 * (before - after) / before)
+    assert found["change"]["before"]["value"] == before
+    assert found["change"]["after"]["value"] == after
+
+
+def test_a_judgement_takes_what_the_service_takes(demo: Path) -> None:
+    found = finding(demo, "S02-P01")
+    assert found["verdict"] == "pass"
+    assert s02.ANSWER_MS <= found["readings"]["p50"] <= s02.ANSWER_MS + 3
+
+
+def test_all_pass_and_the_package_verifies(demo: Path) -> None:
+    record = record_of(demo)
+    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
+    assert finding(demo, "S02-I01")["value"] == len(s02.CASES)
+    assert all(f["calibration"]["within"] for f in record["findings"])
+    done = yanshou("verify", package_of(demo), "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")

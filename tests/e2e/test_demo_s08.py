@@ -1,0 +1,48 @@
+"""Scenario 8's demonstration as a user runs it: adopters between planted contracts, and their assessed levels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import finding, package_of, record_of, yanshou
+from yanshou.demo import s08
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo-s08") / "case"
+    done = yanshou("demo", "--scenario", 8, folder)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_every_planted_contract_is_left_out_for_its_reason(demo: Path) -> None:
+    found = finding(demo, "S08-I01")
+    left_out = {e["code"]: e["count"] for e in found["figure"]["exclusions"] if e["count"]}
+    assert (found["verdict"], found["figure"]["net"], found["lower"]) == ("pass", s08.TRUE_ADOPTERS, s08.TRUE_ADOPTERS)
+    assert left_out == {
+        "REC-X-WINDOW": s08.EARLY,
+        "CODE": s08.MISCODED,
+        "AFFILIATE": s08.AFFILIATED,
+        "LARGE": s08.LARGE,
+        "REC-X-JOIN": s08.UNUSED,
+        "REC-X-DUP": s08.TWICE,
+    }
+
+
+def test_the_level_is_the_one_that_enough_adopters_reach(demo: Path) -> None:
+    found = finding(demo, "S08-I02")
+    assert (found["verdict"], found["value"], found["unit"]) == ("pass", s08.TRUE_LEVEL, "级")
+
+
+def test_all_pass_and_the_package_verifies(demo: Path) -> None:
+    record = record_of(demo)
+    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
+    assert all(f["calibration"]["within"] for f in record["findings"])
+    done = yanshou("verify", package_of(demo), "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")

@@ -1,0 +1,47 @@
+"""Scenario 9's demonstration as a user runs it: new devices beside old ones and cheats, software in Parquet, modes looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import finding, package_of, record_of, yanshou
+from yanshou.demo import s09
+
+pytestmark = pytest.mark.alone
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demo-s09") / "case"
+    done = yanshou("demo", "--scenario", 9, folder)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def test_only_new_and_honest_devices_count(demo: Path) -> None:
+    found = finding(demo, "S09-I02")
+    left_out = {e["code"]: e["count"] for e in found["figure"]["exclusions"] if e["count"]}
+    assert (found["verdict"], found["value"]) == ("pass", s09.TRUE_DEVICES)
+    assert left_out["DEV-X-BASELINE"] == s09.OLD_DEVICES
+    assert s09.COMMITTED_DEVICES <= found["lower"] < s09.TRUE_DEVICES
+
+
+def test_software_counts_once_by_its_package_and_only_where_it_is_called(demo: Path) -> None:
+    found = finding(demo, "S09-I03")
+    left_out = {e["code"]: e["count"] for e in found["figure"]["exclusions"] if e["count"]}
+    assert (found["verdict"], found["value"]) == ("pass", s09.MODELS + s09.APPS)
+    assert left_out == {"REC-X-WINDOW": s09.OLD_SOFTWARE, "UNCALLED": s09.UNCALLED, "REC-X-DUP": s09.RENAMED}
+
+
+def test_all_pass_and_the_package_verifies(demo: Path) -> None:
+    record = record_of(demo)
+    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
+    assert finding(demo, "S09-I01")["value"] == len(s09.MODES)
+    assert all(f["calibration"]["within"] for f in record["findings"])
+    done = yanshou("verify", package_of(demo), "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")
