@@ -293,7 +293,7 @@ def contrast(one: str, other: str) -> float:
 
 def colours_of_page() -> tuple[dict[str, str], dict[str, str]]:
     """Text colours and the grounds they stand on, of the HTML: by name."""
-    css = (REPORTS / "report.html.j2").read_text(encoding="utf-8")
+    css = (REPORTS / "report.css").read_text(encoding="utf-8")
     named = dict(re.findall(r"--(ink|navy|muted|tint|warn): (#\w{6})", css))
     verdicts = dict(re.findall(r"\.(\w+) { --fore: (#\w{6})", css))
     return {**named, **verdicts}, dict(re.findall(r"\.(\w+) { --fore: #\w{6}; --back: (#\w{6})", css))
@@ -313,7 +313,7 @@ def test_contrast_of_every_text_in_both_layouts() -> None:
         code: (fore[code], back[code]) for code in back
     }
     pairs += [(none, "#ffffff") for none in re.findall(r'n == "0" { rgb\("(#\w{6})"\)', typst)]
-    used = set(re.findall(r"#[0-9a-f]{6}\b", typst + (REPORTS / "report.html.j2").read_text("utf-8")))
+    used = set(re.findall(r"#[0-9a-f]{6}\b", typst + (REPORTS / "report.css").read_text("utf-8")))
     assert used <= {c for pair in pairs for c in pair} | DECORATION  # a new colour must be looked at here
     assert [(one, other) for one, other in pairs if contrast(one, other) < 4.5] == []
 
