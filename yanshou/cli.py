@@ -18,10 +18,14 @@ from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserErro
 from yanshou.pdf_verbs import pdf_app
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from yanshou.harness.envelope import Signer
+    from yanshou.harness.envelope import Role, Signer
     from yanshou.harness.keys import PrivateKey
+    from yanshou.harness.sealing import Show, ToSign
+    from yanshou.harness.trust import Reader, TrustedKey
 
 app = typer.Typer(
     name="yanshou",
@@ -35,9 +39,12 @@ app = typer.Typer(
 key_app = typer.Typer(help="签名密钥。", no_args_is_help=True)
 app.add_typer(key_app, name="key")
 app.add_typer(pdf_app, name="pdf")
+trust_app = typer.Typer(help="信任文件：信谁的签名，加密给谁。", no_args_is_help=True)
+app.add_typer(trust_app, name="trust")
 
 Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹；不写则从当前目录向上找 case.yaml")]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
+Yes = Annotated[bool, typer.Option("--yes", help="在终端上也不问（脚本用）")]
 
 
 def _out() -> Console:
@@ -677,13 +684,20 @@ def load_worker(
 def key_new(
     path: Annotated[Path, typer.Argument(help="私钥文件；公钥写在 <文件>.pub")],
     name: Annotated[str, typer.Option("--name", help="签名人姓名，印在报告与核验结果上")],
-    algorithm: Annotated[str, typer.Option("--algorithm", help="ed25519 | sm2")] = "ed25519",
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="ed25519 | sm2 用来签名；age 用来读加密的数据包")
+    ] = "ed25519",
     passphrase: Annotated[bool, typer.Option("--passphrase", help="给私钥加口令（会询问）")] = False,
 ) -> None:
-    """生成一对签名密钥。"""
+    """生成一对签名密钥，或一对阅读密钥。"""
+    from yanshou.harness.encryption import ALGORITHM, new_reading_key
     from yanshou.harness.keys import new_key
 
     word = typer.prompt("口令", hide_input=True, confirmation_prompt=True) if passphrase else None
+    if algorithm == ALGORITHM:
+        reading = new_reading_key(path, name=name, passphrase=word)
+        typer.echo(f"私钥 {path}（只有本人可读） 公钥 {path}.pub  {reading.recipient}")
+        return
     public = new_key(path, algorithm=algorithm, name=name, passphrase=word)
     typer.echo(f"私钥 {path}（只有本人可读） 公钥 {path}.pub  {public.algorithm.word} id {public.id}")
 
@@ -710,6 +724,43 @@ def _private_key(path: Path) -> PrivateKey:
     return load_private(path, typer.prompt("口令", hide_input=True))
 
 
+def _identities(path: Path | None) -> list[Any]:
+    """The reading keys in a file, asking for its passphrase where it has one; none without a file."""
+    from yanshou.harness.encryption import load_identities
+
+    if path is None:
+        return []
+    try:
+        return load_identities(path)
+    except UserError as error:
+        if error.problems[0].code != "K-E04" or not sys.stdin.isatty():
+            raise
+    return load_identities(path, typer.prompt("口令", hide_input=True))
+
+
+def _role(name: str) -> Role:
+    from yanshou.harness.envelope import Role
+
+    if name not in list(Role):
+        raise UserError(Problem("S-E20", f"没有角色 {name}", f"可用：{'、'.join(Role)}"))
+    return Role(name)
+
+
+def _show_and_ask(to_sign: ToSign) -> None:
+    """Raises Abort where the person at the terminal does not want to sign what is shown."""
+    from yanshou.show import signing
+
+    signing(to_sign, _out())
+    typer.confirm(f"以“{to_sign.signer}”的身份签署？", abort=True)
+
+
+def _walk(yes: bool, as_json: bool) -> Show:
+    """At a terminal what is signed is shown before it is asked; scripts are not asked."""
+    from yanshou.harness.sealing import unseen
+
+    return _show_and_ask if sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json) else unseen
+
+
 def _signers(others: list[str]) -> list[Signer]:
     """`role=key.pub` options as roster lines."""
     from yanshou.harness.envelope import Role, Signer
@@ -734,20 +785,18 @@ def sign(
         list[str] | None, typer.Option("--with", help="还要谁签：角色=公钥文件，可多次；首签时定名册")
     ] = None,
     trust: Annotated[Path | None, typer.Option("--trust", help="由信任文件定名册")] = None,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """签署:封存并签数据包,或加签;--plan 签计划。自检不签。"""
-    from yanshou.harness.envelope import Role
+    """签署:封存并签数据包,或加签;--plan 签计划。自检不签。在终端上先看清所签内容再问。"""
     from yanshou.harness.sealing import sign_package, sign_plan
     from yanshou.harness.trust import load_trust
 
-    place = _case_folder(folder)
-    if role not in list(Role):
-        raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用：{'、'.join(Role)}"))
+    place, capacity = _case_folder(folder), _role(role)
     roster = _signers(with_ or [])
     trusted = load_trust(trust) if trust else None
     if sign_the_plan:
-        envelope = sign_plan(place, _private_key(key), Role(role), roster, trusted)
+        envelope = sign_plan(place, _private_key(key), capacity, roster, trusted, _walk(yes, as_json))
         if as_json:
             _print_json({"file": str(place / "plan.dsse.json"), "signatures": len(envelope.signatures)})
         else:
@@ -755,12 +804,124 @@ def sign(
                 f"计划已签：{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})"
             )
         return
-    sealed = sign_package(place, _private_key(key), Role(role), roster, trusted)
+    sealed = sign_package(place, _private_key(key), capacity, roster, trusted, _walk(yes, as_json))
     if as_json:
         _print_json({"package": str(sealed.path), "missing": [str(s) for s in sealed.missing]})
         return
     typer.echo(f"数据包：{sealed.path}")
-    typer.echo(f"还缺签名：{'、'.join(map(str, sealed.missing))}" if sealed.missing else "名册上的签名已齐")
+    typer.echo(_who_is_missing(sealed.missing))
+
+
+def _who_is_missing(missing: Sequence[Signer]) -> str:
+    return f"还缺签名：{'、'.join(map(str, missing))}" if missing else "名册上的签名已齐"
+
+
+@app.command()
+def package(
+    place: Annotated[Path | None, typer.Argument(help="案卷文件夹（取最近封存的数据包），或数据包 zip")] = None,
+    for_: Annotated[
+        list[str] | None, typer.Option("--for", help="加密给谁：信任文件 readers 里的姓名，或 age1 开头的公钥；可多次")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="写公开版：只有判定，由封存时的签名人签")] = False,
+    role: Annotated[str, typer.Option("--role", help="与 --public 同用：以什么身份签")] = "tester",
+    key: Annotated[Path, typer.Option("--key", help="与 --public 同用：私钥文件")] = Path("key"),
+    trust: Annotated[Path | None, typer.Option("--trust", help="与 --for 同用：登记了 readers 的信任文件")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="写到哪个文件夹")] = None,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """交出数据包:--for 加密给评审专家;--public 写只有判定的公开版。"""
+    from yanshou.harness.handover import encrypt_package, sealed_package
+    from yanshou.harness.public import publish
+    from yanshou.harness.trust import load_trust
+
+    if bool(for_) == public:
+        raise UserError(Problem("S-E23", "要么 --for 加密给人，要么 --public 写公开版", "二者给出一个"))
+    found = place if place is not None and place.is_file() else _case_folder(place)
+    sealed = sealed_package(found)
+    missing: Sequence[Signer]
+    if for_:
+        handed = encrypt_package(sealed, for_, load_trust(trust) if trust else None, output or sealed.parent)
+        written, missing, word = handed.path, handed.missing, f"已加密给 {len(for_)} 位收件人"
+    else:
+        folder = output or (found if found.is_dir() else found.parent) / "public"
+        published = publish(sealed, folder, _private_key(key), _role(role), _walk(yes, as_json))
+        written, missing, word = published.path, published.missing, "公开版"
+    if as_json:
+        _print_json({"file": str(written), "missing": [str(s) for s in missing]})
+        return
+    typer.echo(f"{word}：{written}")
+    typer.echo(_who_is_missing(missing))
+
+
+@app.command("open")
+def open_(
+    path: Annotated[Path, typer.Argument(help="加密的数据包（.age）")],
+    identity: Annotated[Path, typer.Option("--identity", "-i", help="收件人的私钥（age）")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="写到哪个文件夹")] = Path(),
+    as_json: AsJson = False,
+) -> None:
+    """解开加密的数据包,写出其中的 zip;只想核验的直接用 verify --identity。"""
+    from yanshou.harness.handover import open_encrypted
+
+    written = open_encrypted(path, _identities(identity), output)
+    if as_json:
+        _print_json({"package": str(written)})
+    else:
+        typer.echo(f"数据包：{written} → yanshou verify {written} --trust trust.yaml")
+
+
+@trust_app.command("add")
+def trust_add(
+    file: Annotated[Path, typer.Argument(help="信任文件 trust.yaml；没有则新建")],
+    key: Annotated[Path, typer.Argument(help="对方给的 .pub 文件：签名公钥，或阅读公钥")],
+    until: Annotated[str, typer.Option("--until", help="有效到哪一天（含），如 2027-12-31")],
+    from_: Annotated[str | None, typer.Option("--from", help="从哪一天起有效；不写则从今天起")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="许其以什么身份签，可多次；阅读公钥不写")] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", help="另经他途得知的指纹，与文件一致才登记；不在终端上必须给出")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """登记一把公钥:显示指纹,与本人核对后才写入;不覆盖已有的。"""
+    from datetime import date, datetime
+
+    from yanshou.harness.encryption import load_reading_key
+    from yanshou.harness.keys import load_public
+    from yanshou.harness.trust import BEIJING
+    from yanshou.harness.trust_edit import add_entry, reading_entry, signing_entry, with_entry
+
+    try:
+        start = date.fromisoformat(from_) if from_ else datetime.now(BEIJING).date()
+        end = date.fromisoformat(until)
+    except ValueError:
+        raise UserError(Problem("T-DATES", f"日期看不懂：{from_ or ''} {until}", "写成 2027-12-31")) from None
+    roles = tuple(_role(name) for name in dict.fromkeys(role or []))
+    reading = load_reading_key(key)
+    if bool(roles) == bool(reading):
+        text = "阅读公钥不签名，不写 --role" if reading else "没有说许其以什么身份签"
+        raise UserError(Problem("T-ROLES", text, "阅读公钥去掉 --role；签名公钥用 --role tester 等给出", key))
+    entry: TrustedKey | Reader
+    if reading:
+        entry, fingerprint, kind = reading_entry(reading, start, end), reading.recipient, "阅读（age）"
+    else:
+        public = load_public(key)
+        entry, fingerprint = signing_entry(public, roles, start, end), public.id
+        kind = f"签名（{public.algorithm.word}）：{'、'.join(r.word for r in roles)}"
+    with_entry(file, file.read_bytes() if file.exists() else None, entry)
+    grouped = " ".join(fingerprint[i : i + 4] for i in range(0, len(fingerprint), 4))
+    typer.echo(f"{entry.name}　{kind}　{start} 至 {end}\n指纹 {grouped}", err=as_json)
+    if id_ is None and not sys.stdin.isatty():
+        raise UserError(Problem("T-ID", "没有人在场核对指纹", "用 --id 给出本人另外告知的完整指纹", key))
+    if id_ is not None and "".join(id_.split()).lower() != fingerprint:
+        raise UserError(Problem("T-ID", "指纹与 --id 不同，没有登记", "向本人核实：文件可能在途中被换过", key))
+    if id_ is None:
+        typer.confirm("已当面或打电话与本人核对，指纹一致？", abort=True, err=as_json)
+    add_entry(file, entry)
+    if as_json:
+        _print_json({"file": str(file), "name": entry.name, "id": fingerprint})
+    else:
+        typer.echo(f"已登记：{file}")
 
 
 @pdf_app.command("seal")
@@ -793,18 +954,22 @@ def pdf_seal(
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="数据包 zip、解开的数据包、签过的 PDF，或案卷文件夹")],
+    path: Annotated[
+        Path, typer.Argument(help="数据包 zip（加密的也行）、解开的数据包、签过的 PDF、案卷文件夹，或公开版")
+    ],
     trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
     pdf: Annotated[
         Path | None, typer.Option("--pdf", help="与数据包一起核验的签过的 PDF；不写则看数据包旁边有没有")
     ] = None,
+    identity: Annotated[Path | None, typer.Option("--identity", "-i", help="数据包加密了：收件人的私钥（age）")] = None,
+    against: Annotated[Path | None, typer.Option("--against", help="公开版是否属实：与这个密封的数据包核对")] = None,
     as_json: AsJson = False,
 ) -> None:
     """离线核验:包、签名、台账、证据,并由原始数据重放结论。退出码 0 全部相符,4 有不符。"""
+    from yanshou.harness.handover import examine
     from yanshou.harness.trust import load_trust
-    from yanshou.harness.verify import verify as examine
 
-    found = examine(path, load_trust(trust) if trust else None, pdf)
+    found = examine(path, load_trust(trust) if trust else None, _identities(identity), against, pdf)
     if as_json:
         _print_json(found.to_json())
     else:

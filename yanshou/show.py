@@ -14,11 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from yanshou.harness.basics import Json, Problem, RunStatus
+from yanshou.harness.envelope import Document
 from yanshou.harness.model import Kind, Samples, Verdict
 from yanshou.harness.plan import Plan, PlannedIndicator, tolerated_exceedances
+from yanshou.harness.sealing import ToSign
 from yanshou.probes.capturing import Progress
 from yanshou.reports.display import display, limit_text, verdict_text
 
@@ -42,6 +45,28 @@ def problems(lines: Iterable[Problem], out: Console) -> None:
     for p in lines:
         style = {"error": "red", "warning": "yellow"}.get(p.severity, "dim")
         out.print(str(p), style=style, markup=False, soft_wrap=True)
+
+
+def signing(to_sign: ToSign, out: Console) -> None:
+    """What is about to be signed: number, verdicts (limits of a plan), digests, the roster and who has signed."""
+    plan = to_sign.document is Document.PLAN
+    out.print(
+        f"所签：{to_sign.document.word}　报告编号 {to_sign.number or '（未编号）'}　{to_sign.marking}", markup=False
+    )
+    table = Table()
+    for heading in ("指标", "名称", "判定限值" if plan else "判定"):
+        table.add_column(heading, overflow="fold")
+    for indicator, name, said in to_sign.verdicts:
+        last = escape(said or "") if plan else coloured(said) if said else "专家评议"
+        table.add_row(escape(indicator), escape(name), last)
+    out.print(table)
+    for what, sha256 in to_sign.digests:
+        out.print(f"{what} sha256:{sha256}", markup=False, soft_wrap=True)
+    for signer in to_sign.roster:
+        here = signer.key.id == to_sign.signer.key.id
+        state = "✔ 已签" if signer.key.id in to_sign.signed else "→ 现在签" if here else "· 未签"
+        line = f"{state} {signer}　{signer.key.algorithm.word} {signer.key.id[:16]}…"
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def plan_table(plan: Plan) -> Table:

@@ -431,10 +431,9 @@ _SECRET = re.compile(r"(?:绝密|机密|秘密)\s*(?:★|级|[:：]?\s*[0-9]+\s*
 def c14(case: Case, _public_list: PublicList) -> Iterator[Problem]:
     """Reports are not public by default, and no grade of state secrecy stands in them."""
     if case.document.report.edition == "public":
-        text = "公开版只印结论，不印数值、承诺与项目细节"
-        yield _problem(
-            case, "C14", text, "给专家和评测机构的报告写 edition: restricted", "report", "edition", severity="note"
-        )
+        text = "报告总是不公开的，印有数值与承诺；公开版另写，只有判定"
+        remedy = "此处写 edition: restricted；封存后用 yanshou package --public 写公开版"
+        yield _problem(case, "C14", text, remedy, "report", "edition", severity="note")
     for number, line in enumerate(case.text.split("\n"), 1):
         if _SECRET.search(line):
             text = "写了国家秘密密级，而申报承诺书承诺不涉及国家秘密"

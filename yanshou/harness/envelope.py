@@ -16,7 +16,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -37,6 +37,7 @@ DEMO = "urn:yanshou:predicate:demo:1"
 PLAN = "urn:yanshou:predicate:plan:1"
 SIGNED_REPORT = "urn:yanshou:predicate:signed-report:1"
 NOTE = "urn:yanshou:predicate:note:1"
+PUBLIC = "urn:yanshou:predicate:public:1"
 
 
 class Role(StrEnum):
@@ -62,17 +63,23 @@ class Document(StrEnum):
     PLAN = "plan"
     PACKAGE = "package"
     REPORT = "report"
+    PUBLIC = "public"
 
     @property
     def word(self) -> str:
         """The Chinese word printed for people."""
-        return {"plan": "方案", "package": "证据包", "report": "签署的报告"}[self.value]
+        return {"plan": "方案", "package": "证据包", "report": "签署的报告", "public": "公开版"}[self.value]
 
     @property
     def predicate_types(self) -> tuple[str, ...]:
         """Which statements are about such a document."""
         types = {"plan": (PLAN,), "package": (TEST_RESULT, SELF_CHECK, DEMO), "report": (SIGNED_REPORT,)}
-        return types[self.value]
+        return {**types, "public": (PUBLIC,)}[self.value]
+
+    @property
+    def judged_as(self) -> Document:
+        """Whose rules on who must sign apply: those of the package for its public edition."""
+        return Document.PACKAGE if self is Document.PUBLIC else self
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,16 @@ class Signer:
     key: PublicKey
 
     def __str__(self) -> str:
-        return f"{self.role.word} {self.key.name}"
+        return self.role.word if self.unnamed else f"{self.role.word} {self.key.name}"
+
+    @property
+    def unnamed(self) -> bool:
+        """Whether a role stands where the name would: what is public names no person, the key's id still tells who it is."""
+        return self.key.name == self.role.word
+
+    def without_name(self) -> Signer:
+        """The same key in the same role, and no name."""
+        return Signer(self.role, replace(self.key, name=self.role.word))
 
     def to_json(self) -> dict[str, Json]:
         """`{"role"}` and the key's fields."""
@@ -196,15 +212,21 @@ def read_envelope(data: bytes, file: Path | None = None) -> Envelope:
     raise UserError(problem, ExitCode.UNVERIFIED)
 
 
-def add_signature(envelope: Envelope, key: PrivateKey, role: Role) -> Envelope:
-    """`envelope` with the signature of `key`. Raises UserError unless the roster expects just that, and for bad company."""
-    roster = {signer.key.id: signer for signer in envelope.statement.signers}
-    own, message = roster.get(key.public.id), envelope.message
+def require_expected(signers: Iterable[Signer], key: PrivateKey, role: Role) -> Signer:
+    """The line of the roster that `key` is to sign as `role`. Raises UserError when there is none."""
+    own = next((signer for signer in signers if signer.key.id == key.public.id), None)
     if own is None:
         raise UserError(Problem("S-E02", f"密钥 {key.public.name} 不在签名名册里", "按完整的名册重新封存"))
     if own.role is not role:
         text = f"名册里这把密钥的角色是{own.role.word}，不是{role.word}"
         raise UserError(Problem("S-E03", text, "改 --role，或按正确的名册重新封存"))
+    return own
+
+
+def add_signature(envelope: Envelope, key: PrivateKey, role: Role) -> Envelope:
+    """`envelope` with the signature of `key`. Raises UserError unless the roster expects just that, and for bad company."""
+    roster = {signer.key.id: signer for signer in envelope.statement.signers}
+    own, message = require_expected(envelope.statement.signers, key, role), envelope.message
     if key.public.id in envelope.signatures:
         raise UserError(Problem("S-E04", f"{own} 已经签过", "不用再签"))
     for key_id, signature in envelope.signatures.items():

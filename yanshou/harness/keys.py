@@ -293,7 +293,7 @@ def public_path(path: Path) -> Path:
     return path.with_name(path.name + ".pub")
 
 
-def _create(path: Path, text: str, mode: int) -> None:
+def create_file(path: Path, text: str, mode: int) -> None:
     """A new file, on the disk. Raises UserError when there is one already."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as f:
@@ -316,16 +316,17 @@ def new_key(path: Path, *, algorithm: str, name: str, passphrase: str | None = N
     public = public_path(path)
     if public.exists():
         _refuse("K-E03", "文件已存在，密钥从不覆盖", "换一个文件名", public)
-    _create(path, _pkcs8(key, passphrase), 0o600)
+    create_file(path, _pkcs8(key, passphrase), 0o600)
     try:
-        _create(public, json.dumps(key.public.to_json(), ensure_ascii=False, indent=2) + "\n", 0o644)
+        create_file(public, json.dumps(key.public.to_json(), ensure_ascii=False, indent=2) + "\n", 0o644)
     except UserError:
         path.unlink()
         raise
     return key.public
 
 
-def _read(path: Path) -> str:
+def read_key_file(path: Path) -> str:
+    """The text of a key file, line ends as on Linux. Raises UserError: unreadable, too large, or no text."""
     try:
         with path.open("rb") as f:
             data = f.read(MAX_KEY_FILE + 1)
@@ -339,7 +340,7 @@ def _read(path: Path) -> str:
 def load_public(path: Path) -> PublicKey:
     """A key from its .pub file. Raises UserError."""
     try:
-        return public_from_json(json.loads(_read(path)))
+        return public_from_json(json.loads(read_key_file(path)))
     except (ValueError, RecursionError):
         _refuse("K-E06", "不是公钥文件，或内容被改动", "给出 yanshou key new 写出的 .pub 文件", path)
 
@@ -353,7 +354,7 @@ def load_private(path: Path, passphrase: str | None = None) -> PrivateKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    text = _read(path)
+    text = read_key_file(path)
     if "ENCRYPTED" not in text:
         passphrase = None
     elif not passphrase:

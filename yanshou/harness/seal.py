@@ -7,7 +7,7 @@ checked when there was no trust file, and never print.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,7 +107,8 @@ def verify_envelope(envelope: Envelope, document: Document, trust: Trust | None)
     results: list[SignatureResult] = []
     for signer in statement.signers:
         signature = envelope.signatures.get(signer.key.id)
-        problems = list(trust.objections(signer, statement.sealed_at)) if trust is not None else []
+        named = document is not Document.PUBLIC
+        problems = list(trust.objections(signer, statement.sealed_at, named=named)) if trust is not None else []
         if signature is None:
             problems.append(Problem("V-S06", f"{signer}：还没有签名，或签名被去掉", "由本人签名，或向交付方要原件"))
         elif not signer.key.verifies(message, signature):
@@ -116,26 +117,31 @@ def verify_envelope(envelope: Envelope, document: Document, trust: Trust | None)
     return SealReport(statement, tuple(results), tuple(general), trust is not None)
 
 
-def _read(contents: PackageContents) -> Envelope:
+def envelope_of(contents: PackageContents) -> Envelope:
+    """The signatures of an intact package. Raises UserError (UNVERIFIED) when it has none or they are unreadable."""
     if contents.envelope is None:
         problem = Problem("V-S02", "证据包没有签名", "用 yanshou sign 签名，或向交付方要签过名的证据包", contents.root)
         raise UserError(problem, ExitCode.UNVERIFIED)
     return read_envelope(contents.envelope, contents.root)
 
 
-def verify_package(contents: PackageContents, trust: Trust | None) -> SealReport:
+def verify_package(contents: PackageContents, trust: Trust | None, document: Document = Document.PACKAGE) -> SealReport:
     """Check the signatures of an intact package. Raises UserError (UNVERIFIED) when it has none or they are unreadable."""
-    report = verify_envelope(_read(contents), Document.PACKAGE, trust)
+    report = verify_envelope(envelope_of(contents), document, trust)
     return replace(report, general=(*check_subjects(report.statement, contents.subjects), *report.general))
 
 
-def countersign(path: Path, key: PrivateKey, role: Role) -> Envelope:
-    """Add a signature to the package at `path`, in one step. Raises UserError: not intact, unsigned, not expected."""
+def countersign(path: Path, key: PrivateKey, role: Role, show: Callable[[Envelope], None] = lambda _: None) -> Envelope:
+    """Add a signature to the package at `path`, in one step. Raises UserError: not intact, unsigned, not expected.
+
+    `show` gets what has been signed by others so far; what it raises leaves the package as it is.
+    """
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         contents = open_package(path, Path(folder))
-        envelope = _read(contents)
+        envelope = envelope_of(contents)
         if problems := list(check_subjects(envelope.statement, contents.subjects)):
             raise UserError([replace(p, file=path) for p in problems], ExitCode.UNVERIFIED)
         signed = add_signature(envelope, key, role)
+        show(envelope)
         write_package(path, contents.bag, signed.to_bytes())
     return signed

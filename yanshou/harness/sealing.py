@@ -7,8 +7,8 @@ sign a self-check, sign a demonstration with anything but its own throw-away key
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from yanshou.harness.envelope import (
     Signer,
     add_signature,
     read_envelope,
+    require_expected,
     sign,
     statement,
 )
@@ -35,6 +36,7 @@ from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import restore_lock
 from yanshou.harness.seal import PREDICATE_TYPES, countersign, result_predicate
 from yanshou.harness.trust import BEIJING, Trust
+from yanshou.reports.display import limit_text
 
 PLAN_ENVELOPE = "plan.dsse.json"
 DEMO_KEY_NAME = "演示密钥，不具效力"
@@ -49,24 +51,61 @@ def plan_subjects(folder: Path) -> dict[str, Digests]:
     return {name: measure_file(folder / name).digests for name in (PLAN_FILE, "case.yaml")}
 
 
+@dataclass(frozen=True)
+class ToSign:
+    """What a person is about to sign, to be shown before they are asked.
+
+    `verdicts`: (indicator, name, code of the verdict; of a plan its limit in words; None where experts decide).
+    `digests`: (what, SHA-256). `signed`: ids of the keys that have signed already.
+    """
+
+    document: Document
+    signer: Signer
+    number: str
+    marking: str
+    verdicts: tuple[tuple[str, str, str | None], ...]
+    digests: tuple[tuple[str, str], ...]
+    roster: tuple[Signer, ...] = ()
+    signed: frozenset[str] = frozenset()
+
+    def with_envelope(self, envelope: Envelope) -> ToSign:
+        """The same, with who is on the roster of `envelope` and who has signed it."""
+        return replace(self, roster=envelope.statement.signers, signed=frozenset(envelope.signatures))
+
+
+Show = Callable[[ToSign], None]
+"""Shows it and asks; raises what ends the command where the answer is no, and then nothing was changed."""
+
+
+def unseen(_: ToSign) -> None:
+    """For callers that have no person before them."""
+
+
 def _roster(
     document: Document, key: PrivateKey, role: Role, others: Iterable[Signer], trust: Trust | None
 ) -> tuple[Signer, ...]:
-    """Everybody who is to sign: the trust file's roster, or the signer at hand and the named others."""
-    if trust is not None:
-        return trust.roster(document, datetime.now(UTC))
-    return (Signer(role, key.public), *others)
+    """Everybody who is to sign: the signer at hand and the named others; by a trust file, the roster that it demands.
+
+    Where that file knows more people for a role than must sign, these choose among them.
+    """
+    here = (Signer(role, key.public), *others)
+    return here if trust is None else trust.roster(document, datetime.now(UTC), {s.key.id for s in here})
 
 
 def sign_plan(
-    folder: Path, key: PrivateKey, role: Role, others: Sequence[Signer] = (), trust: Trust | None = None
+    folder: Path,
+    key: PrivateKey,
+    role: Role,
+    others: Sequence[Signer] = (),
+    trust: Trust | None = None,
+    show: Show = unseen,
 ) -> Envelope:
     """Sign the frozen plan, or add a signature to it; the first signer fixes the roster. Raises UserError."""
     with Ledger(folder) as ledger:
         recover(ledger)
         restore_lock(ledger)
         state = load_state(folder)
-        _refuse_demo_key(state.plan.mode, key)
+        refuse_demo_key(state.plan.mode, key)
         subjects = plan_subjects(folder)
         if sha256_bytes((folder / "case.yaml").read_bytes()) != state.plan.case_sha256:
             raise UserError(
@@ -74,12 +113,20 @@ def sign_plan(
             )
         path = folder / PLAN_ENVELOPE
         envelope = read_envelope(path.read_bytes(), path) if path.exists() else None
-        if envelope is not None and dict(envelope.statement.subjects) == subjects:
-            signed = add_signature(envelope, key, role)
-        else:
+        if envelope is None or dict(envelope.statement.subjects) != subjects:
             content: dict[str, Json] = {"revision": state.plan.revision, "mode": state.plan.mode.value}
             roster = _roster(Document.PLAN, key, role, others, trust)
-            signed = sign(statement(subjects, PLAN, content, roster, utc_now()), key, role)
+            envelope = Envelope(statement(subjects, PLAN, content, roster, utc_now()), {})
+        signed = add_signature(envelope, key, role)
+        told = ToSign(
+            Document.PLAN,
+            Signer(role, key.public),
+            state.case.document.report.number,
+            state.plan.mode.marking,
+            tuple((i.id, i.name, limit_text(i.limit.to_json())) for i in state.plan.indicators),
+            tuple((name, subjects[name].sha256) for name in sorted(subjects)),
+        )
+        show(told.with_envelope(envelope))
         data = signed.to_bytes()
         ledger.append(
             "seal", of="plan", sha256=state.frozen.sha256, role=role.value, name=key.public.name,
@@ -89,7 +136,8 @@ def sign_plan(
     return signed
 
 
-def _refuse_demo_key(mode: Mode, key: PrivateKey) -> None:
+def refuse_demo_key(mode: Mode, key: PrivateKey) -> None:
+    """Demonstrations are signed by their own key only, and nothing else is. Raises UserError."""
     if (mode is Mode.DEMO) != (key.public.name == DEMO_KEY_NAME):
         text = "演示案卷只能用演示自己的一次性密钥签" if mode is Mode.DEMO else "演示密钥不能签真实案卷"
         raise UserError(Problem("S-E10", text, "正式报告用 mode: acceptance 和本人的密钥"))
@@ -97,7 +145,7 @@ def _refuse_demo_key(mode: Mode, key: PrivateKey) -> None:
 
 def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
     """Why this case may not be signed as what it claims to be."""
-    _refuse_demo_key(state.plan.mode, key)
+    refuse_demo_key(state.plan.mode, key)
     plan, case = state.plan, state.folder / "case.yaml"
     if plan.mode is Mode.SELF_CHECK:
         return [Problem("S-E11", "自检不作验收依据，不签", "正式验收用 mode: acceptance 的案卷", case)]
@@ -142,7 +190,12 @@ class Sealed:
 
 
 def sign_package(
-    folder: Path, key: PrivateKey, role: Role, others: Sequence[Signer] = (), trust: Trust | None = None
+    folder: Path,
+    key: PrivateKey,
+    role: Role,
+    others: Sequence[Signer] = (),
+    trust: Trust | None = None,
+    show: Show = unseen,
 ) -> Sealed:
     """Pack and sign the current state, or add a signature to its package. The first signer fixes the roster.
 
@@ -160,9 +213,20 @@ def sign_package(
         number = record["case"]["report_number"] or f"S{state.plan.scenario:02d}"
         name = f"{_file_name(number)}-{sha256_bytes(data)[:12]}"
         path = folder / "package" / f"{name}.zip"
+        told = ToSign(
+            Document.PACKAGE,
+            Signer(role, key.public),
+            record["case"]["report_number"] or "",
+            record["marking"],
+            tuple((f["indicator"], f["name"], f["verdict"]) for f in record["findings"]),
+            ((RECORD_FILE, sha256_bytes(data)),),
+        )
         if path.exists():
-            return Sealed(path, countersign(path, key, role))
+            told = replace(told, digests=(*told.digests, (path.name, measure_file(path).digests.sha256)))
+            return Sealed(path, countersign(path, key, role, lambda e: show(told.with_envelope(e))))
         roster = _roster(Document.PACKAGE, key, role, others, trust)
+        require_expected(roster, key, role)
+        show(replace(told, roster=roster))
         ledger.append(
             "seal", of="package", name=name, record_sha256=sha256_bytes(data),
             roster=[{"role": s.role.value, "name": s.key.name, "key_id": s.key.id} for s in roster],

@@ -6,6 +6,8 @@ half; nothing else identifies it. It must never be taken from the package that i
     keys:
       - {name: 张三, roles: [tester], algorithm: ed25519, id: <64 hex>, valid_from: 2024-11-01, valid_until: 2025-12-31,
          public: <PEM, needed only to draw up a roster from this file>}
+    readers:                       # optional: to whom packages may be encrypted
+      - {name: 陈专家, age: age1..., valid_from: 2024-11-01, valid_until: 2025-12-31}
     require:
       plan: [project, tester]
       package: [tester, reviewer, approver]
@@ -20,12 +22,13 @@ half; nothing else identifies it. It must never be taken from the package that i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.encryption import is_recipient
 from yanshou.harness.envelope import Document, Role, Signer
 from yanshou.harness.keys import Algorithm, PublicKey, parse_public, valid_name
 from yanshou.harness.strict_yaml import MEND, YamlMap, read_bytes
@@ -86,15 +89,39 @@ class PdfTrust:
 
 
 @dataclass(frozen=True)
+class Reader:
+    """Somebody to whom packages may be encrypted: the name and an age recipient. Such a key signs nothing."""
+
+    name: str
+    recipient: str
+    valid_from: date
+    valid_until: date
+
+    def valid_at(self, moment: datetime) -> bool:
+        """Whether the key was valid on the day of `moment`."""
+        return self.valid_from <= moment.astimezone(BEIJING).date() <= self.valid_until
+
+
+@dataclass(frozen=True)
 class Trust:
-    """A trust file: known keys and, per document, the roles that must sign it, one signer each; and certificates for the PDF."""
+    """A trust file: known keys and, per document, the roles that must sign it; certificates for the PDF; and who may read."""
 
     keys: tuple[TrustedKey, ...]
     require: Mapping[Document, tuple[Role, ...]]
     pdf: PdfTrust | None = None
+    readers: tuple[Reader, ...] = ()
 
-    def objections(self, signer: Signer, moment: datetime) -> Iterator[Problem]:
-        """Why `signer` may not sign as stated at `moment`."""
+    def recipients(self, name: str, moment: datetime) -> tuple[str, ...]:
+        """The age recipients of the reader called `name`, all of them if several. Raises UserError when none is valid."""
+        named = [reader for reader in self.readers if reader.name == name]
+        valid = tuple(reader.recipient for reader in named if reader.valid_at(moment))
+        if not valid:
+            text = f"信任文件里 {name} 的阅读密钥不在有效期" if named else f"信任文件的 readers 里没有 {name}"
+            raise UserError(Problem("T-READER", text, "用 yanshou trust add 登记其 age 公钥，或核对姓名"))
+        return valid
+
+    def objections(self, signer: Signer, moment: datetime, *, named: bool = True) -> Iterator[Problem]:
+        """Why `signer` may not sign as stated at `moment`. Unless `named`, the role may stand where the name would."""
         key = next((key for key in self.keys if key.id == signer.key.id), None)
         if key is None:
             yield Problem(
@@ -104,7 +131,8 @@ class Trust:
         if signer.role not in key.roles:
             allowed = "、".join(role.word for role in key.roles)
             yield Problem("V-S10", f"{signer}：这把密钥只许签{allowed}", "由有此角色的人签名")
-        if (signer.key.name, signer.key.algorithm) != (key.name, key.algorithm):
+        as_known = signer.key.name == key.name or (signer.unnamed and not named)
+        if not as_known or signer.key.algorithm is not key.algorithm:
             yield Problem("V-S11", f"{signer}：信任文件里这把密钥属于 {key.name}（{key.algorithm.word}）", "核实签名人")
         if not key.valid_at(moment):
             span = f"{key.valid_from} 至 {key.valid_until}"
@@ -112,36 +140,59 @@ class Trust:
 
     def deviations(self, document: Document, signers: tuple[Signer, ...]) -> Iterator[Problem]:
         """Roles that the roster lacks, and roles that it has too many of."""
-        demanded, present = Counter(self.require[document]), Counter(signer.role for signer in signers)
+        demanded, present = Counter(self.require[document.judged_as]), Counter(signer.role for signer in signers)
         for role in (demanded - present).elements():
             yield Problem("V-S07", f"{document.word}缺少{role.word}的签名", "按信任文件要求的名册重新封存并签名")
         for role in (present - demanded).elements():
             yield Problem("V-S08", f"{document.word}多出{role.word}的签名", "按信任文件要求的名册重新封存并签名")
 
-    def roster(self, document: Document, moment: datetime) -> tuple[Signer, ...]:
-        """Who is to sign `document` at `moment`. Raises UserError unless the file leaves exactly one choice."""
+    def roster(self, document: Document, moment: datetime, chosen: Collection[str] = ()) -> tuple[Signer, ...]:
+        """Who is to sign `document` at `moment`. Raises UserError unless the file leaves exactly one choice.
+
+        Where it knows more valid keys for a role than must sign, only those whose id is in `chosen` are taken.
+        """
         signers: list[Signer] = []
-        for role, number in Counter(self.require[document]).items():
+        for role, number in Counter(self.require[document.judged_as]).items():
             able = [key for key in self.keys if role in key.roles and key.valid_at(moment)]
+            if len(able) > number:
+                able = [key for key in able if key.id in chosen] or able
             known = [key.public for key in able if key.public is not None]
             if len(able) != number or len(known) != number:
                 text = (
                     f"信任文件里有 {len(able)} 把有效的{role.word}密钥，其中 {len(known)} 把写有公钥，需要 {number} 把"
                 )
-                raise UserError(Problem("T-ROSTER", text, "用各签名人的 .pub 文件指定名册"))
+                raise UserError(Problem("T-ROSTER", text, "用 --with 角色=公钥文件 指定由谁签"))
             signers += [Signer(role, key) for key in known]
         return tuple(signers)
 
 
-def _key(entry: YamlMap) -> TrustedKey:
+def _name(entry: YamlMap) -> str:
     name = entry.text("name")
+    try:
+        return valid_name(name)
+    except ValueError:
+        entry.refuse("name", "name 应为一行文字")
+
+
+def _validity(entry: YamlMap) -> tuple[date, date]:
+    start, end = entry.calendar_date("valid_from"), entry.calendar_date("valid_until")
+    if end < start:
+        entry.refuse("valid_until", f"valid_until {end} 早于 valid_from {start}")
+    return start, end
+
+
+def _reader(entry: YamlMap) -> Reader:
+    recipient = entry.text("age")
+    if not is_recipient(recipient):
+        entry.refuse("age", "age 不是 age1 开头的阅读公钥")
+    return Reader(_name(entry), recipient, *_validity(entry))
+
+
+def _key(entry: YamlMap) -> TrustedKey:
+    name = _name(entry)
     text = entry.text("public", "")
     key_id = entry.text("id", pattern="[0-9a-f]{64}")
     algorithm = Algorithm(entry.choice("algorithm", Algorithm))
-    try:
-        valid_name(name)
-    except ValueError:
-        entry.refuse("name", "name 应为一行文字")
     try:
         public = parse_public(text, name) if text else None
     except ValueError:
@@ -149,10 +200,7 @@ def _key(entry: YamlMap) -> TrustedKey:
     if public is not None and (public.id, public.algorithm) != (key_id, algorithm):
         entry.refuse("public", f"public 是 {public.algorithm} 公钥 {public.id}，与 id 或 algorithm 不符")
     roles = _roles(entry, "roles")
-    start, end = entry.calendar_date("valid_from"), entry.calendar_date("valid_until")
-    if end < start:
-        entry.refuse("valid_until", f"valid_until {end} 早于 valid_from {start}")
-    return TrustedKey(name, roles, algorithm, key_id, start, end, public)
+    return TrustedKey(name, roles, algorithm, key_id, *_validity(entry), public)
 
 
 def _roles(entry: YamlMap, key: str) -> tuple[Role, ...]:
@@ -171,11 +219,8 @@ def _require(entry: YamlMap) -> dict[Document, tuple[Role, ...]]:
 
 
 def _certificate(entry: YamlMap) -> TrustedCertificate:
-    start, end = entry.calendar_date("valid_from"), entry.calendar_date("valid_until")
-    if end < start:
-        entry.refuse("valid_until", f"valid_until {end} 早于 valid_from {start}")
     known = entry.text("certificate", pattern="[0-9a-f]{64}")
-    return TrustedCertificate(entry.text("name"), _roles(entry, "roles"), known, start, end)
+    return TrustedCertificate(entry.text("name"), _roles(entry, "roles"), known, *_validity(entry))
 
 
 def _pdf(entry: YamlMap) -> PdfTrust:
@@ -195,13 +240,14 @@ def _pdf(entry: YamlMap) -> PdfTrust:
 
 def _trust(root: YamlMap) -> Trust:
     keys, require = root.all("keys", _key), root.one("require", _require)
-    return Trust(keys, require, root.one("pdf", _pdf) if root.given("pdf") else None)
+    pdf = root.one("pdf", _pdf) if root.given("pdf") else None
+    return Trust(keys, require, pdf, root.all("readers", _reader, unique="age"))
 
 
-def load_trust(file: Path) -> Trust:
-    """Read a trust file. Raises UserError with file and line."""
+def load_trust(file: Path, data: bytes | None = None) -> Trust:
+    """Read a trust file, or `data` as its content. Raises UserError with file and line."""
     try:
-        root = YamlMap.parse(file, read_bytes(file))
+        root = YamlMap.parse(file, read_bytes(file) if data is None else data)
         return root.read(_trust)
     except UserError as error:
         mend = "改正此处"

@@ -100,7 +100,7 @@ def verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path | 
     found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
     try:
         found.seal = verify_package(contents, trust)
-        _take_seal(found.seal, "证据包", found)
+        take_seal(found.seal, "证据包", found)
     except UserError as error:
         found.problems += error.problems
     if pdf is not None:
@@ -141,7 +141,7 @@ def _verify_pdf(pdf: Path, contents: PackageContents, trust: Trust | None, found
         names = "、".join(map(str, report.signatures))
         stamped = "，文件时间戳成立" if report.document_time else ""
         found.checked.append(f"PDF 以数据包里的报告为底，三栏签名成立：{names}{stamped}")
-        _take_seal(seal, "PDF 与数据包的外层", found)
+        take_seal(seal, "PDF 与数据包的外层", found)
 
 
 def _pin_problems(envelope: Envelope, subjects: dict[str, Digests], report: PdfReport) -> Iterator[Problem]:
@@ -160,7 +160,8 @@ def package_beside(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix(SIGNED_SUFFIX)}.zip") if path.name.endswith(SIGNED_SUFFIX) else path
 
 
-def _take_seal(report: SealReport, what: str, found: Verification) -> None:
+def take_seal(report: SealReport, what: str, found: Verification) -> None:
+    """Put what was found about a seal among the rest."""
     found.problems += report.problems
     if not report.problems:
         names = "、".join(str(r.signer) for r in report.signatures)
@@ -255,7 +256,7 @@ def _verify_plan_seal(state: CaseState, trust: Trust | None, found: Verification
         ]
     found.problems += problems
     if not problems:
-        _take_seal(report, "计划", found)
+        take_seal(report, "计划", found)
 
 
 def _unknown_runs(state: CaseState) -> Iterator[Problem]:
@@ -279,7 +280,7 @@ def _replay(state: CaseState, found: Verification) -> None:
         found.checked.append(f"由原始证据重放出同一份记录，结论：{record['verdict_word']}")
     else:
         try:
-            different = list(_differences(json.loads(stored), json.loads(record_bytes(record)), ""))
+            different = list(differences(json.loads(stored), json.loads(record_bytes(record))))
         except ValueError:
             different = ["不是 JSON"]
         shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
@@ -291,13 +292,14 @@ def _replay(state: CaseState, found: Verification) -> None:
             found.problems.append(Problem("V-R03", f"report/{name} 与记录不符", "由记录重新写出报告", file))
 
 
-def _differences(stored: Json, true: Json, place: str) -> Iterator[str]:
+def differences(stored: Json, true: Json, place: str = "") -> Iterator[str]:
+    """Every place where two JSON values differ, in words."""
     if isinstance(stored, dict) and isinstance(true, dict):
         for key in sorted({*stored, *true}):
-            yield from _differences(stored.get(key), true.get(key), f"{place}.{key}" if place else key)
+            yield from differences(stored.get(key), true.get(key), f"{place}.{key}" if place else key)
     elif isinstance(stored, list) and isinstance(true, list) and len(stored) == len(true):
         for i, (a, b) in enumerate(zip(stored, true, strict=True)):
-            yield from _differences(a, b, f"{place}[{i}]")
+            yield from differences(a, b, f"{place}[{i}]")
     elif stored != true or type(stored) is not type(true):
         yield f"{place} 写的是 {_short(stored)}，应为 {_short(true)}"
 
