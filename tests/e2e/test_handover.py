@@ -84,7 +84,11 @@ def texts(package: Path) -> dict[str, str]:
 
 def words_of_the_list(formal: Formal) -> set[str]:
     scenario = load_list().scenario(10)
-    names = {formal.record["list"]["title"], scenario.name, *(i.name for i in scenario.indicators)}
+    names = {
+        formal.record["list"]["title"],
+        re.sub("[【】]", "", scenario.name.restored),
+        *(i.name for i in scenario.indicators),
+    }
     return names | {q.text for q in scenario.qualitative} | {i.id for i in scenario.indicators}
 
 
