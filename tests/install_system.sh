@@ -1,7 +1,7 @@
 #!/bin/sh
 # Debian packages that the tests drive for real, or those named. Does nothing where all are there already or apt is not.
 set -eu
-packages="${*:-chromium iproute2 libreoffice-calc-nogui mariadb-client-core mariadb-server-core mosquitto openssl poppler-utils postgresql rtklib snmpd softhsm2 tshark zbar-tools}"
+packages="${*:-age chromium iproute2 libreoffice-calc-nogui mariadb-client-core mariadb-server-core mosquitto openssl poppler-utils postgresql rtklib snmpd softhsm2 tshark zbar-tools}"
 command -v apt-get >/dev/null 2>&1 || exit 0
 missing=""
 for package in $packages; do

@@ -21,7 +21,7 @@ def test_help_names_every_verb() -> None:
     done = yanshou("--help")
     assert done.returncode == 0
     verbs = "list new import check doctor calibrate plan sample run status trace reidentify report documents sign verify demo"
-    verbs += " key reflect schema"
+    verbs += " package open trust key reflect schema"
     for verb in verbs.split():
         assert f"\n  {verb} " in done.stdout, verb
         assert yanshou(verb, "--help").returncode == 0

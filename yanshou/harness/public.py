@@ -12,7 +12,7 @@ import json
 import struct
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +30,10 @@ from yanshou.harness.sealing import Sealed, Show, ToSign, refuse_demo_key, unsee
 from yanshou.harness.trust import BEIJING, Trust
 from yanshou.harness.verify import Verification, differences, take_seal, verify
 from yanshou.reports.display import MARKS
+from yanshou.reports.papers.public import told_publicly
 
 FORMAT = "yanshou-public:1"
 SUMMARY, PAGE = "public.json", "public.html"
-OWN = "项目自报指标"
 EXPERTS = "专家评议"
 TEMPLATE = Path(__file__).parents[1] / "reports/public.html.j2"
 NO_ZIP = (zipfile.BadZipFile, LookupError, ValueError, NotImplementedError, OSError, struct.error)
@@ -56,23 +56,9 @@ def public_summary(record: Mapping[str, Json], sealed: Digests) -> dict[str, Jso
         "scenario": case["scenario"],
         "scenario_name": case["scenario_name"],
         "verdict": record["verdict"],
-        "indicators": list(_indicators(record)),
+        "indicators": [{"indicator": i, "name": n, "verdict": v} for i, n, v in told_publicly(record)],
         "sealed_package": sealed.to_json(),
     }
-
-
-def _indicators(record: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
-    own, listed = 0, {q["id"]: q["text"] for q in record["qualitative"]}
-    for f in record["findings"]:
-        name, indicator = listed.get(f["indicator"], f["name"]), f["indicator"]
-        if f["list_source"] == "own" and indicator not in listed:
-            own += 1
-            name, indicator = f"{OWN}（{own}）", None
-        yield {"indicator": indicator, "name": name, "verdict": f["verdict"]}
-    planned = {f["indicator"] for f in record["findings"]}
-    for requirement, text in listed.items():
-        if requirement not in planned:
-            yield {"indicator": requirement, "name": text, "verdict": None}
 
 
 def public_page(summary: Mapping[str, Json]) -> bytes:

@@ -6,8 +6,9 @@ a text that the project or the evaluator wrote: 指标不对外公开，仅用�
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from yanshou.harness.basics import Json
 from yanshou.reports.blocks import Text, digest, facts, table, verdict_cell
 from yanshou.reports.papers.model import BLANK, Dossier, Paper, PaperBlock, Seals
 
@@ -49,17 +50,25 @@ def _blocks(case: Dossier) -> Iterator[PaperBlock]:
 
 
 def _lines(case: Dossier) -> Iterator[tuple[object, ...]]:
-    own = 0
-    names = {q["id"]: q["text"] for q in case.record["qualitative"]}
-    for f in case.record["findings"]:
+    for indicator, name, verdict in told_publicly(case.record):
+        yield indicator or BLANK, name, verdict_cell(verdict) if verdict else "专家评议"
+
+
+def told_publicly(record: Mapping[str, Json]) -> Iterator[tuple[str | None, str, str | None]]:
+    """(indicator, name, verdict) in words of the public list only.
+
+    Indicators that the project added have neither id nor name; a verdict of None is left to experts.
+    """
+    own, listed = 0, {q["id"]: q["text"] for q in record["qualitative"]}
+    for f in record["findings"]:
         if f["list_source"] != "own":
-            yield f["indicator"], f["name"], verdict_cell(f["verdict"])
-        elif f["indicator"] in names:
-            yield f["indicator"], names[f["indicator"]], verdict_cell(f["verdict"])
+            yield f["indicator"], f["name"], f["verdict"]
+        elif f["indicator"] in listed:
+            yield f["indicator"], listed[f["indicator"]], f["verdict"]
         else:
             own += 1
-            yield BLANK, f"{OWN}（{own}）", verdict_cell(f["verdict"])
-    planned = {f["indicator"] for f in case.record["findings"]}
-    for q in case.record["qualitative"]:
-        if q["id"] not in planned:
-            yield q["id"], q["text"], "专家评议"
+            yield None, f"{OWN}（{own}）", f["verdict"]
+    planned = {f["indicator"] for f in record["findings"]}
+    for requirement, text in listed.items():
+        if requirement not in planned:
+            yield requirement, text, None
