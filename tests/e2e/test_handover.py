@@ -230,6 +230,10 @@ def test_a_public_edition_signed_by_others_is_found(formal: Formal, tmp_path: Pa
 
 def test_what_is_not_complete_is_not_published(formal: Formal, unsealed: Path, tmp_path: Path) -> None:
     key = formal.key_files / "tester"
+    ledger = (unsealed / "ledger.jsonl").read_bytes()
+    wrong = yanshou("sign", unsealed, "--role", "reviewer", "--key", key, "--trust", formal.trust)
+    assert (wrong.returncode, "S-E03" in wrong.stderr) == (2, True)
+    assert (unsealed / "ledger.jsonl").read_bytes() == ledger  # who may not sign leaves no trace
     none = yanshou("package", unsealed, "--public", "--key", key)
     assert (none.returncode, "S-E22" in none.stderr) == (2, True)
     seal(unsealed, formal.keys, (Role.TESTER,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -257,6 +258,9 @@ def test_damage_leaves_no_plaintext(tmp_path: Path) -> None:
 def test_a_reading_key_behind_a_passphrase(tmp_path: Path) -> None:
     reading = new_reading_key(tmp_path / "k", name="陈专家", passphrase="口令")
     assert "AGE-SECRET-KEY" not in (tmp_path / "k").read_text()
+    assert refused(lambda: load_identities(tmp_path / "k")) == "K-E04"
+    body = (tmp_path / "k").read_text().split("-----")[2]
+    (tmp_path / "k").write_bytes(base64.b64decode(body))  # as `age -p` writes it
     assert refused(lambda: load_identities(tmp_path / "k")) == "K-E04"
     (identity,) = load_identities(tmp_path / "k", "口令")
     assert str(identity.to_public()) == reading.recipient

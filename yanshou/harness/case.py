@@ -342,7 +342,9 @@ class ReportInfo(_Model, title="报告"):
 
     number: str = _text("报告编号")
     edition: Literal["restricted", "public"] = Field(
-        default="restricted", title="报告版本", description="restricted 不公开（默认），public 公开版只印结论"
+        default="restricted",
+        title="报告版本",
+        description="restricted 不公开；公开版另由 yanshou package --public 写，此处写 public 只得到提醒",
     )
     replaces: Replaces | None = Field(default=None, title="代替", description="本报告更正并代替的报告")
 

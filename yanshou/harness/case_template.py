@@ -106,7 +106,7 @@ target:
 _FORMAL = """
 report:
   number: "<报告编号>"
-  edition: restricted  # 不公开；public 公开版只印结论
+  edition: restricted  # 不公开；只有判定的公开版在封存后由 yanshou package --public 写
 
 evaluator:
   name: "<评测机构名称>"

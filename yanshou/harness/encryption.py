@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 
 from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.evidence import digest_file, disk_problem, sync_folder
-from yanshou.harness.keys import create_file, public_path, read_key_file, valid_name
+from yanshou.harness.keys import MAX_KEY_FILE, create_file, public_path, read_key_file, valid_name
 
 ALGORITHM = "age"
 """What a reading key says it is, beside the algorithms of signing keys."""
@@ -116,12 +116,13 @@ def load_identities(path: Path, passphrase: str | None = None) -> list[Any]:
     """
     import pyrage
 
-    text = read_key_file(path)
-    if text.startswith(("-----BEGIN AGE ENCRYPTED FILE-----", MAGIC.decode())):
+    binary = is_encrypted(path) and path.stat().st_size <= MAX_KEY_FILE
+    text = "" if binary else read_key_file(path)
+    if binary or text.startswith("-----BEGIN AGE ENCRYPTED FILE-----"):
         if not passphrase:
             _refuse("K-E04", "密钥有口令保护", "给出口令", path)
         try:
-            text = pyrage.passphrase.decrypt(path.read_bytes(), passphrase).decode()
+            text = pyrage.passphrase.decrypt(path.read_bytes(), passphrase).decode(errors="replace")
         except pyrage.DecryptError:
             _refuse("K-E04", "口令不对，或密钥文件损坏", "核对口令", path)
     lines = [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
