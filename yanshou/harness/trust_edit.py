@@ -121,4 +121,4 @@ def _with(old: Trust, entry: TrustedKey | Reader) -> Trust:
 
 
 def _as_sets(trust: Trust) -> tuple[object, ...]:
-    return set(trust.keys), set(trust.readers), dict(trust.require)
+    return set(trust.keys), set(trust.readers), dict(trust.require), trust.pdf
