@@ -76,9 +76,13 @@ def texts(package: Path) -> dict[str, str]:
     """Every member of a zip, its own name, and the payload inside the signatures."""
     with zipfile.ZipFile(package) as archive:
         found = {name: archive.read(name).decode() for name in archive.namelist()}
-    envelope = json.loads(next(text for name, text in found.items() if name.endswith("package.dsse.json")))
-    found["payload"] = base64.b64decode(envelope["payload"]).decode()
     found["names"] = "\n".join([package.name, *found])
+    (sealed,) = (name for name in found if name.endswith("package.dsse.json"))
+    envelope = json.loads(
+        found.pop(sealed)
+    )  # base64 holds any two or three letters by chance: its content is looked at
+    found["payload"] = base64.b64decode(envelope.pop("payload")).decode()
+    found["envelope"] = json.dumps({**envelope, "signatures": [sorted(s) for s in envelope["signatures"]]})
     return found
 
 

@@ -574,10 +574,7 @@ def test_a_signature_from_elsewhere_must_fit(stage: Stage, fresh: Path) -> None:
         ("pdf: {roots: [nonsense]}", "T-VALUE"),
         ("pdf: {roots: []}", "T-VALUE"),
         ("pdf: {roots: [PEM], root: []}", "T-KEY"),
-        (
-            "pdf: {roots: [PEM], certificates: [{name: a, roles: [tester], certificate: ab}]}",
-            "T-KEY",
-        ),
+        ("pdf: {roots: [PEM], certificates: [{name: a, roles: [tester], certificate: ab}]}", "T-VALUE"),
     ],
 )
 def test_a_trust_file_that_is_wrong(stage: Stage, tmp_path: Path, section: str, code: str) -> None:

@@ -107,6 +107,7 @@ def test_a_number_is_followed_to_its_raw_samples(chrome: Any, packed: Packed) ->
         tab.wait_for_selector("#check[data-state]")
         tab.locator(".evidence summary").first.click()
         tab.locator(".evidence button").first.click()
+        tab.wait_for_selector("dialog[open]")
         assert "开头 200 行" in tab.inner_text("dialog")
         assert tab.locator("dialog tbody tr").count() == 199
         assert tab.locator("dialog tbody tr").nth(8).inner_text().split() == ["8", "1", "3"]
