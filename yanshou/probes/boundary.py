@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from yanshou.formats.boundaries import (
     BadBoundary,
@@ -27,6 +27,7 @@ from yanshou.harness.model import Severity, Validity
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.encodings import Encoding
 from yanshou.probes.importing import checked_file, one_line, stamp
+from yanshou.probes.params import Frozen
 
 SESSION = "session.json"
 AWAY_M = 20.0
@@ -35,11 +36,7 @@ VERTEX_M = 5.0
 """How near a vertex of the file must be to the coordinates that the check point has in it (five decimals are a metre)."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class CheckPoint(_Frozen):
+class CheckPoint(Frozen):
     """A corner of the boundary that can be found on the ground, measured there."""
 
     name: str = Field(min_length=1, description="界址点的名字，如 珞喻路与民族大道交口")
@@ -48,7 +45,7 @@ class CheckPoint(_Frozen):
     file: tuple[float, float] = Field(description="该点在边界文件里的坐标 [x, y] 或 [经度, 纬度]，必须是一个顶点")
 
 
-class BoundaryFile(_Frozen):
+class BoundaryFile(Frozen):
     """A boundary that an authority issued."""
 
     file: str = Field(min_length=1, description="边界文件，.geojson、.json 或 .shp（连同 .dbf），相对案卷文件夹")

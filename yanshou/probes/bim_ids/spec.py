@@ -5,24 +5,21 @@ The descriptions of the fields are the help that a person sees in case.yaml. It 
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.params import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Model(_Frozen):
+class Model(Frozen):
     """One model, and what it is shown for."""
 
     name: str = Field(min_length=1, description="它是哪个环节或专业的模型，如 施工图设计")
     file: str = Field(min_length=1, description="模型文件（.ifc，STEP 明文），相对案卷文件夹")
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Which models, and what is required of them."""
 
     models: tuple[Model, ...] = Field(min_length=1, description="模型 [{name, file}]，一个环节一个文件")

@@ -8,18 +8,15 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from yanshou.chains.spec import HOST_PORT, Chain, Endpoint
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.params import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Declared(_Frozen):
+class Declared(Frozen):
     """One node as the project declares it."""
 
     key: str = Field(
@@ -30,7 +27,7 @@ class Declared(_Frozen):
     operator: str = Field(default="", description="运营它的单位")
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Which chain, whom to ask, and what a node is."""
 
     chain: Chain = Field(description="链 {kind, group, batch, parallel}")

@@ -8,22 +8,19 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from yanshou.chains.abi import names, signature
 from yanshou.chains.spec import Chain, Endpoint
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.params import Frozen
 from yanshou.probes.records.spec import Window
 
 ADDRESS = r"^0x[0-9a-fA-F]{40}$"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Record(_Frozen):
+class Record(Frozen):
     """What one record is: a call of a contract, or one event that it raises."""
 
     contracts: tuple[str, ...] = Field(
@@ -67,7 +64,7 @@ class Record(_Frozen):
         return len(names(named)[1] if by_name else signature(named).types)
 
 
-class Originals(_Frozen):
+class Originals(Frozen):
     """What lies off the chain: the files whose digests the records hold, handed over for those that were drawn."""
 
     folder: str = Field(min_length=1, description="交来的原件放在哪个文件夹（相对案卷文件夹），文件名不拘")
@@ -77,7 +74,7 @@ class Originals(_Frozen):
     )
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Which chain, and what on it counts."""
 
     chain: Chain = Field(description="链 {kind, group, batch, parallel}")

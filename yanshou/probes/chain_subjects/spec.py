@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.chain_records.spec import Params as Records
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.encodings import Encoding
+from yanshou.probes.params import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Register(_Frozen):
+class Register(Frozen):
     """Which on-chain account belongs to which legal person, as the project states it: one row an account."""
 
     file: str = Field(min_length=1, description="服务主体清册（CSV，首行为列名），相对案卷文件夹；一行一个链上账户")
@@ -35,7 +32,7 @@ class Register(_Frozen):
         return (self.account, self.code, *((self.controller,) if self.controller else ()))
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Who is registered, and what on which chain counts as use."""
 
     records: Records = Field(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
@@ -25,6 +25,7 @@ from yanshou.probes.devices.sources.snmp.params import Source as Snmp
 from yanshou.probes.devices.tables import TableFile
 from yanshou.probes.load.spec import Load
 from yanshou.probes.load.streams import PREFIX
+from yanshou.probes.params import Frozen
 
 Source: TypeAlias = Annotated[
     Mqtt | Emqx | Export | OpcUa | Modbus | Snmp | Packets | Positions | Metrics, Field(discriminator="kind")
@@ -32,11 +33,7 @@ Source: TypeAlias = Annotated[
 """Where devices are seen; each kind is a folder below sources/."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Access(_Frozen):
+class Access(Frozen):
     """Which words of the register's access column mean what."""
 
     column: str = Field(min_length=1, description="接入方式的列")
@@ -86,14 +83,14 @@ class Baseline(TableFile):
             raise ValueError("不是日期，请写成 2024-06-30") from None
 
 
-class Live(_Frozen):
+class Live(Frozen):
     """What a device must say within the window to be live."""
 
     messages: int = Field(default=3, ge=1, description="窗口内至少几条数据消息")
     distinct: int = Field(default=2, ge=1, description="其中至少几个不同的值")
 
 
-class AuditFile(_Frozen):
+class AuditFile(Frozen):
     """The results of visiting a random sample of the registered devices."""
 
     file: str = Field(
@@ -102,7 +99,7 @@ class AuditFile(_Frozen):
     size: int = Field(ge=1, description="抽查台数；多于登记数时全数核验")
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """What to count, where to look, and what makes a device count."""
 
     register_: Register = Field(

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from yanshou.harness.model import Answer, Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.inspection import naming, video, vin
+from yanshou.probes.params import Frozen
 from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
@@ -28,11 +29,7 @@ COPIED = {
 """What a sheet says of an item with an identifier."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Item(_Frozen):
+class Item(Frozen):
     """One question of the checklist, fixed before anybody goes on site."""
 
     id: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="条目编号，如 M01；也是附件文件夹名")
@@ -59,7 +56,7 @@ class Item(_Frozen):
         return naming.ASKED[self.named] if self.named else ""
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Which checklist, and where people wrote the answers."""
 
     sheet: str = Field(
@@ -77,7 +74,7 @@ class Params(_Frozen):
         return items
 
 
-class RecordedFile(_Frozen):
+class RecordedFile(Frozen):
     """One evidence file as `items.json` records it: its stream, that stream's SHA-256, and what the sheet says about it."""
 
     stream: str
@@ -104,7 +101,7 @@ class RecordedItem(Item):
     evidence: tuple[RecordedFile, ...] = ()
 
 
-class Recorded(_Frozen):
+class Recorded(Frozen):
     """The stream `items.json`; `journal_sha256` of the stream `journal.jsonl` where the sheet came of a guided inspection."""
 
     sheet_sha256: str

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
+from yanshou.probes.params import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AuditFile(_Frozen):
+class AuditFile(Frozen):
     """The results of visiting a random sample of the counted enterprises once more."""
 
     file: str = Field(min_length=1, description="核验结果（CSV，由 yanshou sample 写出），相对案卷文件夹")
     size: int = Field(ge=1, description="抽几家；多于净数时全数核验")
 
 
-class Params(_Frozen):
+class Params(Frozen):
     """Which enterprises' sheets, and what counts."""
 
     files: tuple[str, ...] = Field(

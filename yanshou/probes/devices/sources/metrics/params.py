@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from yanshou.probes.params import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Gauge(_Frozen):
+class Gauge(Frozen):
     """One number among what an address tells."""
 
     text: str = Field(min_length=1, description="它声称是什么，印在报告里，如 AMF 已注册用户数")
@@ -35,7 +33,7 @@ class Gauge(_Frozen):
         return self
 
 
-class Address(_Frozen):
+class Address(Frozen):
     """One address that is fetched."""
 
     url: str = Field(
@@ -44,7 +42,7 @@ class Address(_Frozen):
     gauges: tuple[Gauge, ...] = Field(min_length=1, description="读哪几个数 {text, metric 或 pointer}")
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """Addresses that are fetched at the start, during and at the end of the window."""
 
     kind: Literal["metrics"]

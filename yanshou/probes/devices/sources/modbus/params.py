@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from yanshou.probes.params import Frozen
 
 HIGHEST_UNIT = 247
 """Addresses of single devices are 1 to 247 (Modbus over Serial Line V1.02, 2.2)."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Registers(_Frozen):
+class Registers(Frozen):
     """A block of registers."""
 
     address: int = Field(ge=0, le=65535, description="起始地址，从 0 起，与报文里一致")
@@ -23,7 +21,7 @@ class Registers(_Frozen):
     table: Literal["holding", "input"] = Field(default="holding", description="holding 保持寄存器，input 输入寄存器")
 
 
-class Gateway(_Frozen):
+class Gateway(Frozen):
     """One Modbus TCP server and the units that are said to be behind it."""
 
     host: str = Field(min_length=1, description="主机名或地址")
@@ -55,7 +53,7 @@ def _numbers(units: str) -> list[int]:
     return sorted({n for first, _, last in spans for n in range(int(first), int(last or first) + 1)})
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """Modbus TCP gateways whose units are asked one after the other during the window."""
 
     kind: Literal["modbus"]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from yanshou.probes.params import Frozen
 
 NODE_ID = r"^(ns=\d+;)?[isgb]=.+$"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Device(_Frozen):
+class Device(Frozen):
     """One device by the nodes that speak for it."""
 
     serial: str = Field(pattern=NODE_ID, description="序列号节点，如 ns=2;s=PLC1.SerialNumber")
@@ -22,7 +20,7 @@ class Device(_Frozen):
     )
 
 
-class Browse(_Frozen):
+class Browse(Frozen):
     """All devices below one folder: every object there that has a serial number."""
 
     folder: str = Field(default="i=85", pattern=NODE_ID, description="设备所在文件夹的节点；默认 Objects（i=85）")
@@ -32,7 +30,7 @@ class Browse(_Frozen):
     values: tuple[str, ...] = Field(default=(), description="过程值节点的浏览名")
 
 
-class Endpoint(_Frozen):
+class Endpoint(Frozen):
     """One server or gateway."""
 
     url: str = Field(
@@ -48,7 +46,7 @@ class Endpoint(_Frozen):
         return self
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """OPC UA servers that are read over and over during the window."""
 
     kind: Literal["opcua"]

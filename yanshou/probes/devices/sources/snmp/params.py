@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from yanshou.probes.params import Frozen
 
 Table: TypeAlias = Literal["lldp", "bridge", "arp"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Agent(_Frozen):
+class Agent(Frozen):
     """One switch, router, CPE or host."""
 
     host: str = Field(min_length=1, description="主机名或地址")
@@ -26,7 +24,7 @@ class Agent(_Frozen):
         return f"{self.host}:{self.port}"
 
 
-class Source(_Frozen):
+class Source(Frozen):
     """SNMP agents whose tables are read over and over during the window."""
 
     kind: Literal["snmp"]
