@@ -117,7 +117,7 @@ def confidential(formal: Formal) -> set[str]:
     case = YAML(typ="safe", pure=True).load((formal.folder / "case.yaml").read_text(encoding="utf-8"))
     found: set[str] = set()
     for key in ("project", "evaluator", "client", "target", "acceptance", "commitments", "measure", "inspections"):
-        found |= set(_leaves(case[key]))
+        found |= set(leaves(case[key]))
     for finding in formal.record["findings"]:
         told = (
             "value",
@@ -131,8 +131,8 @@ def confidential(formal: Formal) -> set[str]:
             "readings",
             "figure",
         )
-        found |= set(_leaves({k: finding.get(k) for k in told}))
-    found |= set(_leaves(formal.record["runs"]))
+        found |= set(leaves({k: finding.get(k) for k in told}))
+    found |= set(leaves(formal.record["runs"]))
     found |= {name for name, _ in PEOPLE.values()}
     found |= {p.name for p in (formal.folder / "runs").rglob("*")} | {
         p.name for p in (formal.folder / "inputs").iterdir()
@@ -140,15 +140,16 @@ def confidential(formal: Formal) -> set[str]:
     return found
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def leaves(value: Any, between: str = r"[\s，。、：:（）()]+") -> Iterator[str]:
+    """Every text and number in a record, and the longer words of texts; `between`: a pattern of what parts words."""
     if isinstance(value, dict):
         for part in value.values():
-            yield from _leaves(part)
+            yield from leaves(part, between)
     elif isinstance(value, list | tuple):
         for part in value:
-            yield from _leaves(part)
+            yield from leaves(part, between)
     elif isinstance(value, str) and value:
         yield value
-        yield from (w for w in re.split(r"[\s，。、：:（）()]+", value) if len(w) > 2)
+        yield from (w for w in re.split(between, value) if len(w) > 2)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield f"{value:g}"

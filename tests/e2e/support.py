@@ -27,6 +27,14 @@ def yanshou(*arguments: object, prefix: Sequence[str] = (), timeout: float = 300
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def demonstration(scenario: int, folder: Path) -> Path:
+    """The case folder that `yanshou demo` of a scenario leaves below `folder`."""
+    done = yanshou("demo", "--scenario", scenario, folder / "case")
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "case"
+
+
 def latency_case(
     folder: Path, host: str, port: int, *, count: int = 1000, interval_ms: float = 2, **rule: object
 ) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import package_of, record_of, yanshou
+from tests.e2e.support import demonstration, package_of, record_of, yanshou
 from yanshou.demo.s01 import COUNT, TRUE_PARAMETERS, VEHICLES
 from yanshou.probes.inspection.vin import written, wrong
 
@@ -17,11 +17,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s01") / "case"
-    done = yanshou("demo", "--scenario", 1, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(1, tmp_path_factory.mktemp("demo-s01"))
 
 
 def test_every_vehicle_is_measured_and_passes_by_itself(demo: Path) -> None:

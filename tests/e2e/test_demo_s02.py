@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
 from yanshou.demo import s02
 
 pytestmark = pytest.mark.alone
@@ -15,11 +15,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s02") / "case"
-    done = yanshou("demo", "--scenario", 2, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(2, tmp_path_factory.mktemp("demo-s02"))
 
 
 def test_the_change_is_that_of_the_parts_that_were_truly_reworked(demo: Path) -> None:

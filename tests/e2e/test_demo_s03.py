@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
 from yanshou.demo import s03
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s03") / "case"
-    done = yanshou("demo", "--scenario", 3, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(3, tmp_path_factory.mktemp("demo-s03"))
 
 
 def test_each_model_keeps_each_specification(demo: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import package_of, record_of, yanshou
+from tests.e2e.support import demonstration, package_of, record_of, yanshou
 from yanshou.demo import s04
 from yanshou.demo.checkpoint import parameters, vision
 
@@ -16,11 +16,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s04") / "case"
-    done = yanshou("demo", "--scenario", 4, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(4, tmp_path_factory.mktemp("demo-s04"))
 
 
 def finding(folder: Path, indicator: str) -> dict:

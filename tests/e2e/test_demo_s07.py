@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
 from yanshou.demo import s07
 
 pytestmark = pytest.mark.alone
@@ -15,11 +15,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s07") / "case"
-    done = yanshou("demo", "--scenario", 7, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(7, tmp_path_factory.mktemp("demo-s07"))
 
 
 def test_the_slowest_frames_are_those_that_were_drawn(demo: Path, tmp_path: Path) -> None:

@@ -7,17 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
 from yanshou.demo import s08
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s08") / "case"
-    done = yanshou("demo", "--scenario", 8, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(8, tmp_path_factory.mktemp("demo-s08"))
 
 
 def test_every_planted_contract_is_left_out_for_its_reason(demo: Path) -> None:

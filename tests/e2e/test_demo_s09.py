@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
 from yanshou.demo import s09
 
 pytestmark = pytest.mark.alone
@@ -15,11 +15,7 @@ pytestmark = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("demo-s09") / "case"
-    done = yanshou("demo", "--scenario", 9, folder)
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return demonstration(9, tmp_path_factory.mktemp("demo-s09"))
 
 
 def test_only_new_and_honest_devices_count(demo: Path) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
 from ruamel.yaml import YAML
 
+from tests.probes.standards import recorded
 from yanshou.harness.basics import RunStatus, UserError
 from yanshou.harness.evidence import Ledger, RunWriter, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, Kind
@@ -67,14 +68,7 @@ def problems(folder: Path, params: Params) -> list[tuple[str, int | None]]:
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_counted_exactly(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
-        context = RunContext(run.sink, 42, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    truth = json.loads(evidence.open("truth.json").read())
+    evidence, params, truth = recorded(standard, Params.model_validate, capture, true_value, tmp_path, 42)
     found = analyse(evidence, params, 42)
     assert found.number(Answer.YES) == truth["true"] == true_value
     assert len(found.items) == truth["n"]

@@ -18,11 +18,10 @@ from mcap_ros2.writer import Writer as Ros2Writer
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
 
-from yanshou.harness.basics import ProbeError, RunStatus
-from yanshou.harness.evidence import Ledger, RunEvidence, RunWriter
+from tests.probes.standards import recorded
+from yanshou.harness.basics import ProbeError
+from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Samples
-from yanshou.harness.runs import runs_of
-from yanshou.probes.capturing import RunContext
 from yanshou.probes.model_actuation.analyse import LEAST, analyse
 from yanshou.probes.model_actuation.capture import capture
 from yanshou.probes.model_actuation.reference import DBC, NUMBER, POINTS, SIGNALS, standard, write_log
@@ -66,14 +65,7 @@ def judged(rows: Sequence[tuple[str, float, object]], timeout_s: float = 0.9, **
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_recovered(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
-        context = RunContext(run.sink, 7, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    truth = json.loads(evidence.open("truth.json").read())
+    evidence, params, truth = recorded(standard, Params.model_validate, capture, true_value, tmp_path, 7)
     found = analyse(evidence, params, 7)
     assert abs(float(np.median(found.values)) / MS - truth["true"]) <= SPEC.tolerance
     assert found.values.size == NUMBER

@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 from records_support import MemoryEvidence, codes, record
 
+from tests.probes.standards import recorded
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.evidence import Ledger, RunWriter
 from yanshou.harness.model import Samples
@@ -86,14 +87,7 @@ def test_every_click_of_the_probe_is_answered_by_a_frame(watched: tuple[Samples,
 
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_recovered(tmp_path: Path, true_value: float) -> None:
-    with Ledger(tmp_path) as ledger, RunWriter(ledger, "calibrate", {}) as run:
-        context = RunContext(run.sink, 7, tmp_path)
-        with standard(true_value, context) as values:
-            params = Params.model_validate(values)
-            capture(params, context)
-        run.close(RunStatus.COMPLETED)
-    evidence = runs_of(ledger.records)[0].evidence(tmp_path)
-    truth = json.loads(evidence.open("truth.json").read())
+    evidence, params, truth = recorded(standard, Params.model_validate, capture, true_value, tmp_path, 7)
     found = analyse(evidence, params, 7)
     assert abs(float(np.median(found.values)) - truth["true"]) <= SPEC.tolerance
     assert "invalid" not in codes(found.validity).values()

@@ -19,6 +19,7 @@ from docx.oxml.ns import qn
 from docx.shared import Cm, Pt
 from ruamel.yaml import YAML
 
+from tests.handing import leaves
 from yanshou.demo.visits import Visit, checklist, write_sheet
 from yanshou.harness.assess import assess, load_state
 from yanshou.harness.basics import UserError
@@ -161,30 +162,20 @@ def test_the_same_case_gives_the_same_bytes(made: Made, tmp_path: Path, monkeypa
         assert {e.date_time[:3] for e in archive.infolist()} == {tuple(map(int, ended[:10].split("-")))}
 
 
+BETWEEN = r"[\s，。、：（）]+"
+"""What parts the words of a case here: a unit such as 台(套) stays whole."""
+
+
 def secrets(made: Made) -> Iterator[str]:
     """Every text that people wrote into the case or found on site, and every number of the record as it may be printed."""
     case = YAML(typ="safe", pure=True).load(CASE)
     for key in ("report", "project", "evaluator", "client", "target", "commitments", "inspections"):
-        yield from leaves(case[key])
+        yield from leaves(case[key], BETWEEN)
     for finding in made.record["findings"]:
         yield from leaves(
-            {k: finding[k] for k in ("value", "lower", "upper", "margin", "n", "limit", "readings", "figure")}
+            {k: finding[k] for k in ("value", "lower", "upper", "margin", "n", "limit", "readings", "figure")}, BETWEEN
         )
-    yield from leaves(made.record["runs"])
-
-
-def leaves(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for part in value.values():
-            yield from leaves(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from leaves(part)
-    elif isinstance(value, str) and value:
-        yield value
-        yield from (w for w in re.split(r"[\s，。、：（）]+", value) if len(w) > 2)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield f"{value:g}"
+    yield from leaves(made.record["runs"], BETWEEN)
 
 
 PUBLIC_WORDS = {
