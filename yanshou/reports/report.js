@@ -319,7 +319,7 @@ function listEvidence(bag) {
       const row = make("li", {}, make("code", {}, e.name), ` ${e.bytes} 字节 `, make("b", {}, fits ? "✓ 摘要与报告一致" : "✗ 摘要与报告不符"));
       if (fits) {
         const button = make("button", { type: "button" }, "看开头");
-        button.addEventListener("click", async () => open_(shown(e.name, await beginning(bag, name), e.bytes), e.name));
+        button.addEventListener("click", async () => showDialog(shown(e.name, await beginning(bag, name), e.bytes), e.name));
         row.append(" ", button);
       } else say("bad", `${e.name}：报告里的摘要与包里的不符`);
       return row;
@@ -332,7 +332,7 @@ function listEvidence(bag) {
 // --- Enlarging, sorting, filtering.
 const dialog = document.getElementById("enlarged");
 
-function open_(content, title) {
+function showDialog(content, title) {
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector("div").replaceChildren(content);
   dialog.showModal();
@@ -370,7 +370,7 @@ function enlarge(figure, title) {
     b.addEventListener("click", () => zoom(by));
     return b;
   };
-  open_(make("div", { class: "zoom" }, svg, make("p", {}, button("放大", 0.5), " ", button("缩小", 2), " 滚轮缩放，按住拖动")), title);
+  showDialog(make("div", { class: "zoom" }, svg, make("p", {}, button("放大", 0.5), " ", button("缩小", 2), " 滚轮缩放，按住拖动")), title);
 }
 
 for (const plot of document.querySelectorAll(".plots > div")) {
