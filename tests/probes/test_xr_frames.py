@@ -58,8 +58,9 @@ def test_programmed_stalls_are_recovered_from_a_real_page(watched: tuple[Samples
     frames, _, seen = watched
     true = np.diff(seen)
     assert frames.values.size == pytest.approx(true.size, abs=8)
-    programmed, found = int((true >= 90).sum()), int((frames.values >= 90).sum())
-    assert programmed >= 1
+    # A frame that works for 90 ms is followed by one that the browser dates to a refresh before or after its end.
+    programmed, found = int((true >= 60).sum()), int((frames.values >= 60).sum())
+    assert programmed >= 10
     assert found == pytest.approx(programmed, abs=1)
     both = min(true.size, frames.values.size)
     same = np.isclose(frames.values[:both], true[:both], atol=0.11)

@@ -33,7 +33,7 @@ FORMAT = "yanshou/portfolio/1"
 class Cost:
     """How a demonstration's process ended and what it took: seconds of wall clock, of processors, bytes of its largest process.
 
-    The last two are None where the system does not tell.
+    The last two are None where the system does not tell, or tells of another process.
     """
 
     exit_code: int
@@ -110,10 +110,21 @@ def _await(child: subprocess.Popen[bytes]) -> tuple[int, float | None, int | Non
     """Exit code, processor seconds, and bytes of the largest process of the child and those that it waited for."""
     if sys.platform == "win32":
         return child.wait(), None, None
+    import resource
+
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     unit = 1 if sys.platform == "darwin" else 1024
-    return child.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss * unit
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return child.returncode, used.ru_utime + used.ru_stime, peak(used.ru_maxrss * unit, own * unit)
+
+
+def peak(counted: int, own: int) -> int | None:
+    """What the system counted as a child's largest memory, bytes; None where that may be ours.
+
+    A child begins as a copy of the process that starts it, and Linux counts that copy's memory as the child's own.
+    """
+    return counted if counted > own else None
 
 
 def entry(folder: Path, scenario: int, cost: Cost) -> Entry:
