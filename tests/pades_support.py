@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from asn1crypto import keys as asn1_keys
-from asn1crypto import tsp
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -25,8 +24,6 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from pyhanko.sign.timestamps import DummyTimeStamper
-from pyhanko_certvalidator.registry import SimpleCertificateStore
 
 from tests.e2e.test_acceptance import PEOPLE, formal_case, keys_and_trust
 from yanshou.harness.engine import freeze_case, run_case, write_record
@@ -109,9 +106,6 @@ class Person:
         path.write_bytes(data)
         return path
 
-    def key_der(self) -> bytes:
-        return self.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-
 
 def person(name: str, issuer: Authority, *, curve: bool = False, crl: str = "", time: bool = False) -> Person:
     key = ec.generate_private_key(ec.SECP256R1()) if curve else rsa.generate_private_key(65537, 2048)
@@ -129,20 +123,12 @@ def person(name: str, issuer: Authority, *, curve: bool = False, crl: str = "", 
 
 @contextmanager
 def time_authority(root: Authority, people: Authority) -> Iterator[str]:
-    """A time-stamp authority over HTTP, which also hands out the CRL of `people` at /crl; yields its address."""
+    """OpenSSL's time-stamp authority over HTTP, which also hands out the CRL of `people` at /crl; yields its address."""
     own = person("时间戳", root, time=True)
-    certificate = asn1_x509.Certificate.load(own.certificate.public_bytes(Encoding.DER))
-    above = asn1_x509.Certificate.load(root.certificate.public_bytes(Encoding.DER))
-    stamper = DummyTimeStamper(
-        tsa_cert=certificate,
-        tsa_key=asn1_keys.PrivateKeyInfo.load(own.key_der()),
-        certs_to_embed=SimpleCertificateStore.from_certs([above]),
-    )
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            request = tsp.TimeStampReq.load(self.rfile.read(int(self.headers["Content-Length"])))
-            self._answer("application/timestamp-reply", stamper.request_tsa_response(request).dump())
+            self._answer("application/timestamp-reply", stamped(self.rfile.read(int(self.headers["Content-Length"]))))
 
         def do_GET(self) -> None:
             self._answer("application/pkix-crl", people.crl())
@@ -157,15 +143,51 @@ def time_authority(root: Authority, people: Authority) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Quiet."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with TemporaryDirectory() as name:
+        stamped = _openssl_stamper(Path(name), own, root)
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+TSA_CONFIG = """[tsa]
+default_tsa = ours
+[ours]
+serial = {folder}/serial
+signer_cert = {folder}/own.pem
+certs = {folder}/root.pem
+signer_key = {folder}/own.key
+signer_digest = sha256
+default_policy = 1.3.6.1.4.1.32473.1
+digests = sha256, sha384, sha512
+accuracy = secs:1
+ess_cert_id_alg = sha256
+"""
+
+
+def _openssl_stamper(folder: Path, own: Person, root: Authority) -> Callable[[bytes], bytes]:
+    """What answers an RFC 3161 request as `own`; one request at a time, for they share a serial number."""
+    (folder / "own.pem").write_bytes(own.certificate.public_bytes(Encoding.PEM))
+    (folder / "root.pem").write_text(root.pem)
+    (folder / "own.key").write_bytes(own.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (folder / "serial").write_text("01")
+    (folder / "tsa.conf").write_text(TSA_CONFIG.format(folder=folder))
+    one_by_one = threading.Lock()
+
+    def stamped(request: bytes) -> bytes:
+        with one_by_one:
+            (folder / "request").write_bytes(request)
+            files = ["-config", folder / "tsa.conf", "-queryfile", folder / "request", "-out", folder / "reply"]
+            subprocess.run(["openssl", "ts", "-reply", *files], check=True, capture_output=True)
+            return (folder / "reply").read_bytes()
+
+    return stamped
 
 
 def pdf_trust(trust: Path, people: dict[str, Person], root: Authority, tsa: Authority | None) -> Path:
