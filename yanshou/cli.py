@@ -977,9 +977,11 @@ def verify(
             typer.echo(f"✔ {line}")
         for line in found.notes:
             typer.echo(f"· {line}")
+        for limit in found.limits:
+            typer.echo(f"△ {limit}")
         for problem in found.problems:
             typer.echo(f"✘ {problem}")
-        typer.echo("核验通过" if found.ok else f"核验不通过：{len(found.problems)} 处不符")
+        typer.echo(found.conclusion)
     if not found.ok:
         _leave(ExitCode.UNVERIFIED)
 

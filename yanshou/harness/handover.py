@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from yanshou.harness.names import name_problem
 from yanshou.harness.public import NO_ZIP, is_public, verify_public
 from yanshou.harness.seal import verify_package
 from yanshou.harness.trust import Trust
-from yanshou.harness.verify import Verification, verify
+from yanshou.harness.verify import Verification, moved, verify
 
 
 def sealed_package(place: Path) -> Path:
@@ -131,5 +131,6 @@ def examine(
             raise UserError(Problem("U-E03", text, remedy, path))
         else:
             found = verify(plain, trust, pdf)
-        found.problems = [replace(p, file=path) if p.file == plain else p for p in found.problems]
+        found.problems = [moved(p, plain, path) for p in found.problems]
+        found.limits = [moved(p, plain, path) for p in found.limits]
     return found
