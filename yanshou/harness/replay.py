@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from yanshou.harness.assess import FILE, CaseState, assess, record_bytes
 from yanshou.harness.basics import Json, Problem, UserError
@@ -72,8 +73,24 @@ class Difference:
     @property
     def grown(self) -> bool:
         """Whether a key is missing that an earlier version did not know."""
-        general = re.sub(r"\[\d+\]", "[]", self.place)
+        general = _general(self.place)
         return self.only_missing and (general in GROWN or general.startswith(FACTS))
+
+    @property
+    def reworded(self) -> bool:
+        """Whether words for people were put otherwise, with the same numbers in them. What decides has a code or a number."""
+        words = isinstance(self.stored, str) and isinstance(self.true, str)
+        told = self.place.rpartition(".")[2] in ("text", "basis") or _general(self.place).startswith(FACTS)
+        return words and told and _numbers(self.stored) == _numbers(self.true)
+
+
+def _general(place: str) -> str:
+    """A place without its indices."""
+    return re.sub(r"\[\d+\]", "[]", place)
+
+
+def _numbers(text: Any) -> list[str]:
+    return re.findall(r"\d+(?:\.\d+)?", text)
 
 
 def differences(stored: Json, true: Json, place: str = "") -> Iterator[Difference]:
@@ -87,6 +104,15 @@ def differences(stored: Json, true: Json, place: str = "") -> Iterator[Differenc
             yield from differences(a, b, f"{place}[{i}]")
     elif stored != true or type(stored) is not type(true):
         yield Difference(place, stored, true)
+
+
+def completed(stored: Json, true: Json) -> Json:
+    """`stored` with the keys that only `true` has."""
+    if isinstance(stored, dict) and isinstance(true, dict):
+        return {**true, **{key: completed(value, true.get(key)) for key, value in stored.items()}}
+    if isinstance(stored, list) and isinstance(true, list) and len(stored) == len(true):
+        return [completed(a, b) for a, b in zip(stored, true, strict=True)]
+    return stored
 
 
 def _short(value: Json) -> str:
@@ -156,16 +182,15 @@ def replay(state: CaseState, *, sealed: bool) -> Replayed:
         found.problems.append(Problem("V-R01", "没有记录文件", "先运行 yanshou report", path))
         return found
     stored = path.read_bytes()
-    record_found = _compare_record(stored, record, path, same=same, theirs=theirs)
+    compared, told = _compare_record(stored, record, path, same=same, theirs=theirs)
     other = sorted(_other_versions(state, known))
-    if other and record_found.problems:
+    if other and compared.problems:
         text = f"仪器的版本不同，本机不能重放：{'、'.join(other)}；重放的结果与记录不符"
         found.problems.append(Problem("V-R06", text, f"用 {theirs} 核验", path))
         return found
     found.record = record
-    found.add(record_found)
-    drawn = theirs if by else "另一个版本"
-    report = _Report(state.folder / "report", stored, record, sealed, same, theirs, drawn)
+    found.add(compared)
+    report = _Report(state.folder / "report", stored, told, sealed, same, theirs, theirs if by else "另一个版本")
     found.add(report.compared())
     return found
 
@@ -176,34 +201,38 @@ def _other_versions(state: CaseState, known: Mapping[str, str]) -> set[str]:
     return {f"{probe} 版本 {version}（本机 版本 {known[probe]}）" for probe, version in used if known[probe] != version}
 
 
-def _compare_record(stored: bytes, record: Mapping[str, Json], path: Path, *, same: bool, theirs: str) -> Replayed:
-    found, true = Replayed(), record_bytes(record)
+def _compare_record(
+    stored: bytes, record: dict[str, Json], path: Path, *, same: bool, theirs: str
+) -> tuple[Replayed, dict[str, Json]]:
+    """What is wrong with the sealed record, and what a report of it must say: its own words, and what it is silent about."""
+    found, true = Replayed(), json.loads(record_bytes(record))
     word = f"结论：{record['verdict_word']}"
-    if stored == true:
-        found.checked.append(f"由原始证据重放出同一份记录，{word}")
-        return found
     try:
         told = json.loads(stored)
-        different = list(differences(told, json.loads(true)))
-        canonically = canonical(told) + b"\n" == stored
+        different = list(differences(told, true))
+        spelt = canonical(told) + b"\n" == stored
     except ValueError:
         found.problems.append(Problem("V-R02", "记录不是 JSON", "以重放结果为准，查明改动", path))
-        return found
-    wrong = [str(d) for d in different if same or not (d.empty or d.grown)]
-    if wrong or not canonically:
+        return found, true
+    if not different and spelt:
+        found.checked.append(f"由原始证据重放出同一份记录，{word}")
+        return found, true
+    wrong = [str(d) for d in different if same or not (d.empty or d.grown or d.reworded)]
+    if wrong or not spelt:
         remedy = "以重放结果为准，查明改动" if same else f"以重放结果为准；或用 {theirs} 核验"
         text = f"记录与重放结果不符：{_listed(wrong) or '只有写法不同'}"
         found.problems.append(Problem("V-R02", text, remedy, path))
-        return found
-    more = [f"{d.place} = {_short(d.true)}" for d in different if not d.empty]
-    nothing = f"，另有 {len(different) - len(more)} 项为空" if len(different) > len(more) else ""
+        return found, true
     found.checked.append(f"封存的记录每一项都由原始证据重算得同一个值，{word}")
-    if more:
-        text = f"记录是较早的形式，本机重算还得出 {len(more)} 项{nothing}：{_listed(more)}"
-        found.limits.append(Problem("V-R07", text, "这些项以本机重算的为准，封存的报告里没有", path))
-    else:
-        found.notes.append(f"记录是较早的形式：本机的记录多出 {len(different)} 项，都为空")
-    return found
+    if more := [f"{d.place} = {_short(d.true)}" for d in different if d.grown and not d.empty]:
+        text = f"记录是较早的形式，本机重算还得出 {len(more)} 项：{_listed(more)}"
+        found.limits.append(Problem("V-R07", text, "这些项看本机重算的，封存的报告里没有", path))
+    if empty := [d.place for d in different if d.empty]:
+        found.notes.append(f"记录是较早的形式：本机的记录多出 {len(empty)} 项，都为空")
+    if words := [str(d) for d in different if d.reworded]:
+        text = f"{len(words)} 处文字与本机的不同，其中的数字、代码与判定相同：{_listed(words)}"
+        found.limits.append(Problem("V-R08", text, "两种写法都在这里，看意思是否相同", path))
+    return found, completed(told, true)
 
 
 @dataclass(frozen=True)
@@ -310,7 +339,7 @@ class _Reader:
 
     @classmethod
     def of(cls, true: Mapping[str, bytes], stored: bytes, record: Mapping[str, Json]) -> _Reader:
-        """By the renderings of the replayed record."""
+        """By our own renderings of the record."""
         verdicts = {f["indicator"]: f["verdict"] for f in record["findings"]}
         named = frozenset({*verdicts, *(q["id"] for q in record["qualitative"])})
         known = record_bytes(record)

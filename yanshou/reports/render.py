@@ -26,7 +26,7 @@ def drawing_libraries() -> dict[str, str]:
     return {**{name: version(name) for name in DRAWN_WITH}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def rendered(record: bytes) -> Mapping[str, bytes]:
     """report.pdf, report.html, results.json, .csv and .xlsx, junit.xml and a CSV per indicator, of the bytes of record.json.
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -113,6 +114,7 @@ class Page:
     results: str | None
 
 
+@lru_cache(maxsize=8)
 def read_page(name: str, data: bytes) -> Page:
     """A .pdf, .html or .xlsx. Raises ValueError where it cannot be read."""
     readers = {"pdf": _pdf, "html": _html, "xlsx": _xlsx}
