@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.support import yanshou
+from tests.e2e.support import in_process as yanshou
 from tests.resealing import FIRST_FORM, edit_json, edit_ledger, resealed
 from tests.reviewing import reviewed
 from yanshou.harness import replay

@@ -9,10 +9,13 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
+
+from yanshou.cli import main
 from yanshou.probes.records.analyse import sample_keys
 from yanshou.probes.records.spec import Params
 
@@ -25,6 +28,15 @@ def yanshou(*arguments: object, prefix: Sequence[str] = (), timeout: float = 300
     """Run the command line and wait."""
     command = [*prefix, *YANSHOU, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which spares its start: exit code and what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 
 def demonstration(scenario: int, folder: Path) -> Path:

@@ -29,7 +29,7 @@ from yanshou.harness.replay import differences
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, countersign, envelope_of, verify_package
 from yanshou.harness.sealing import Sealed, Show, ToSign, refuse_demo_key, unseen
 from yanshou.harness.trust import BEIJING, Trust
-from yanshou.harness.verify import Verification, take_seal, verify
+from yanshou.harness.verify import Verification, take_seal, verify_opened
 from yanshou.reports.display import MARKS
 from yanshou.reports.papers.public import told_publicly
 
@@ -106,7 +106,7 @@ def publish(sealed: Path, folder: Path, key: PrivateKey, role: Role, show: Show 
     path = folder / f"{digests.sha256[:12]}.zip"
     with tempfile.TemporaryDirectory(prefix="yanshou-public-") as scratch:
         contents = open_package(sealed, Path(scratch, "sealed"))
-        found = verify(contents.root, None)
+        found = verify_opened(contents, None)
         problems = [p for p in found.problems if p != IDENTITIES_UNCHECKED]
         if problems or found.record is None:
             text = f"密封的数据包核验不通过（{len(problems)} 处，首处 {problems[0].code}）"
@@ -220,7 +220,7 @@ def _compare(
         except UserError as error:
             found.problems += error.problems
             return
-        checked = verify(contents.root, trust)
+        checked = verify_opened(contents, trust)
     found.problems += [replace(p, file=sealed) for p in checked.problems if p not in found.problems]
     found.limits += [replace(p, file=sealed) for p in checked.limits]
     if envelope is not None and roster != {(s.role, s.key.id) for s in envelope.statement.signers}:

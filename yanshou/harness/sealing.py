@@ -193,6 +193,27 @@ class Sealed:
         return tuple(s for s in self.envelope.statement.signers if s.key.id not in self.envelope.signatures)
 
 
+def sealed_package(place: Path) -> Path:
+    """The package `place` itself, or the one that the case folder `place` sealed last, as its ledger tells. Raises UserError.
+
+    A correction seals the case again, and only the last seal is what the case says now: where its file is gone, no earlier one
+    stands in for it. Other files beside it do not count.
+    """
+    if place.is_file():
+        return place
+    if not place.is_dir() or (place / "bagit.txt").exists():
+        text = "是解开的数据包" if place.is_dir() else "没有这个文件"
+        raise UserError(Problem("S-E22", text, "给出 package/ 里的 zip，或案卷文件夹", place))
+    names = [r["name"] for r in load_state(place).records if r["kind"] == "seal" and r["of"] == "package"]
+    if not names:
+        raise UserError(Problem("S-E22", "案卷还没有封存的数据包", f"先运行 yanshou sign {place}", place))
+    path = place / "package" / f"{names[-1]}.zip"
+    if not path.is_file():
+        text = f"台账说最近封存的是 {path.name}，它不在这里"
+        raise UserError(Problem("S-E22", text, "恢复它，或写明是哪个 zip；没有写成的，再运行 yanshou sign", path))
+    return path
+
+
 def sign_package(
     folder: Path,
     key: PrivateKey,

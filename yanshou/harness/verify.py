@@ -31,6 +31,8 @@ from yanshou.harness.taken import kit_problems, taken_lines
 from yanshou.harness.trust import Trust
 
 SIGNED_SUFFIX = ".signed.pdf"
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError)
+"""What reading contents that make no sense ends with."""
 
 
 @dataclass
@@ -118,10 +120,16 @@ def _verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path |
     if not path.exists():
         raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip，或案卷文件夹", path))
     try:
-        found.contents = contents = open_package(path, scratch)
+        contents = open_package(path, scratch)
     except UserError as error:
         found.problems += error.problems
         return found
+    return verify_opened(contents, trust, pdf)
+
+
+def verify_opened(contents: PackageContents, trust: Trust | None, pdf: Path | None = None) -> Verification:
+    """Verify an intact package that was opened already, so that none of it is read and measured again."""
+    found = Verification(contents=contents)
     found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
     try:
         found.seal = verify_package(contents, trust)
@@ -197,7 +205,7 @@ def _verify_case_or_say_why_not(folder: Path, trust: Trust | None, found: Verifi
     """Contents that make no sense although they chain and are signed are a finding, not a defect of the verifier."""
     try:
         _verify_case(folder, trust, found, sealed=sealed)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+    except UNREADABLE as error:
         text = f"内容无法解读（{type(error).__name__}：{error}）"
         found.problems.append(Problem("V-R04", text, "向交付方要原件，或用出具它的版本核验", folder))
 
