@@ -257,7 +257,10 @@ def test_the_package_of_a_case_is_the_one_sealed_last(unsealed: Path, formal: Fo
     assert sealed_package(unsealed) == second
     assert sealed_package(first) == first  # named, it is itself
     second.rename(tmp_path / second.name)
-    for command in (("package", unsealed, "--for", "age1x"), ("pdf", "sign", unsealed, "--role", "tester", "--p12", tmp_path / "p")):
+    for command in (
+        ("package", unsealed, "--for", "age1x"),
+        ("pdf", "sign", unsealed, "--role", "tester", "--p12", tmp_path / "p"),
+    ):
         gone = yanshou(*command)
         assert (gone.returncode, "S-E22" in gone.stderr, second.name in gone.stderr) == (2, True, True), gone.stderr
     for place, word in ((tmp_path / "none", "没有这个文件"), (unpacked(first, tmp_path), "是解开的数据包")):
