@@ -70,12 +70,13 @@ def _positions() -> bytes:
 
 @dataclass(frozen=True)
 class Reviewed:
-    """A package where a scene failed, the same after rectification with a stricter commitment, and an expert's key."""
+    """A package where a scene failed, the same after rectification with a stricter commitment, an expert's key, the sealing key."""
 
     folder: Path
     before: Path
     after: Path
     key: PrivateKey
+    demo: PrivateKey
 
 
 @cache
@@ -87,7 +88,7 @@ def reviewed() -> Reviewed:
     demo = fresh_key(Algorithm.ED25519, DEMO_KEY_NAME)
     before = _package(folder / "before", demo, "R-BEFORE", wanted=5, wrong=2)
     after = _package(folder / "after", demo, "R-AFTER", wanted=6, wrong=0)
-    return Reviewed(folder, before, after, fresh_key(Algorithm.ED25519, "王专家"))
+    return Reviewed(folder, before, after, fresh_key(Algorithm.ED25519, "王专家"), demo)
 
 
 def _package(folder: Path, key: PrivateKey, number: str, *, wanted: int, wrong: int) -> Path:

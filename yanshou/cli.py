@@ -831,8 +831,9 @@ def package(
     as_json: AsJson = False,
 ) -> None:
     """交出数据包:--for 加密给评审专家;--public 写只有判定的公开版。"""
-    from yanshou.harness.handover import encrypt_package, sealed_package
+    from yanshou.harness.handover import encrypt_package
     from yanshou.harness.public import publish
+    from yanshou.harness.sealing import sealed_package
     from yanshou.harness.trust import load_trust
 
     if bool(for_) == public:
@@ -938,12 +939,13 @@ def pdf_seal(
     """三个签名齐了以后：把签过的 PDF 与数据包一起钉住，末尾被切掉也看得出。"""
     from yanshou.harness.envelope import Role
     from yanshou.harness.pades import pin_path, signed_path
-    from yanshou.harness.pades_sign import package_at, pin
+    from yanshou.harness.pades_sign import pin
+    from yanshou.harness.sealing import sealed_package
     from yanshou.harness.trust import load_trust
 
     if role not in list(Role):
         raise UserError(Problem("S-E20", f"没有角色 {role}", f"可用：{'、'.join(Role)}"))
-    place, trusted = package_at(package), load_trust(trust) if trust else None
+    place, trusted = sealed_package(package), load_trust(trust) if trust else None
     envelope = pin(place, _private_key(key), Role(role), _signers(with_ or []), trusted)
     file, done, all_ = pin_path(signed_path(place)), len(envelope.signatures), len(envelope.statement.signers)
     if as_json:
@@ -977,9 +979,11 @@ def verify(
             typer.echo(f"✔ {line}")
         for line in found.notes:
             typer.echo(f"· {line}")
+        for limit in found.limits:
+            typer.echo(f"△ {limit}")
         for problem in found.problems:
             typer.echo(f"✘ {problem}")
-        typer.echo("核验通过" if found.ok else f"核验不通过：{len(found.problems)} 处不符")
+        typer.echo(found.conclusion)
     if not found.ok:
         _leave(ExitCode.UNVERIFIED)
 

@@ -97,12 +97,13 @@ def sign(
     as_json: AsJson = False,
 ) -> None:
     """在报告的签署栏里签名：用 PKCS#12 文件或 PKCS#11 令牌。"""
-    from yanshou.harness.pades_sign import from_p12, from_token, package_at, sign_pdf, stamping
+    from yanshou.harness.pades_sign import from_p12, from_token, sign_pdf, stamping
+    from yanshou.harness.sealing import sealed_package
 
     if (p12 is None) == (pkcs11 is None) or (pkcs11 is not None and not (token and label)):
         remedy = "--p12 文件，或 --pkcs11 驱动 --token 令牌名 --label 标签；都没有时用 yanshou pdf export"
         raise UserError(Problem("S-D16", "没有说用什么签，或说了两样", remedy))
-    who, place, times, above = _role(role), package_at(package), stamping(tsa, _trust(trust)), _chain(chain)
+    who, place, times, above = _role(role), sealed_package(package), stamping(tsa, _trust(trust)), _chain(chain)
     if p12 is not None:
         signed = sign_pdf(place, who, from_p12(p12, _secret("YANSHOU_PASSPHRASE", "口令"), above), times)
     else:
@@ -122,10 +123,11 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """写出待签的字节：给不认 PKCS#12 与 PKCS#11 的 UKey，签好后用 import 放回。"""
-    from yanshou.harness.pades_sign import export_bytes, package_at, read_certificates
+    from yanshou.harness.pades_sign import export_bytes, read_certificates
+    from yanshou.harness.sealing import sealed_package
 
     own, *rest = read_certificates(certificate)
-    made = export_bytes(package_at(package), _role(role), own, [*rest, *_chain(chain)], output)
+    made = export_bytes(sealed_package(package), _role(role), own, [*rest, *_chain(chain)], output)
     if as_json:
         _print_json({"file": str(made.file), "sha256": made.sha256, "mechanism": "RSA-PKCS1v1.5-SHA256"})
         return
@@ -142,10 +144,11 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """把别处签好的签名放进报告。"""
-    from yanshou.harness.pades_sign import import_signature, package_at, stamping
+    from yanshou.harness.pades_sign import import_signature, stamping
+    from yanshou.harness.sealing import sealed_package
 
     try:
         value = signature.read_bytes()
     except OSError as error:
         raise UserError(Problem("S-D14", f"签名文件读不出：{error.strerror}", "检查路径与权限", signature)) from None
-    _tell(import_signature(package_at(package), value, stamping(tsa, _trust(trust))), as_json)
+    _tell(import_signature(sealed_package(package), value, stamping(tsa, _trust(trust))), as_json)

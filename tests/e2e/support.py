@@ -5,14 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import random
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
+import pytest
+
+from yanshou.cli import main
 from yanshou.probes.records.analyse import sample_keys
 from yanshou.probes.records.spec import Params
 
@@ -27,12 +34,68 @@ def yanshou(*arguments: object, prefix: Sequence[str] = (), timeout: float = 300
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which spares its start: exit code and what it printed."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
+        main([str(a) for a in arguments])
+    assert isinstance(end.value.code, int)
+    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
+
+
 def demonstration(scenario: int, folder: Path) -> Path:
     """The case folder that `yanshou demo` of a scenario leaves below `folder`."""
     done = yanshou("demo", "--scenario", scenario, folder / "case")
     print(done.stdout, done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "case"
+
+
+def passed_and_verified(case: Path) -> dict:
+    """The record of a demonstration in which all is 符合 and calibrated, and whose package verifies."""
+    record = record_of(case)
+    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
+    assert all(f["calibration"]["within"] for f in record["findings"] if f["calibration"])
+    done = yanshou("verify", package_of(case), "--json")
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["ok"], answer["limits"], answer["verdict"]) == (0, True, [], "pass")
+    return record
+
+
+@dataclass
+class Listening:
+    """A command that serves pages: its process, what it said before it waited, and the address to open."""
+
+    process: subprocess.Popen[str]
+    said: str
+    url: str
+
+    @property
+    def base(self) -> str:
+        return self.url.partition("/t/")[0]
+
+
+@contextmanager
+def listening(*arguments: object, **environment: str) -> Iterator[Listening]:
+    """Run a command that serves pages until it says how to end it; ends it so (Ctrl-C), if it still runs, without a complaint."""
+    command = [*YANSHOU, *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+    ) as process:
+        assert process.stdout is not None
+        said = ""
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        try:
+            yield Listening(process, said, re.findall(r"https?://\S+", said)[0])
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                rest, _ = process.communicate(timeout=60)
+                assert process.returncode == 0, rest
+                assert "Traceback" not in rest
 
 
 def latency_case(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
+from tests.e2e.support import demonstration, finding, passed_and_verified
 from yanshou.demo import s08
 
 
@@ -36,9 +35,4 @@ def test_the_level_is_the_one_that_enough_adopters_reach(demo: Path) -> None:
 
 
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
-    record = record_of(demo)
-    assert (record["verdict"], record["marking"]) == ("pass", "演示数据")
-    assert all(f["calibration"]["within"] for f in record["findings"])
-    done = yanshou("verify", package_of(demo), "--json")
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")
+    passed_and_verified(demo)

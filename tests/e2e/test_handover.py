@@ -3,45 +3,38 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
 import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.support import YANSHOU
+from tests.e2e.support import in_process as yanshou
 from tests.handing import NUMBER, PEOPLE, SEALERS, Formal, confidential, formal_case, seal, trust_text
 from tests.terminals import converse
-from yanshou.cli import main
-from yanshou.harness.bag import make_bag, write_package
+from yanshou.harness.bag import make_bag, open_package, write_package
+from yanshou.harness.basics import UserError
 from yanshou.harness.digests import measure_file
 from yanshou.harness.encryption import load_identities, new_reading_key
+from yanshou.harness.engine import write_record
 from yanshou.harness.envelope import PUBLIC, Envelope, Role, Signer, add_signature, statement
-from yanshou.harness.evidence import utc_now
+from yanshou.harness.evidence import Ledger, utc_now
 from yanshou.harness.handover import examine
 from yanshou.harness.keys import PrivateKey, load_private, new_key
 from yanshou.harness.listing import load_list
 from yanshou.harness.public import _summary_bytes, public_page, public_summary
+from yanshou.harness.sealing import sealed_package
 from yanshou.harness.trust import load_trust
+from yanshou.reports.render import render
 
 needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="age is not installed")
 READER = "陈评审专家"
-
-
-def yanshou(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in this process, which spares its start: exit code and what it printed."""
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as end:
-        main([str(a) for a in arguments])
-    assert isinstance(end.value.code, int)
-    return subprocess.CompletedProcess(arguments, end.value.code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +243,33 @@ def test_what_is_not_complete_is_not_published(formal: Formal, unsealed: Path, t
     assert (both.returncode, "S-E23" in both.stderr) == (2, True)
     wrong = yanshou("verify", formal.package, "--against", formal.package)
     assert (wrong.returncode, "U-E03" in wrong.stderr) == (2, True)
+
+
+def test_the_package_of_a_case_is_the_one_sealed_last(unsealed: Path, formal: Formal, tmp_path: Path) -> None:
+    first = seal(unsealed, formal.keys, (Role.TESTER,)).path
+    assert sealed_package(unsealed) == first
+    (first.parent / "other.zip").write_bytes(b"somebody else's")
+    with Ledger(unsealed) as ledger:  # something happened since: the next record says so
+        ledger.append("recovered", number=1, streams={})
+    render(write_record(unsealed), unsealed / "report")
+    second = seal(unsealed, formal.keys, (Role.TESTER,)).path
+    assert second != first
+    assert sealed_package(unsealed) == second
+    assert sealed_package(first) == first  # named, it is itself
+    second.rename(tmp_path / second.name)
+    for command in (
+        ("package", unsealed, "--for", "age1x"),
+        ("pdf", "sign", unsealed, "--role", "tester", "--p12", tmp_path / "p"),
+    ):
+        gone = yanshou(*command)
+        assert (gone.returncode, "S-E22" in gone.stderr, second.name in gone.stderr) == (2, True, True), gone.stderr
+    for place, word in ((tmp_path / "none", "没有这个文件"), (unpacked(first, tmp_path), "是解开的数据包")):
+        with pytest.raises(UserError, match=word):
+            sealed_package(place)
+
+
+def unpacked(package: Path, folder: Path) -> Path:
+    return open_package(package, folder / "unpacked").root
 
 
 def test_a_package_is_encrypted_to_named_readers(formal: Formal, tmp_path: Path) -> None:

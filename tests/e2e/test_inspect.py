@@ -6,12 +6,10 @@ import http.client
 import json
 import re
 import shutil
-import signal
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.browser import chromium
-from tests.e2e.support import YANSHOU, finding, yanshou
+from tests.e2e.support import YANSHOU, Listening, finding, listening, yanshou
 from tests.inspecting import SHEET, frozen_case, photo
 from tests.terminals import converse
 from yanshou.harness.evidence import read_ledger
@@ -28,55 +26,28 @@ from yanshou.harness.evidence import read_ledger
 IDS = ("M01", "M02", "M03")
 
 
-@dataclass
-class Served:
-    """A `yanshou inspect` that is listening."""
-
-    process: subprocess.Popen[str]
-    said: str
-    url: str
-
-    @property
-    def base(self) -> str:
-        return self.url.partition("/t/")[0]
-
-    @property
-    def address(self) -> tuple[str, int]:
-        host, _, port = self.base.rpartition("//")[2].partition(":")
-        return host, int(port)
+def served(case: Path, *options: str) -> AbstractContextManager[Listening]:
+    """`yanshou inspect` on the web."""
+    return listening("inspect", case, "--web", *options)
 
 
-@contextmanager
-def served(case: Path, *options: str) -> Iterator[Served]:
-    command = [*YANSHOU, "inspect", str(case), "--web", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        assert process.stdout is not None
-        said = ""
-        while "Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        try:
-            yield Served(process, said, re.findall(r"https?://\S+", said)[0])
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-                rest, _ = process.communicate(timeout=60)
-                assert process.returncode == 0, rest
-                assert "Traceback" not in rest
+def address(server: Listening) -> tuple[str, int]:
+    """Host and port of what is listening."""
+    host, _, port = server.base.rpartition("//")[2].partition(":")
+    return host, int(port)
 
 
 class Client:
     """A device without a browser: forms as bytes over one's own connection."""
 
-    def __init__(self, to: Served, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, to: Listening, context: ssl.SSLContext | None = None) -> None:
         self.to, self.context, self.cookie, self.token = to, context, "", ""
         self.get(f"/t/{to.url.rpartition('/')[2]}")
 
     def connection(self) -> http.client.HTTPConnection:
         if self.context is not None:
-            return http.client.HTTPSConnection(*self.to.address, timeout=30, context=self.context)
-        return http.client.HTTPConnection(*self.to.address, timeout=30)
+            return http.client.HTTPSConnection(*address(self.to), timeout=30, context=self.context)
+        return http.client.HTTPConnection(*address(self.to), timeout=30)
 
     def headers(self) -> dict[str, str]:
         return {"Cookie": self.cookie, "Origin": self.to.base, "Connection": "close"}
@@ -194,7 +165,7 @@ def test_over_tls_the_fingerprint_is_the_one_that_was_said(tmp_path: Path) -> No
         raw.close()
         assert sha256(certificate).hexdigest().upper() in server.said.replace(":", "").replace("\n", "")
         assert "明文" not in server.said
-        plain = http.client.HTTPConnection(*server.address, timeout=30)
+        plain = http.client.HTTPConnection(*address(server), timeout=30)
         plain.request("GET", "/")
         with pytest.raises((http.client.HTTPException, OSError)):
             plain.getresponse()
@@ -221,7 +192,7 @@ def test_on_the_local_network_plain_http_is_said_plainly_and_the_code_can_be_sca
     with served(frozen_case(tmp_path), "--bind", "127.0.0.2") as server:
         assert "明文 HTTP" in server.said
         assert scanned(server.said, tmp_path / "code.png") == server.url
-        stranger = http.client.HTTPConnection(*server.address, timeout=30)
+        stranger = http.client.HTTPConnection(*address(server), timeout=30)
         stranger.request("GET", "/", headers={"Host": "evil.example"})
         assert stranger.getresponse().status == 400
         stranger.close()

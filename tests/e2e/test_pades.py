@@ -48,7 +48,6 @@ from yanshou.harness.pades_sign import (
     export_bytes,
     from_p12,
     import_signature,
-    package_at,
     pin,
     read_certificates,
     sign_pdf,
@@ -549,7 +548,6 @@ def test_a_package_that_is_no_formal_report(stage: Stage, tmp_path: Path) -> Non
     package = tmp_path / "demo.zip"
     write_package(package, bag, envelope.to_bytes())
     refused("S-D01", lambda: sign_pdf(package, Role.TESTER, stage.signer(Role.TESTER)))
-    refused("S-D01", lambda: package_at(tmp_path / "case"))
 
 
 def test_a_signature_from_elsewhere_must_fit(stage: Stage, fresh: Path) -> None:

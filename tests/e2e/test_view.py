@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.browser import chromium, page
-from tests.e2e.support import YANSHOU, yanshou
+from tests.e2e.support import listening, yanshou
 from tests.reviewing import HOSTILE, reviewed
 from yanshou.harness.keys import new_key
 
@@ -43,27 +40,11 @@ class Served:
 
 @contextmanager
 def viewing(*arguments: object, scratch: Path) -> Iterator[tuple[str, str]]:
-    """What the command said, and the address. Ends it by Ctrl-C, after which nothing of what it unpacked is left."""
+    """What the command said, and the address. After its end nothing of what it unpacked is left."""
     scratch.mkdir()
-    command = [*YANSHOU, "view", *map(str, arguments)]
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        said = ""
-        while "Ctrl-C" not in said:
-            line = process.stdout.readline()
-            assert line, said
-            said += line
-        try:
-            yield said, re.findall(r"http://\S+", said)[0]
-        finally:
-            process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=60)
-            assert process.returncode == 0, rest
-            assert "Traceback" not in rest
-            assert not list(scratch.glob("yanshou-view-*"))
+    with listening("view", *arguments, TMPDIR=str(scratch)) as server:
+        yield server.said, server.url
+    assert not list(scratch.glob("yanshou-view-*"))
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,11 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from yanshou.harness.assess import load_state
 from yanshou.harness.bag import open_package
 from yanshou.harness.basics import ExitCode, Problem, UserError
 from yanshou.harness.encryption import decrypt, encrypt, is_encrypted, is_recipient
@@ -24,18 +23,7 @@ from yanshou.harness.names import name_problem
 from yanshou.harness.public import NO_ZIP, is_public, verify_public
 from yanshou.harness.seal import verify_package
 from yanshou.harness.trust import Trust
-from yanshou.harness.verify import Verification, verify
-
-
-def sealed_package(place: Path) -> Path:
-    """The package `place` itself, or the one that the case folder `place` sealed last. Raises UserError."""
-    if place.is_file():
-        return place
-    names = [r["name"] for r in load_state(place).records if r["kind"] == "seal" and r["of"] == "package"]
-    paths = [path for name in reversed(names) if (path := place / "package" / f"{name}.zip").is_file()]
-    if not paths:
-        raise UserError(Problem("S-E22", "案卷还没有封存的数据包", f"先运行 yanshou sign {place}", place))
-    return paths[0]
+from yanshou.harness.verify import Verification, moved, verify
 
 
 @dataclass(frozen=True)
@@ -131,5 +119,6 @@ def examine(
             raise UserError(Problem("U-E03", text, remedy, path))
         else:
             found = verify(plain, trust, pdf)
-        found.problems = [replace(p, file=path) if p.file == plain else p for p in found.problems]
+        found.problems = [moved(p, plain, path) for p in found.problems]
+        found.limits = [moved(p, plain, path) for p in found.limits]
     return found

@@ -73,16 +73,6 @@ def _refuse(code: str, text: str, remedy: str, file: Path | None = None) -> NoRe
     raise UserError(Problem(code, text, remedy, file))
 
 
-def package_at(path: Path) -> Path:
-    """The package at `path`, itself or the only one of a case folder. Raises UserError."""
-    if path.is_file():
-        return path
-    found = sorted((path / "package").glob("*.zip"))
-    if len(found) != 1:
-        _refuse("S-D01", f"这里有 {len(found)} 个数据包", "先 yanshou sign；有几个时写明是哪个 zip", path)
-    return found[0]
-
-
 def _pending_paths(pdf: Path) -> tuple[Path, Path]:
     return pdf.with_name(f"{pdf.name}.pending.json"), pdf.with_name(f"{pdf.name}.pending.pdf")
 

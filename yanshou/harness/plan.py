@@ -192,12 +192,8 @@ class Plan:
         raise KeyError(indicator_id)
 
     def to_bytes(self) -> bytes:
-        """The file form: readable JSON, one fixed spelling, so that its digest is the plan's identity.
-
-        Numbers go through canonical JSON first: 5.0 and 5 are the same number and must be the same bytes.
-        """
-        settled = json.loads(canonical(_plain(self)))
-        return (json.dumps(settled, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
+        """The file form."""
+        return plan_bytes(_plain(self))
 
     def subjects_of(self, indicator: PlannedIndicator) -> tuple[str | None, ...]:
         """What an indicator is measured on, one run each; None where that is the target as a whole."""
@@ -207,6 +203,15 @@ class Plan:
     def sha256(self) -> str:
         """Digest of the file form."""
         return sha256_bytes(self.to_bytes())
+
+
+def plan_bytes(data: Json) -> bytes:
+    """The file form of a plan's JSON: readable, one fixed spelling, so that its digest is the plan's identity.
+
+    Numbers go through canonical JSON first: 5.0 and 5 are the same number and must be the same bytes.
+    """
+    settled = json.loads(canonical(data))
+    return (json.dumps(settled, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _plain(value: Any) -> Json:
@@ -566,11 +571,20 @@ def _with_seeds(plan: Plan, previous: Plan | None) -> Plan:
 
 @dataclass(frozen=True)
 class FrozenPlan:
-    """The plan in force, with its amendments and every revision's digest."""
+    """The plan in force, with its amendments and every revision's digest.
+
+    `data` is the plan as the ledger holds it. What an earlier version froze lacks keys that `plan` has, so that its bytes
+    and its digest are those of `data`.
+    """
 
     plan: Plan
+    data: Json
     sha256: str
     amendments: tuple[Mapping[str, Json], ...] = field(default=())
+
+    def to_bytes(self) -> bytes:
+        """The file form, as it was frozen."""
+        return plan_bytes(self.data)
 
 
 def frozen_plan(records: list[dict[str, Json]]) -> FrozenPlan | None:
@@ -584,7 +598,9 @@ def frozen_plan(records: list[dict[str, Json]]) -> FrozenPlan | None:
         text = "台账里的计划不是这个版本的 yanshou 认识的形式"
         remedy = "用冻结它的版本打开；版本号在台账的 plan.tool 里"
         raise UserError(Problem("V-P06", text, remedy), ExitCode.UNVERIFIED) from None
-    return FrozenPlan(plan, frozen[-1]["sha256"], tuple(r for r in frozen if r["kind"] == "amendment"))
+    return FrozenPlan(
+        plan, frozen[-1]["plan"], frozen[-1]["sha256"], tuple(r for r in frozen if r["kind"] == "amendment")
+    )
 
 
 def freeze(case: Case, plan: Plan, ledger: Ledger, author: str | None, reason: str | None) -> tuple[Plan, str]:
@@ -596,7 +612,7 @@ def freeze(case: Case, plan: Plan, ledger: Ledger, author: str | None, reason: s
     before = frozen_plan(ledger.records)
     path = ledger.folder / FILE
     if before and plan_is_current(before.plan, plan):
-        write_atomic(path, before.plan.to_bytes())
+        write_atomic(path, before.to_bytes())
         return before.plan, "unchanged"
     changes = differences(before.plan, plan) if before else []
     if before and not (author and author.strip() and reason and reason.strip()):
@@ -645,4 +661,4 @@ def restore_lock(ledger: Ledger) -> None:
             text = "冻结的计划文件被改动，与台账中的摘要不符"
             remedy = "恢复原文件，或删除它后重新运行（将按台账重建）；变更请用 yanshou plan --freeze --author --reason"
             raise UserError(Problem("P-LOCK", text, remedy, path), ExitCode.UNVERIFIED)
-    write_atomic(path, current.plan.to_bytes())
+    write_atomic(path, current.to_bytes())

@@ -25,10 +25,11 @@ from yanshou.harness.evidence import canonical, require_writable, utc_now
 from yanshou.harness.identity import tool_identity
 from yanshou.harness.keys import PrivateKey
 from yanshou.harness.model import Mode, Verdict
+from yanshou.harness.replay import differences
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, countersign, envelope_of, verify_package
 from yanshou.harness.sealing import Sealed, Show, ToSign, refuse_demo_key, unseen
 from yanshou.harness.trust import BEIJING, Trust
-from yanshou.harness.verify import Verification, differences, take_seal, verify
+from yanshou.harness.verify import Verification, take_seal, verify_opened
 from yanshou.reports.display import MARKS
 from yanshou.reports.papers.public import told_publicly
 
@@ -105,7 +106,7 @@ def publish(sealed: Path, folder: Path, key: PrivateKey, role: Role, show: Show 
     path = folder / f"{digests.sha256[:12]}.zip"
     with tempfile.TemporaryDirectory(prefix="yanshou-public-") as scratch:
         contents = open_package(sealed, Path(scratch, "sealed"))
-        found = verify(contents.root, None)
+        found = verify_opened(contents, None)
         problems = [p for p in found.problems if p != IDENTITIES_UNCHECKED]
         if problems or found.record is None:
             text = f"密封的数据包核验不通过（{len(problems)} 处，首处 {problems[0].code}）"
@@ -219,14 +220,15 @@ def _compare(
         except UserError as error:
             found.problems += error.problems
             return
-        checked = verify(contents.root, trust)
+        checked = verify_opened(contents, trust)
     found.problems += [replace(p, file=sealed) for p in checked.problems if p not in found.problems]
+    found.limits += [replace(p, file=sealed) for p in checked.limits]
     if envelope is not None and roster != {(s.role, s.key.id) for s in envelope.statement.signers}:
         found.problems.append(Problem("V-U05", "公开版的签名人不是密封数据包的签名人", "由同一名册重新签", sealed))
     if checked.record is None:
         return
     different = list(differences(dict(summary), public_summary(checked.record, digests)))
-    different = [d for d in different if not d.startswith("sealed_package")]
+    different = [d for d in different if not d.place.startswith("sealed_package")]
     for each in different:
         found.problems.append(Problem("V-U04", f"公开版与密封的数据包不符：{each}", "公开版不属实，重新写出", sealed))
     if not different and not checked.problems:

@@ -34,16 +34,16 @@ from yanshou.harness.keys import PrivateKey
 from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import restore_lock
+from yanshou.harness.replay import sealing_tool
 from yanshou.harness.seal import PREDICATE_TYPES, countersign, result_predicate
 from yanshou.harness.trust import BEIJING, Trust
 from yanshou.reports.display import limit_text
+from yanshou.reports.render import rendered
 
 PLAN_ENVELOPE = "plan.dsse.json"
 DEMO_KEY_NAME = "演示密钥，不具效力"
 PLAN_ROLES = frozenset({Role.PROJECT, Role.TESTER})
 """Who must have signed the plan of a formal report before the first measurement."""
-REPORTS = ("report.pdf", "report.html", "results.json", "results.csv", "results.xlsx", "junit.xml")
-"""What every report has, beside a CSV per indicator."""
 
 
 def plan_subjects(folder: Path) -> dict[str, Digests]:
@@ -167,10 +167,14 @@ def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
 
 def package_files(folder: Path, record: Json) -> list[tuple[str, Path]]:
     """Everything of the present record that goes into a package, by its name below data/."""
-    from yanshou.reports.machine import machine_files
-
-    reports = sorted({*REPORTS, *machine_files(record)})
-    names = ["case.yaml", PLAN_FILE, PLAN_ENVELOPE, "ledger.jsonl", RECORD_FILE, *(f"report/{n}" for n in reports)]
+    names = [
+        "case.yaml",
+        PLAN_FILE,
+        PLAN_ENVELOPE,
+        "ledger.jsonl",
+        RECORD_FILE,
+        *(f"report/{n}" for n in sorted(rendered(record_bytes(record)))),
+    ]
     files = [(n, folder / n) for n in names if (folder / n).exists()]
     runs = (p for p in (folder / "runs").rglob("*") if p.is_file()) if (folder / "runs").exists() else ()
     return sorted([*files, *((p.relative_to(folder).as_posix(), p) for p in runs)])
@@ -187,6 +191,27 @@ class Sealed:
     def missing(self) -> tuple[Signer, ...]:
         """Who has not signed yet."""
         return tuple(s for s in self.envelope.statement.signers if s.key.id not in self.envelope.signatures)
+
+
+def sealed_package(place: Path) -> Path:
+    """The package `place` itself, or the one that the case folder `place` sealed last, as its ledger tells. Raises UserError.
+
+    A correction seals the case again, and only the last seal is what the case says now: where its file is gone, no earlier one
+    stands in for it. Other files beside it do not count.
+    """
+    if place.is_file():
+        return place
+    if not place.is_dir() or (place / "bagit.txt").exists():
+        text = "是解开的数据包" if place.is_dir() else "没有这个文件"
+        raise UserError(Problem("S-E22", text, "给出 package/ 里的 zip，或案卷文件夹", place))
+    names = [r["name"] for r in load_state(place).records if r["kind"] == "seal" and r["of"] == "package"]
+    if not names:
+        raise UserError(Problem("S-E22", "案卷还没有封存的数据包", f"先运行 yanshou sign {place}", place))
+    path = place / "package" / f"{names[-1]}.zip"
+    if not path.is_file():
+        text = f"台账说最近封存的是 {path.name}，它不在这里"
+        raise UserError(Problem("S-E22", text, "恢复它，或写明是哪个 zip；没有写成的，再运行 yanshou sign", path))
+    return path
 
 
 def sign_package(
@@ -229,7 +254,7 @@ def sign_package(
         show(replace(told, roster=roster))
         ledger.append(
             "seal", of="package", name=name, record_sha256=sha256_bytes(data),
-            roster=[{"role": s.role.value, "name": s.key.name, "key_id": s.key.id} for s in roster],
+            roster=[{"role": s.role.value, "name": s.key.name, "key_id": s.key.id} for s in roster], tool=sealing_tool(),
         )  # fmt: skip
         bag = _bag(folder, name, number, record)
         predicate = result_predicate(
@@ -253,7 +278,7 @@ def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:
     info = {
         "Bagging-Date": datetime.now(BEIJING).date().isoformat(),
         "External-Identifier": number,
-        "Bag-Software-Agent": f"yanshou {record['plan']['tool']['version']}",
+        "Bag-Software-Agent": f"yanshou {sealing_tool()['version']}",
     }
     if organisation := " ".join(record["case"]["evaluator"]["name"].split()):
         info["Source-Organization"] = organisation
@@ -261,13 +286,11 @@ def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:
 
 
 def _require_current_report(folder: Path, record: bytes) -> None:
-    """The report must have been rendered from the very record that is being signed."""
-    from yanshou.reports.machine import results_json
-
+    """The report must be what this tool renders of the very record that is being signed, to the last byte."""
     path = folder / RECORD_FILE
-    results = folder / "report/results.json"
     if not path.exists() or path.read_bytes() != record:
         raise UserError(Problem("S-E15", "记录不是现状", f"先运行 yanshou report {folder}", path), ExitCode.USAGE)
-    missing = [n for n in REPORTS if not (folder / "report" / n).exists()]
-    if missing or results.read_bytes() != results_json(json.loads(record)):
-        raise UserError(Problem("S-E15", "没有由现状写出的报告", f"先运行 yanshou report {folder}", folder / "report"))
+    for name, data in rendered(record).items():
+        file = folder / "report" / name
+        if not file.is_file() or file.read_bytes() != data:
+            raise UserError(Problem("S-E15", "没有由现状写出的报告", f"先运行 yanshou report {folder}", file))

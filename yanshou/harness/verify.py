@@ -13,37 +13,38 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from yanshou.harness.assess import FILE as RECORD_FILE
-from yanshou.harness.assess import CaseState, assess, load_state, record_bytes
+from yanshou.harness.assess import CaseState, load_state
 from yanshou.harness.bag import PackageContents, open_package
 from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.digests import Digests
 from yanshou.harness.envelope import Document, Envelope, read_envelope
 from yanshou.harness.evidence import LedgerDamage, sha256_bytes
-from yanshou.harness.identity import tool_identity
 from yanshou.harness.model import Mode
 from yanshou.harness.pades import REPORT, SIGNED, PdfReport, examine, pin_path, pinned_subjects, signed_path
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import plan_from_json
+from yanshou.harness.replay import differences, replay
 from yanshou.harness.runs import damaged_streams
 from yanshou.harness.seal import IDENTITIES_UNCHECKED, SealReport, check_subjects, verify_envelope, verify_package
 from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES, plan_subjects
 from yanshou.harness.taken import kit_problems, taken_lines
 from yanshou.harness.trust import Trust
-from yanshou.reports.machine import machine_files
 
-SHOWN_DIFFERENCES = 20
 SIGNED_SUFFIX = ".signed.pdf"
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError)
+"""What reading contents that make no sense ends with."""
 
 
 @dataclass
 class Verification:
     """What was found: problems (any of them means it does not verify), notes, and what was checked in words.
 
+    `limits`: what could not be checked here, although nothing is known to be wrong; it stands beside the verdict.
     `contents`: the package where it is intact; `state`: the case where it could be read; `record`: what was replayed from it.
     """
 
     problems: list[Problem] = field(default_factory=list)
+    limits: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checked: list[str] = field(default_factory=list)
     record: dict[str, Json] | None = None
@@ -56,11 +57,20 @@ class Verification:
         """True when everything matches."""
         return not self.problems
 
+    @property
+    def conclusion(self) -> str:
+        """The verdict of the verification in one line."""
+        if self.problems:
+            return f"核验不通过：{len(self.problems)} 处不符"
+        codes = "、".join(p.code for p in self.limits)
+        return f"核验通过，但有 {len(self.limits)} 项没有核对：{codes}" if codes else "核验通过"
+
     def to_json(self) -> dict[str, Json]:
         """The form of `verify --json`."""
         return {
             "ok": self.ok,
             "problems": [p.to_json() for p in self.problems],
+            "limits": [p.to_json() for p in self.limits],
             "checked": self.checked,
             "notes": self.notes,
             "verdict": self.record["verdict"] if self.record else None,
@@ -79,6 +89,23 @@ def verify(path: Path, trust: Trust | None, pdf: Path | None = None) -> Verifica
 
 def verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path | None = None) -> Verification:
     """The same, and a zip stays unpacked in the new or empty folder `scratch`: who reads on deletes it."""
+    found = _verify_unpacked(path, trust, scratch, pdf)
+    if found.contents is not None and path.is_file():
+        zipped, root = package_beside(path), found.contents.root
+        for each in (found.problems, found.limits):
+            each[:] = [moved(p, root, zipped) for p in each]
+    return found
+
+
+def moved(problem: Problem, here: Path, there: Path) -> Problem:
+    """The same problem with a file at or below `here` named as if it were at or below `there`."""
+    file = problem.file
+    if file is None or not file.is_relative_to(here):
+        return problem
+    return replace(problem, file=there / file.relative_to(here))
+
+
+def _verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path | None) -> Verification:
     found = Verification()
     if path.name.endswith(SIGNED_SUFFIX):
         path, pdf = package_beside(path), path
@@ -93,10 +120,16 @@ def verify_unpacked(path: Path, trust: Trust | None, scratch: Path, pdf: Path | 
     if not path.exists():
         raise UserError(Problem("V-B13", "没有这个文件", "给出 package/ 里的 zip，或案卷文件夹", path))
     try:
-        found.contents = contents = open_package(path, scratch)
+        contents = open_package(path, scratch)
     except UserError as error:
         found.problems += error.problems
         return found
+    return verify_opened(contents, trust, pdf)
+
+
+def verify_opened(contents: PackageContents, trust: Trust | None, pdf: Path | None = None) -> Verification:
+    """Verify an intact package that was opened already, so that none of it is read and measured again."""
+    found = Verification(contents=contents)
     found.checked.append(f"证据包完整：{len(contents.payload)} 个文件的 SHA-256 与 SM3 都与清单相符")
     try:
         found.seal = verify_package(contents, trust)
@@ -172,7 +205,7 @@ def _verify_case_or_say_why_not(folder: Path, trust: Trust | None, found: Verifi
     """Contents that make no sense although they chain and are signed are a finding, not a defect of the verifier."""
     try:
         _verify_case(folder, trust, found, sealed=sealed)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError) as error:
+    except UNREADABLE as error:
         text = f"内容无法解读（{type(error).__name__}：{error}）"
         found.problems.append(Problem("V-R04", text, "向交付方要原件，或用出具它的版本核验", folder))
 
@@ -203,19 +236,25 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
         found.checked.append(f"{len(state.runs)} 次运行的证据与台账相符({size} 字节)")
     if any(r.status is None for r in state.runs):
         found.notes.append("有一次运行没有收尾：下次 yanshou run 会把它记为截断")
-    _replay(state, found)
-    if state.plan.tool["sha256"] != tool_identity().sha256:
-        theirs = f"{state.plan.tool['version']}({state.plan.tool['sha256'][:12]})"
-        found.notes.append(f"出具报告的工具是 {theirs}，与本机的不是同一份源码")
+    replayed = replay(state, sealed=sealed)
+    found.record = replayed.record
+    found.checked += replayed.checked
+    found.notes += replayed.notes
+    found.limits += replayed.limits
+    found.problems += replayed.problems
 
 
 def _plan_problems(state: CaseState) -> Iterator[Problem]:
     lock, case = state.folder / PLAN_FILE, state.folder / "case.yaml"
-    expected = state.plan.to_bytes()
+    expected = state.frozen.to_bytes()
     if sha256_bytes(expected) != state.frozen.sha256:
         yield Problem("V-P01", "台账里的计划与它自己的摘要不符", "从副本恢复台账", state.folder / "ledger.jsonl")
     if not lock.is_file() or lock.read_bytes() != expected:
         yield Problem("V-P02", "计划文件与台账里冻结的不符", "从副本恢复", lock)
+    unread = [d for d in differences(json.loads(expected), json.loads(state.plan.to_bytes())) if not d.only_missing]
+    if unread:
+        text, remedy = f"计划里有本机读不懂的内容：{'; '.join(map(str, unread[:3]))}", "用冻结它的版本核验"
+        yield Problem("V-P06", text, remedy, lock)
     if not case.is_file() or sha256_bytes(case.read_bytes()) != state.plan.case_sha256:
         yield Problem("V-P03", "案卷与计划冻结时的不符", "从副本恢复", case)
     frozen = {r["sha256"] for r in state.records if r["kind"] in ("plan", "amendment")}
@@ -265,45 +304,3 @@ def _unknown_runs(state: CaseState) -> Iterator[Problem]:
     for path in sorted(folder.iterdir()) if folder.exists() else ():
         if path.name not in known:
             yield Problem("V-E04", f"runs/{path.name} 不在台账里", "查明来源", path)
-
-
-def _replay(state: CaseState, found: Verification) -> None:
-    """The record recomputed from raw evidence, and the machine-readable reports from the record."""
-    record = assess(state)
-    found.record = record
-    path = state.folder / RECORD_FILE
-    if not path.is_file():
-        found.problems.append(Problem("V-R01", "没有记录文件", "先运行 yanshou report", path))
-        return
-    stored = path.read_bytes()
-    if stored == record_bytes(record):
-        found.checked.append(f"由原始证据重放出同一份记录，结论：{record['verdict_word']}")
-    else:
-        try:
-            different = list(differences(json.loads(stored), json.loads(record_bytes(record))))
-        except ValueError:
-            different = ["不是 JSON"]
-        shown = "; ".join(different[:SHOWN_DIFFERENCES]) or "只有写法不同"
-        more = f" 等 {len(different)} 处" if len(different) > SHOWN_DIFFERENCES else ""
-        found.problems.append(Problem("V-R02", f"记录与重放结果不符：{shown}{more}", "以重放结果为准，查明改动", path))
-    for name, data in machine_files(record).items():
-        file = state.folder / "report" / name
-        if file.is_file() and file.read_bytes() != data:
-            found.problems.append(Problem("V-R03", f"report/{name} 与记录不符", "由记录重新写出报告", file))
-
-
-def differences(stored: Json, true: Json, place: str = "") -> Iterator[str]:
-    """Every place where two JSON values differ, in words."""
-    if isinstance(stored, dict) and isinstance(true, dict):
-        for key in sorted({*stored, *true}):
-            yield from differences(stored.get(key), true.get(key), f"{place}.{key}" if place else key)
-    elif isinstance(stored, list) and isinstance(true, list) and len(stored) == len(true):
-        for i, (a, b) in enumerate(zip(stored, true, strict=True)):
-            yield from differences(a, b, f"{place}[{i}]")
-    elif stored != true or type(stored) is not type(true):
-        yield f"{place} 写的是 {_short(stored)}，应为 {_short(true)}"
-
-
-def _short(value: Json) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 60 else text[:57] + "…"

@@ -1,7 +1,12 @@
-"""All renderings of a record into a folder. It must never compute, change or leave out what the record says."""
+"""All renderings of a record. It must never compute, change or leave out what the record says."""
 
 from __future__ import annotations
 
+import json
+import zlib
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 from yanshou.harness.evidence import canonical, sha256_bytes, write_atomic
@@ -12,25 +17,43 @@ from yanshou.reports.machine import machine_files
 from yanshou.reports.pdf import Attachment, render_pdf
 from yanshou.reports.summary import results_xlsx
 
+DRAWN_WITH = ("jinja2", "matplotlib", "openpyxl", "segno", "typst", "zhplot")
+"""Libraries that decide how pages look: another version of one of them may give other bytes of the same record."""
 
-def render(record: Data, folder: Path) -> dict[str, Path]:
-    """Write report.pdf, report.html, results.json, .csv and .xlsx, junit.xml and a CSV per indicator; their paths by name.
 
-    The same record gives the same bytes. Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
+def drawing_libraries() -> dict[str, str]:
+    """The versions of what draws pages here."""
+    return {**{name: version(name) for name in DRAWN_WITH}, "zlib": zlib.ZLIB_RUNTIME_VERSION}
+
+
+@lru_cache(maxsize=2)
+def rendered(record: bytes) -> Mapping[str, bytes]:
+    """report.pdf, report.html, results.json, .csv and .xlsx, junit.xml and a CSV per indicator, of the bytes of record.json.
+
+    The same record gives the same bytes. Raises UserError (E-GLYPH).
     """
-    printable = fit(record)
-    document = build(printable, sha256_bytes(canonical(dict(record)) + b"\n"))
-    machine = machine_files(record)
+    data = json.loads(record)
+    printable = fit(data)
+    document = build(printable, sha256_bytes(record))
+    machine = machine_files(data)
     results = machine["results.json"]
     attached = Attachment(
         "results.json", results.decode(), "application/json", "机器可读的检测结果（yanshou/results/1）"
     )
     attachments = [attached]
-    if envelope := record["plan"].get("envelope"):
+    if envelope := data["plan"].get("envelope"):
         signed = canonical(envelope).decode()
         attachments.append(Attachment("plan.dsse.json", signed, "application/json", "方案的签名信封（DSSE）", "source"))
     pictured = {"report.pdf": render_pdf(document, attachments), "report.html": render_html(document, results)}
-    files = {**pictured, **machine, "results.xlsx": results_xlsx(printable)}
+    return {**pictured, **machine, "results.xlsx": results_xlsx(printable)}
+
+
+def render(record: Data, folder: Path) -> dict[str, Path]:
+    """Write all of them below `folder`; their paths by name.
+
+    Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
+    """
+    files = rendered(canonical(dict(record)) + b"\n")
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, content)

@@ -24,7 +24,7 @@ def review(paths: Sequence[Path], trust: Trust | None, key: PrivateKey | None, o
         try:
             for number, path in enumerate(paths):
                 opened.append(found := open_verified(path, trust, Path(scratch) / str(number)))
-                said = "核验通过" if found.found.ok else f"核验不通过：{len(found.found.problems)} 处不符"
+                said = found.found.conclusion
                 out.print(f"{path}：{said}", markup=False, soft_wrap=True)
             with serving(lambda gate: Site(opened, gate, key), port=port) as served:
                 out.print(f"用本机的浏览器打开 {served.url}", markup=False, soft_wrap=True)

@@ -443,7 +443,7 @@ def _side(f: Data | None) -> Cell:
 def _compared_facts(a: Opened, b: Opened) -> Block:
     rows: list[Sequence[object]] = []
     for name, of in (
-        ("核验", lambda o: "通过" if o.found.ok else f"不通过（{len(o.found.problems)} 处）"),
+        ("核验", lambda o: o.found.conclusion),
         ("结论", lambda o: verdict_cell(o.record["verdict"])),
         ("性质", lambda o: _mode(o.record["mode"])),
         ("项目", lambda o: o.record["case"]["project"]["name"]),

@@ -1,0 +1,51 @@
+"""Packages that were opened, changed and sealed again with a key of one's own, as somebody would who lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from yanshou.harness.bag import make_bag, open_package, write_package
+from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
+from yanshou.harness.evidence import canonical, link, utc_now
+from yanshou.harness.keys import Algorithm, fresh_key
+from yanshou.harness.sealing import DEMO_KEY_NAME
+
+FIRST_FORM = Path(__file__).parent / "golden/sealed_first_form.zip"
+"""Sealed by the version of 2026-11-23 (commit 4d322a4): an inspection of six scenes, of which four are, where five must be."""
+
+
+def resealed(package: Path, folder: Path, change: Callable[[Path], object]) -> Path:
+    """`package` with what `change` did to its files (it gets the folder `data`), intact and signed again, below `folder`."""
+    contents = open_package(package, folder / "unpacked")
+    data = contents.root / "data"
+    change(data)
+    files = [(p.relative_to(data).as_posix(), p) for p in sorted(data.rglob("*")) if p.is_file()]
+    bag = make_bag(contents.root.name, files, contents.info)
+    key = fresh_key(Algorithm.ED25519, DEMO_KEY_NAME)
+    signer = Signer(Role.TESTER, key.public)
+    envelope = sign(statement(bag.subjects, DEMO, {}, [signer], utc_now()), key, Role.TESTER)
+    path = folder / package.name
+    write_package(path, bag, envelope.to_bytes())
+    return path
+
+
+def edit_json(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a canonical JSON file in place."""
+    data = json.loads(path.read_bytes())
+    change(data)
+    path.write_bytes(canonical(data) + b"\n")
+
+
+def edit_ledger(data: Path, change: Callable[[list[dict[str, Any]]], object]) -> None:
+    """Change the records of a ledger and chain them anew."""
+    path = data / "ledger.jsonl"
+    records = [json.loads(line)["r"] for line in path.read_bytes().splitlines()]
+    change(records)
+    head, lines = "0" * 64, []
+    for record in records:
+        head = link(head, record)
+        lines.append(canonical({"h": head, "r": record}))
+    path.write_bytes(b"\n".join(lines) + b"\n")
