@@ -80,6 +80,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         "genesis": pin.genesis if pin else None,
         "draw_hash": end.later_hash if end else None,
         "draw_height": end.later_height if end else None,
+        "draw_salt": end.salt if end else None,
         "blocks": walk.blocks,
         "transactions": walk.transactions,
         "failed": walk.failed,
@@ -110,8 +111,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
 
 
 def _draw(params: Params, candidates: Candidates, net: int, end: End, seed: int) -> list[Place]:
-    """Where the drawn records stand: the plan's seed and the hash that nobody could know beforehand."""
-    return candidates.places(draw_sample(net, params.sample, seed, end.later_hash))
+    """Where the drawn records stand."""
+    return candidates.places(draw_sample(net, params.sample, seed, end.draw))
 
 
 def _share_at_the_end(per_day: Sequence[tuple[str, int]], net: int) -> float | None:
