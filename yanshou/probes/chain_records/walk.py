@@ -93,7 +93,7 @@ def walk_blocks(evidence: RunEvidence, params: Params, read: Reads, candidates: 
 
 
 def _sort(block: Block, rule: Rule, inside: bool, day: int, walk: Walk, candidates: Candidates) -> None:
-    """Every record of a block to its reason or among the candidates, where those outside the window only keep others from counting."""
+    """Every record of a block to its reason or among the candidates; those outside the window only keep others from counting."""
     for position, t in enumerate(block.transactions):
         walk.failed += not t.succeeded
         sender = bytes.fromhex(t.sender.removeprefix("0x")).rjust(20, b"\0")[:20]
