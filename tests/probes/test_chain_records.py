@@ -623,7 +623,14 @@ def test_evidence_cut_anywhere_is_invalid_and_never_crashes(honest: SimulatedCha
         found = read({**whole, BLOCKS: whole[BLOCKS][:cut]})
         assert codes(found.validity)["CHR-V01"] == "invalid"
         assert found.audit is None
-    for junk in (b"junk", member(b"{}\n"), member(b"\xff\n"), member(b"[]\n"), member(lines(honest.rows[1:]))):
+    for junk in (
+        b"junk",
+        member(b"[" * 100_000 + b"\n"),
+        member(b"{}\n"),
+        member(b"\xff\n"),
+        member(b"[]\n"),
+        member(lines(honest.rows[1:])),
+    ):
         assert codes(read({**whole, BLOCKS: junk}).validity)["CHR-V01"] == "invalid"
 
 

@@ -68,7 +68,7 @@ def plain_key(key: str) -> str:
 
 SPEC = ProbeSpec(
     name="chain.nodes",
-    version="1",
+    version="2",
     title="区块链节点计数",
     kind=Kind.COUNTED,
     unit="个",
