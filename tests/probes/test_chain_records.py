@@ -108,10 +108,18 @@ def test_a_record_must_be_said_clearly(changes: dict[str, Any], text: str) -> No
         Params.model_validate(values | {"record": values["record"] | changes})
 
 
-@pytest.mark.parametrize("url", ["ftp://h", "http://u:p@h", "http://h?x", "h:80"])
+@pytest.mark.parametrize(
+    "url", ["ftp://h", "http://u:p@h", "http://h?x", "h:80", "http://h:99999", "http://h:0", "http://h:rpc", "http://[::1", "http://h/\0"]
+)
 def test_an_endpoint_is_an_address_without_secrets(url: str) -> None:
     with pytest.raises(ValidationError):
         Params.model_validate(params_for(url))
+
+
+def test_a_node_cannot_witness_for_itself() -> None:
+    with pytest.raises(ValidationError, match="重复"):
+        Params.model_validate(params_for("http://h:1") | {"witnesses": [{"url": "http://H:1/"}]})
+    Params.model_validate(params_for("http://h:1") | {"witnesses": [{"url": "http://h:2"}, {"url": "http://g:1"}]})
 
 
 # --- anvil: a real chain -------------------------------------------------------------------------------------------------
