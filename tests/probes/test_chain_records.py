@@ -109,7 +109,18 @@ def test_a_record_must_be_said_clearly(changes: dict[str, Any], text: str) -> No
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://h", "http://u:p@h", "http://h?x", "h:80", "http://h:99999", "http://h:0", "http://h:rpc", "http://[::1", "http://h/\0"]
+    "url",
+    [
+        "ftp://h",
+        "http://u:p@h",
+        "http://h?x",
+        "h:80",
+        "http://h:99999",
+        "http://h:0",
+        "http://h:rpc",
+        "http://[::1",
+        "http://h/\0",
+    ],
 )
 def test_an_endpoint_is_an_address_without_secrets(url: str) -> None:
     with pytest.raises(ValidationError):
@@ -232,6 +243,32 @@ def test_records_on_a_2x_chain(tmp_path: Path, old: bool) -> None:
     assert codes(found.validity) == QUIET
     assert found.facts["sample"]["blocks_with_quorum"] == 13
     assert [r.code for r in lied.open] == ["counter_disagrees"]
+
+
+def test_a_2x_node_that_hides_what_statuses_hang_on_is_named(tmp_path: Path) -> None:
+    """It shows failed transactions as successful, and receipts without the root by which that would show."""
+    suite, rng = Suite.KECCAK, random.Random(3)
+    chain = Chain2(suite, [Signer.new(suite) for _ in range(4)], START_MS)
+    sender = Signer.new(suite)
+    for n in range(10):
+        chain.seal([Call(sender, CONTRACT_3, call_data(suite, f"{n}", rng.randbytes(32)), 22 * (n > 6))])
+    values = params_for("") | {"chain": {"kind": "bcos2"}}
+
+    def count(name: str) -> Count:
+        with serving(Node2(chain)) as url:
+            return counted(tmp_path / name, values | {"endpoint": {"url": url}})
+
+    assert (count("honest").net, codes(count("again").validity)) == (7, QUIET)
+    for row in chain.rows[1:]:
+        row["receipts"][0]["status"] = "0x0"
+    shown = count("shown")
+    assert (shown.net, shown.audit) == (10, Audit(10, 10, 7))
+    for row in chain.rows[1:]:
+        del row["receipts"][0]["root"]
+    hidden = count("hidden")
+    assert (hidden.net, hidden.audit) == (10, Audit(10, 10, 10))
+    assert codes(hidden.validity) == QUIET | {"CHR-V16": "warning"}
+    assert "10 条" in next(v.text for v in hidden.validity if v.code == "CHR-V16")
 
 
 @pytest.fixture
@@ -551,6 +588,16 @@ def test_crowds_that_are_only_said(tmp_path: Path, senders: int, days: int, said
 def test_a_window_of_a_week_has_no_last_week(tmp_path: Path) -> None:
     found = seen(tmp_path, SimulatedNode(crowd(5, 3)), window={"start": "2025-01-01", "end": "2025-01-07"})
     assert codes(found.validity) == QUIET
+
+
+def test_times_that_are_no_times_are_counted_all_the_same(tmp_path: Path) -> None:
+    suite, rng = Suite.KECCAK, random.Random(8)
+    chain = SimulatedChain(suite, [Signer.new(suite)], START_MS)
+    calls = [Call(Signer.new(suite), CONTRACT_3, call_data(suite, f"{n}", rng.randbytes(32))) for n in range(120)]
+    chain.seal(calls, -(10**17))
+    found = seen(tmp_path, SimulatedNode(chain))
+    assert (found.net, found.per_day) == (120, (("0001-01-01", 120),))
+    assert found.facts["last_seven_days_share"] == 1
 
 
 def test_what_was_there_before_the_window_is_not_new_in_it(tmp_path: Path) -> None:

@@ -60,11 +60,13 @@ def certificate(pem: bytes) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
-    found = x509.load_pem_x509_certificate(pem)
     try:
+        found = x509.load_pem_x509_certificate(pem)
         identifier = found.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         identifier = b""
+    except (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"no certificate: {error}") from None
     tbs, der = found.tbs_certificate_bytes, found.public_bytes(serialization.Encoding.DER)
     return Certificate(der, _key(_spki(tbs)), identifier, tbs, found.signature)
 

@@ -90,7 +90,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
             *witnesses_agree(params.records, pin, end),
             *outcomes_agree(evidence, params.records, pin, walk),
             *_said(params, judged, readable, days),
-            *proofs(sample),
+            *proofs(params.records, sample),
         ),
         facts=facts,
     )
