@@ -191,7 +191,7 @@ def measure(folder: Path, params: Any) -> None:
     meta = {
         "purpose": "measurement",
         "probe": "chain.records",
-        "version": "1",
+        "version": Probe("chain.records").spec.version,
         "subject": None,
         "seed": 1,
         "params": params.model_dump(mode="json"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -19,18 +21,20 @@ from tests.unit.test_hello import DONE, certificate, server_hello
 from tests.unit.test_hello import record as tls_record
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import Suite
-from yanshou.formats.hello import SM2_CURVE_OID, SM2_WITH_SM3_OID, der_oid
+from yanshou.chains.fabric.simulate import Key, issue
+from yanshou.formats.hello import Tongue, client_hello
 from yanshou.harness import keys
 from yanshou.harness.basics import UserError
 from yanshou.harness.model import Answer, Checklist, Limit, Op, Verdict
 from yanshou.probes.chain_crypto.analyse import analyse
-from yanshou.probes.chain_crypto.capture import capture
+from yanshou.probes.chain_crypto.capture import _said, capture
 from yanshou.probes.chain_crypto.reference import CONTRACT, POINTS, sealed_chain, spoil
 from yanshou.probes.chain_crypto.spec import SPEC, Params, estimate
 from yanshou.probes.chain_crypto.streams import END
 from yanshou.probes.contract import Probe, indicated
 
-SM_CERTIFICATE = b"0" + der_oid(SM2_CURVE_OID) + der_oid(SM2_WITH_SM3_OID)
+ISSUER = Key.new(Suite.SM)
+SM_CERTIFICATE = ssl.PEM_cert_to_DER_cert(issue("node", Key.new(Suite.SM), "ca", ISSUER).decode())
 
 
 def proven(found: Checklist) -> Verdict:
@@ -138,6 +142,29 @@ def test_too_few_signatures(tmp_path: Path) -> None:
     assert codes(found.validity) == {"CHC-V03": "warning"}
 
 
+def test_blocks_of_which_some_carry_no_signatures_are_not_all_proven(tmp_path: Path) -> None:
+    """A chain whose later blocks name no sealers, so that there is nothing to verify in them."""
+    chain = SimulatedChain(Suite.SM, [Signer.new(Suite.SM) for _ in range(4)], 0)
+    account = Signer.new(Suite.SM)
+    chain.seal([Call(account, CONTRACT, b"1" * 40)])
+    sealers, chain.sealers = chain.sealers, []
+    chain.seal([Call(account, CONTRACT, b"2" * 40)], signers=[])
+    found = inspected(tmp_path, SimulatedNode(chain))
+    assert len(sealers) == found.facts["sealers"] == 4
+    assert answers(found) == YES | {"G02": Answer.OPEN}
+    assert observed(found, "G02") == "高度 2 的区块里没有可核对的出块签名"
+
+
+def test_transactions_that_are_not_in_their_block_prove_nothing(tmp_path: Path, sm: SimulatedChain) -> None:
+    """国密 transactions of another chain, shown under a block that has none of them."""
+    chain = sealed_chain(Suite.SM, 6)
+    row, other = chain.rows[6], sm.rows[3]
+    row["block"]["transactions"], row["receipts"] = other["block"]["transactions"], other["receipts"]
+    found = inspected(tmp_path, SimulatedNode(chain), transactions=1)
+    assert answers(found) == YES | {"G03": Answer.OPEN}
+    assert "不在所在区块的交易根里" in observed(found, "G03")
+
+
 def test_an_altered_header_and_an_altered_transaction(tmp_path: Path) -> None:
     chain = sealed_chain(Suite.SM)
     chain.rows[5]["block"]["gasUsed"] = "9"
@@ -214,6 +241,7 @@ def speaking(answer_of: dict[int, bytes]) -> Iterator[str]:
 
 
 TLCP = tls_record(0x0101, server_hello(0x0101, 0xE013) + certificate(SM_CERTIFICATE, SM_CERTIFICATE) + DONE)
+BARE = tls_record(0x0101, server_hello(0x0101, 0xE013) + DONE)
 MIXED = tls_record(0x0101, server_hello(0x0101, 0xE013) + certificate(SM_CERTIFICATE, b"rsa") + DONE)
 
 
@@ -223,12 +251,13 @@ MIXED = tls_record(0x0101, server_hello(0x0101, 0xE013) + certificate(SM_CERTIFI
         ({0x0101: TLCP}, Answer.YES, "TLCP，套件 ECC_SM4_CBC_SM3，出示 SM2 证书 2 张"),
         ({0x00C6: tls_record(0x0303, server_hello(0x0303, 0x00C7))}, Answer.YES, "TLS_SM4_CCM_SM3"),
         ({0x0101: MIXED}, Answer.NO, "1 张不是 SM2"),
+        ({0x0101: BARE}, Answer.OPEN, "没有出示证书"),
         ({0x0301: tls_record(0x0303, server_hello(0x0303, 0x1301))}, Answer.NO, "只接受国际算法"),
         ({}, Answer.OPEN, "只说明不在这个端口"),
         ({0x0101: b"", 0x0301: b"HTTP/1.1 400\r\n\r\n"}, Answer.OPEN, "只说明不在这个端口"),
         ({0x0101: tls_record(0x0303, server_hello(0x0303, 0xC02F))}, Answer.OPEN, "只说明不在这个端口"),
     ],
-    ids=["tlcp", "rfc 8998", "foreign certificate", "plain", "refuses", "no tls", "a suite that was not offered"],
+    ids=["tlcp", "rfc 8998", "foreign certificate", "no certificate", "plain", "refuses", "no tls", "a suite that was not offered"],
 )  # fmt: skip
 def test_what_a_port_speaks(
     tmp_path: Path, sm: SimulatedChain, said: dict[int, bytes], answer: Answer, text: str
@@ -239,6 +268,27 @@ def test_what_a_port_speaks(
     assert text in observed(found, "T01")
     expected = {Answer.YES: Verdict.PASS, Answer.NO: Verdict.FAIL, Answer.OPEN: Verdict.INCONCLUSIVE}
     assert proven(found) is expected[answer]
+
+
+def test_a_port_that_drips_does_not_hold_the_inspection_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanshou.probes.chain_crypto.capture.WHOLE_S", 0.2)
+    stopped = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"\x16\x01\x01\xff\xff")
+            while not stopped.wait(0.02):
+                connection.sendall(b"\x02")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        connected, answer = _said(f"127.0.0.1:{server.getsockname()[1]}", client_hello(Tongue.TLCP, bytes(32)))
+        stopped.set()
+        thread.join()
+    assert connected
+    assert 5 <= len(answer) < 1000
 
 
 def test_a_port_that_nobody_listens_on(tmp_path: Path, sm: SimulatedChain) -> None:

@@ -173,6 +173,8 @@ def test_keys_on_one_host_are_undecided_unless_the_commitment_says_what_a_node_i
     [
         ({"lag": 5}, "CHO-X-LAG"),
         ({"hash": "0x" + "ab" * 32}, "CHO-X-FORK"),
+        ({"hash": "0x" + "ab" * 32, "lag": -7}, "CHO-X-FORK"),
+        ({"hash": "0x" + "ab" * 32, "lag": -(10**12)}, "CHO-X-FORK"),
         ({"genesis": "0x" + "ab" * 32}, "CHO-X-FORK"),
         ({"online": False}, "CHO-X-OFFLINE"),
         ({"address": f"{loopback(200)}:1"}, "CHO-X-UNREACHABLE"),
@@ -192,6 +194,26 @@ def test_a_node_that_is_not_what_it_should_be(
     row = next(row for row in found.facts["nodes"] if row["reason"])
     assert (row["key"], row["reason"]) == (signers[7].key.hex(), code)
     assert at_least(found, 10) is Verdict.FAIL
+
+
+class Late(SimulatedNode):
+    """Stands a block behind what it says of the others, until it has been asked `late` times."""
+
+    late = 3
+
+    def on_getBlockNumber(self, group: str, node: str) -> Any:
+        self.late -= 1
+        return super().on_getBlockNumber(group, node) - (self.late >= 0)
+
+
+def test_a_node_that_is_a_block_ahead_of_the_first_one_asked_is_on_no_fork(
+    tmp_path: Path, chain: SimulatedChain, signers: list[Signer]
+) -> None:
+    with listening(10) as addresses:
+        members = [SimulatedMember(s, a) for s, a in zip(signers, addresses, strict=True)]
+        with serving(Late(chain, members=members)) as a, serving(SimulatedNode(chain, members=members, me=1)) as b:
+            found = counted(tmp_path, params_for([a, b], window_s=2))
+    assert (found.net, fell(found)) == (10, {})
 
 
 def test_a_sealer_that_never_signs(tmp_path: Path, signers: list[Signer]) -> None:
@@ -424,6 +446,12 @@ def test_evidence_cut_anywhere_is_invalid_and_never_crashes(chain: SimulatedChai
     }
     found = analyse(MemoryEvidence(whole), params, 1)
     assert (found.net, said(found)) == (10, {})
+    for name, wrong in (
+        (END, End(chain.height, (top,), (first, first)).line()),
+        (VIEWS, b"".join(json.dumps(v | {"endpoint": v["endpoint"] + 1}).encode() + b"\n" for v in views)),
+        (VIEWS, b'{"round": 1, "view": ' + b"[" * 100_000 + b"\n"),
+    ):
+        assert codes(analyse(MemoryEvidence({**whole, name: wrong}), params, 1).validity)["CHO-V01"] == "invalid"
     for name, data in whole.items():
         for cut in (None, 0, 1, len(data) // 2, len(data) - 2):
             parts = {k: v for k, v in whole.items() if k != name} | ({} if cut is None else {name: data[:cut]})

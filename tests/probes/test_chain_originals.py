@@ -120,6 +120,7 @@ def test_counted_drawn_handed_over_and_compared(tmp_path: Path, node: SimulatedN
     assert (found.facts["sample"]["original_files"], found.facts["sample"]["faults"]) == (DRAWN, {})
     assert codes(found.validity) == {"CHR-V07": "warning", "CHR-V11": "info"}
     assert found.facts["draw_height"] == found.facts["height"] == node.chain.height - 1
+    assert len(found.facts["draw_salt"]) == 32
     assert laid_out(tmp_path, params) == rows
     assert list(sheets(tmp_path, params, 1)) == ["originals-0003.csv"]
 

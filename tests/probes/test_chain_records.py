@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from tests.probes.bcos2_chain import Chain2, Node2
 from tests.probes.chain_support import CONTRACT, START_S, anvil, calibrated, counted, measure, verdict
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
+from yanshou.chains import reader
 from yanshou.chains.bcos3.simulate import Call, Signer, SimulatedChain, SimulatedNode, serving
 from yanshou.chains.crypto import EVM_SUITES, Suite
 from yanshou.chains.model import Call as NamedCall
@@ -30,6 +31,7 @@ from yanshou.harness.model import Audit, Count, Kind, Limit, Op, Shares, Verdict
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.chain_records.analyse import analyse
+from yanshou.probes.chain_records.candidates import Candidates
 from yanshou.probes.chain_records.capture import capture
 from yanshou.probes.chain_records.reference import (
     CONTRACT as CONTRACT_3,
@@ -46,7 +48,9 @@ from yanshou.probes.chain_records.reference import (
 from yanshou.probes.chain_records.rule import Rule, digest, hollow
 from yanshou.probes.chain_records.spec import SPEC, Params, Record, estimate
 from yanshou.probes.chain_records.streams import BLOCKS, END, PIN, End, Pin, line
+from yanshou.probes.chain_records.walk import walk_blocks
 from yanshou.probes.contract import Probe
+from yanshou.probes.sampling import draw_sample
 
 QUIET = {"CHR-V07": "warning"}
 """What one endpoint alone always says: nobody else was asked."""
@@ -104,10 +108,29 @@ def test_a_record_must_be_said_clearly(changes: dict[str, Any], text: str) -> No
         Params.model_validate(values | {"record": values["record"] | changes})
 
 
-@pytest.mark.parametrize("url", ["ftp://h", "http://u:p@h", "http://h?x", "h:80"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://h",
+        "http://u:p@h",
+        "http://h?x",
+        "h:80",
+        "http://h:99999",
+        "http://h:0",
+        "http://h:rpc",
+        "http://[::1",
+        "http://h/\0",
+    ],
+)
 def test_an_endpoint_is_an_address_without_secrets(url: str) -> None:
     with pytest.raises(ValidationError):
         Params.model_validate(params_for(url))
+
+
+def test_a_node_cannot_witness_for_itself() -> None:
+    with pytest.raises(ValidationError, match="重复"):
+        Params.model_validate(params_for("http://h:1") | {"witnesses": [{"url": "http://H:1/"}]})
+    Params.model_validate(params_for("http://h:1") | {"witnesses": [{"url": "http://h:2"}, {"url": "http://g:1"}]})
 
 
 # --- anvil: a real chain -------------------------------------------------------------------------------------------------
@@ -220,6 +243,32 @@ def test_records_on_a_2x_chain(tmp_path: Path, old: bool) -> None:
     assert codes(found.validity) == QUIET
     assert found.facts["sample"]["blocks_with_quorum"] == 13
     assert [r.code for r in lied.open] == ["counter_disagrees"]
+
+
+def test_a_2x_node_that_hides_what_statuses_hang_on_is_named(tmp_path: Path) -> None:
+    """It shows failed transactions as successful, and receipts without the root by which that would show."""
+    suite, rng = Suite.KECCAK, random.Random(3)
+    chain = Chain2(suite, [Signer.new(suite) for _ in range(4)], START_MS)
+    sender = Signer.new(suite)
+    for n in range(10):
+        chain.seal([Call(sender, CONTRACT_3, call_data(suite, f"{n}", rng.randbytes(32)), 22 * (n > 6))])
+    values = params_for("") | {"chain": {"kind": "bcos2"}}
+
+    def count(name: str) -> Count:
+        with serving(Node2(chain)) as url:
+            return counted(tmp_path / name, values | {"endpoint": {"url": url}})
+
+    assert (count("honest").net, codes(count("again").validity)) == (7, QUIET)
+    for row in chain.rows[1:]:
+        row["receipts"][0]["status"] = "0x0"
+    shown = count("shown")
+    assert (shown.net, shown.audit) == (10, Audit(10, 10, 7))
+    for row in chain.rows[1:]:
+        del row["receipts"][0]["root"]
+    hidden = count("hidden")
+    assert (hidden.net, hidden.audit) == (10, Audit(10, 10, 10))
+    assert codes(hidden.validity) == QUIET | {"CHR-V16": "warning"}
+    assert "10 条" in next(v.text for v in hidden.validity if v.code == "CHR-V16")
 
 
 @pytest.fixture
@@ -357,6 +406,7 @@ def test_the_honest_chain_passes(tmp_path: Path, honest: SimulatedChain) -> None
 def test_an_endpoint_without_batches_gives_the_same(tmp_path: Path, honest: SimulatedChain) -> None:
     slow, fast = SimulatedNode(honest, batches=False), SimulatedNode(honest)
     one, many = seen(tmp_path / "a", slow), seen(tmp_path / "b", fast)
+    assert one.facts.pop("draw_salt") != many.facts.pop("draw_salt")
     assert one == many
 
 
@@ -429,6 +479,28 @@ def a_record(rows: list[Any]) -> Any:
     """The first call of the contract in block 1 that succeeded."""
     pairs = zip(rows[1]["block"]["transactions"], rows[1]["receipts"], strict=True)
     return next(t for t, receipt in pairs if t["to"] == CONTRACT_3 and not receipt["status"])
+
+
+def test_a_draw_that_could_be_known_beforehand_would_pass_a_chain_of_fakes(tmp_path: Path) -> None:
+    """A chain at rest, so that its newest hash is known, with only those records real that plan's seed and this hash would draw."""
+    chain, _ = planted_chain(Suite.KECCAK, 400, 3)
+    whole = streams(chain)
+    with_all = Params.model_validate(params_for("http://127.0.0.1:1") | {"sample": 20})
+    with Candidates() as candidates:
+        walk_blocks(MemoryEvidence(whole), with_all, reader("bcos3"), candidates)
+        net, _ = candidates.settle()
+        known = candidates.places(draw_sample(net, 20, 1, chain.rows[-1]["block"]["hash"]))
+        every = candidates.places(range(net))
+
+    def fake(rows: list[Any]) -> None:
+        for place in set(every) - set(known):
+            rows[place.block]["block"]["transactions"][place.transaction]["signature"] = "0x" + "11" * 65
+
+    found = seen(tmp_path, altered(chain, fake), sample=20)
+    assert found.audit is not None
+    assert found.audit.drawn == 20
+    assert found.audit.good < 10
+    assert codes(found.validity)["CHR-V10"] == "warning"
 
 
 def test_a_proof_for_another_block(tmp_path: Path, honest: SimulatedChain) -> None:
@@ -518,6 +590,30 @@ def test_a_window_of_a_week_has_no_last_week(tmp_path: Path) -> None:
     assert codes(found.validity) == QUIET
 
 
+def test_times_that_are_no_times_are_counted_all_the_same(tmp_path: Path) -> None:
+    suite, rng = Suite.KECCAK, random.Random(8)
+    chain = SimulatedChain(suite, [Signer.new(suite)], START_MS)
+    calls = [Call(Signer.new(suite), CONTRACT_3, call_data(suite, f"{n}", rng.randbytes(32))) for n in range(120)]
+    chain.seal(calls, -(10**17))
+    found = seen(tmp_path, SimulatedNode(chain))
+    assert (found.net, found.per_day) == (120, (("0001-01-01", 120),))
+    assert found.facts["last_seven_days_share"] == 1
+
+
+def test_what_was_there_before_the_window_is_not_new_in_it(tmp_path: Path) -> None:
+    """Forty old records are sent again within the window, five are new; one of these is repeated after it."""
+    suite, rng = Suite.KECCAK, random.Random(8)
+    chain, sender = SimulatedChain(suite, [Signer.new(suite)], START_MS), Signer.new(suite)
+    old, new = ([call_data(suite, f"{n}", rng.randbytes(32)) for n in range(many)] for many in (40, 5))
+    for day, data in ((1, old), (20, old + new), (40, new[:1])):
+        chain.seal([Call(sender, CONTRACT_3, d) for d in data], START_MS + day * DAY_MS)
+    found = seen(tmp_path, SimulatedNode(chain), window={"start": "2025-01-15", "end": "2025-01-31"})
+    assert found.net == 5
+    assert {code: n for code, n in excluded(found).items() if n} == {"CHR-X-WINDOW": 41, "CHR-X-DUP": 40}
+    assert found.audit == Audit(5, 5, 5)
+    assert found.per_day == (("2025-01-21", 5),)
+
+
 def test_times_that_go_backwards(tmp_path: Path) -> None:
     chain = crowd(5, 100)
     chain.seal([Call(Signer.new(Suite.KECCAK), CONTRACT_3, call_data(Suite.KECCAK, "late", b"\1\2"))], START_MS)
@@ -582,7 +678,14 @@ def test_evidence_cut_anywhere_is_invalid_and_never_crashes(honest: SimulatedCha
         found = read({**whole, BLOCKS: whole[BLOCKS][:cut]})
         assert codes(found.validity)["CHR-V01"] == "invalid"
         assert found.audit is None
-    for junk in (b"junk", member(b"{}\n"), member(b"\xff\n"), member(b"[]\n"), member(lines(honest.rows[1:]))):
+    for junk in (
+        b"junk",
+        member(b"[" * 100_000 + b"\n"),
+        member(b"{}\n"),
+        member(b"\xff\n"),
+        member(b"[]\n"),
+        member(lines(honest.rows[1:])),
+    ):
         assert codes(read({**whole, BLOCKS: junk}).validity)["CHR-V01"] == "invalid"
 
 
@@ -615,12 +718,20 @@ class Slow(SimulatedNode):
         return super().on_getBlockByNumber(group, node, number, only_header, only_hash)
 
 
+def acknowledged(folder: Path) -> int:
+    """Bytes of blocks that the ledger's last whole checkpoint names."""
+    ledger = folder / "ledger.jsonl"
+    whole = ledger.read_bytes().split(b"\n")[:-1] if ledger.exists() else []
+    named = (json.loads(line)["r"].get("streams", {}) for line in whole)
+    return max((streams[BLOCKS]["bytes"] for streams in named if BLOCKS in streams), default=0)
+
+
 def killed(folder: Path, values: dict[str, Any], least: int) -> None:
-    """Start a count in a process of its own; kill -9 once so many bytes of blocks are on the disk."""
+    """Start a count in a process of its own; kill -9 once so many bytes of blocks are on the disk, and the ledger says so."""
     folder.mkdir(exist_ok=True)
     child = subprocess.Popen([sys.executable, "-c", KILLED, str(folder), json.dumps(values)])
     deadline = time.monotonic() + 60
-    while sum(p.stat().st_size for p in folder.glob(f"runs/*/{BLOCKS}")) < least:
+    while acknowledged(folder) < least:
         assert time.monotonic() < deadline
         assert child.poll() is None, "it was faster than the kill"
         time.sleep(0.02)
@@ -730,6 +841,7 @@ def test_recording_is_the_same_however_many_ask(tmp_path: Path, honest: Simulate
             (tmp_path / f"{parallel}").mkdir()
             evidence = record(tmp_path / f"{parallel}", capture, params)
             found.append(analyse(evidence, params, 1))
+    assert found[0].facts.pop("draw_salt") != found[1].facts.pop("draw_salt")
     assert found[0] == found[1]
 
 

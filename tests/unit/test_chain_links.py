@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +28,7 @@ from yanshou.chains import grpc_link
 from yanshou.chains.certificates import certificate as read_certificate
 from yanshou.chains.certificates import public_key
 from yanshou.chains.crypto import Suite
+from yanshou.chains.ethereum.wire import Wire as EthereumWire
 from yanshou.chains.grpc_link import Link
 from yanshou.chains.identity import load_identity, signer
 from yanshou.chains.protowire import Message, edited, field, only, part, varint, without
@@ -33,6 +41,46 @@ ECHO = "/test.Echo/Say"
 
 
 # --- messages ------------------------------------------------------------------------------------------------------------
+
+
+class WithoutBlockReceipts:
+    """An interface that refuses all receipts of a block at once, with some code, and gives each by itself."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def ask_all(self, questions: list[Any]) -> list[Any]:
+        raise Refused(questions[0][0], self.code, "no")
+
+    def answers(self, questions: list[Any]) -> list[Any]:
+        return [{"transactionHash": digest} for method, [digest] in questions if method == "eth_getTransactionReceipt"]
+
+
+@pytest.mark.parametrize("code", [-32601, -32604])
+def test_receipts_one_by_one_where_a_node_gives_no_block_of_them(code: int) -> None:
+    wire: Any = EthereumWire(cast("Any", WithoutBlockReceipts(code)), "")
+    blocks = [{"number": "0x1", "transactions": [{"hash": "0xa"}, {"hash": "0xb"}]}]
+    assert [r["transactionHash"] for r in wire._receipts(blocks)] == ["0xa", "0xb"]
+    with pytest.raises(ProbeError):
+        EthereumWire(cast("Any", WithoutBlockReceipts(-32000)), "")._receipts(blocks)
+
+
+def test_a_certificate_that_cannot_be_is_said_to_be_none() -> None:
+    """The same extension twice, and a version that there is not: what the library raises for these is no ValueError."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
+    now = datetime(2025, 1, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder(named, named, key.public_key(), 5, now, now)
+    for last in (4, 5):
+        oid = x509.ObjectIdentifier(f"1.2.3.{last}")
+        made = made.add_extension(x509.UnrecognizedExtension(oid, b"\5\0"), critical=False)
+    pem = made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    der = ssl.PEM_cert_to_DER_cert(pem.decode())
+    assert read_certificate(pem).key.suite is Suite.SHA256
+    for before, after in ((b"\x2a\3\5", b"\x2a\3\4"), (b"\xa0\3\2\1\2", b"\xa0\3\2\1\7")):
+        assert before in der
+        with pytest.raises(ValueError, match="certificate"):
+            read_certificate(ssl.DER_cert_to_PEM_cert(der.replace(before, after)).encode())
 
 
 def test_messages_of_googles_own_library() -> None:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.probes.sources_support import free_port
-from yanshou.formats.hello import Answer, Tongue, client_hello, der_oid, is_sm_certificate, read_answer
+from yanshou.chains.certificates import is_sm
+from yanshou.formats.hello import Answer, Tongue, client_hello, read_answer
 
 RANDOM = bytes(range(32))
 
@@ -80,12 +81,6 @@ def test_junk_never_crashes_and_speaks_nothing_by_itself(junk: bytes) -> None:
     read_answer(record(0x0101, junk))
 
 
-def test_object_identifiers() -> None:
-    assert der_oid("1.2.156.10197.1.301").hex() == "06082a811ccf5501822d"
-    assert der_oid("1.2.156.10197.1.501").hex() == "06082a811ccf55018375"
-    assert der_oid("2.5.4.3").hex() == "0603550403"
-
-
 def openssl(*arguments: str, cwd: Path) -> None:
     subprocess.run(["openssl", *arguments], cwd=cwd, check=True, capture_output=True)
 
@@ -101,9 +96,15 @@ def test_certificates_by_openssl(tmp_path: Path) -> None:
     openssl("pkey", "-in", "sm2.key", "-pubout", "-out", "sm2.pub", cwd=tmp_path)
     openssl("x509", "-new", "-force_pubkey", "sm2.pub", "-subj", "/CN=y", "-CA", "p.pem", "-CAkey", "p.key", "-outform", "DER",
             "-out", "mixed.der", cwd=tmp_path)  # fmt: skip
-    assert is_sm_certificate((tmp_path / "sm2.der").read_bytes())
-    assert not is_sm_certificate((tmp_path / "p.der").read_bytes())
-    assert not is_sm_certificate((tmp_path / "mixed.der").read_bytes())
+    names = "1.2.3.4=DER:06082a811ccf5501822d06082a811ccf55018375"
+    openssl("req", "-x509", "-key", "p.key", "-subj", "/CN=x", "-addext", names, "-outform", "DER", "-out", "says.der",
+            cwd=tmp_path)  # fmt: skip
+    sm2 = (tmp_path / "sm2.der").read_bytes()
+    assert is_sm(sm2)
+    assert not is_sm((tmp_path / "p.der").read_bytes())
+    assert not is_sm((tmp_path / "mixed.der").read_bytes())
+    assert not is_sm((tmp_path / "says.der").read_bytes()), "an extension may hold any identifier"
+    assert not any(is_sm(sm2[:size]) for size in range(200))
 
 
 def exchange(port: int, tongue: Tongue) -> Answer:

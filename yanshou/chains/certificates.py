@@ -21,6 +21,8 @@ _SPKI = {
 _BEFORE_KEY = 5
 """Serial number, signature, issuer, validity and subject stand between the version and the key."""
 _VERSION = 0xA0
+_SM2_WITH_SM3 = bytes.fromhex("06082a811ccf55018375")
+"""Object identifier 1.2.156.10197.1.501 in DER."""
 _PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----\s*")
 
 
@@ -58,11 +60,13 @@ def certificate(pem: bytes) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
-    found = x509.load_pem_x509_certificate(pem)
     try:
+        found = x509.load_pem_x509_certificate(pem)
         identifier = found.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         identifier = b""
+    except (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"no certificate: {error}") from None
     tbs, der = found.tbs_certificate_bytes, found.public_bytes(serialization.Encoding.DER)
     return Certificate(der, _key(_spki(tbs)), identifier, tbs, found.signature)
 
@@ -74,6 +78,20 @@ def public_key(pem: bytes) -> Key:
     if not match:
         raise ValueError("no public key")
     return _key(base64.b64decode(match[1]))
+
+
+def is_sm(der: bytes) -> bool:
+    """Whether a certificate holds an SM2 key and is signed by SM2 with SM3, by what stands where these must stand.
+
+    No more is asked of it: certificates of that kind are not always as strict readers want them.
+    """
+    try:
+        tbs = _inside(der, 0)
+        algorithm = _end(der, tbs)
+        signed_by = der[_inside(der, algorithm) :]
+        return _spki(der[tbs:algorithm]).startswith(_SPKI[Suite.SM]) and signed_by.startswith(_SM2_WITH_SM3)
+    except IndexError:
+        return False
 
 
 def _key(spki: bytes) -> Key:

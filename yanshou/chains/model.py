@@ -13,8 +13,10 @@ from typing import Protocol
 from yanshou.chains.crypto import Suite
 from yanshou.harness.basics import Json
 
-MALFORMED = (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, struct.error)
-"""What reading answers raises that are not what they should be."""
+MALFORMED = (
+    KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, struct.error,
+)  # fmt: skip
+"""What reading answers raises that are not what they should be, or nested without end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Kind = Literal["bcos3", "bcos2", "ethereum", "chainmaker", "fabric"]
 """A folder of `yanshou.chains`."""
@@ -31,6 +32,18 @@ class Endpoint(BaseModel):
     cert: str | None = Field(default=None, description="grpcs：客户端证书（PEM），节点要求双向认证时才写")
     key: str | None = Field(default=None, description="grpcs：客户端私钥（PEM）；内容绝不进入证据")
     name: str = Field(default="", description="grpcs：接口证书里的名字，与地址不同时才写")
+
+    @field_validator("url")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            whole = bool(parts.hostname) and parts.port != 0 and value.isprintable()
+        except ValueError:
+            whole = False
+        if not whole:
+            raise ValueError("不是完整的地址，请写成 http://10.0.0.5:20200，端口为 1 到 65535")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -86,8 +99,10 @@ class Chain(BaseModel):
         return self.kind != "fabric"
 
     def check(self, endpoints: Sequence[Endpoint]) -> None:
-        """Raises ValueError for an endpoint that is not asked as this kind of chain is."""
+        """Raises ValueError for an endpoint that is not asked as this kind of chain is, or stands there twice."""
         schemes = ("grpc://", "grpcs://") if self.kind in BEHIND_GRPC else ("http://", "https://")
         for endpoint in endpoints:
             if not endpoint.url.startswith(schemes):
                 raise ValueError(f"kind 为 {self.kind} 时地址要写成 {' 或 '.join(schemes)}：{endpoint.url}")
+        if len({endpoint.url.lower().rstrip("/") for endpoint in endpoints}) < len(endpoints):
+            raise ValueError("节点的地址有重复：一个节点不能为自己作证")

@@ -27,7 +27,6 @@ _TLCP, _TLS10, _TLS12, _TLS13 = 0x0101, 0x0301, 0x0303, 0x0304
 _CURVE_SM2, _X25519, _P256 = 41, 29, 23
 _SM2SIG_SM3 = 0x0708
 _PLAIN_SIGNATURES = (0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501)
-SM2_CURVE_OID, SM2_WITH_SM3_OID = "1.2.156.10197.1.301", "1.2.156.10197.1.501"
 
 
 class Tongue(StrEnum):
@@ -159,20 +158,3 @@ def _certificates(message: bytes) -> Iterator[bytes]:
         size = int.from_bytes(message[at : at + 3], "big")
         yield message[at + 3 : at + 3 + size]
         at += 3 + size
-
-
-def der_oid(dotted: str) -> bytes:
-    """An object identifier in DER, with tag and length (ITU-T X.690, 8.19)."""
-    first, second, *rest = map(int, dotted.split("."))
-    body = bytearray([40 * first + second])
-    for number in rest:
-        digits = [number & 0x7F]
-        while number := number >> 7:
-            digits.append(number & 0x7F | 0x80)
-        body += bytes(reversed(digits))
-    return bytes([6, len(body)]) + bytes(body)
-
-
-def is_sm_certificate(der: bytes) -> bool:
-    """Whether a certificate holds an SM2 key and an SM2-with-SM3 signature, by their object identifiers."""
-    return der_oid(SM2_CURVE_OID) in der and der_oid(SM2_WITH_SM3_OID) in der

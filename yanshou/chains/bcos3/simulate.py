@@ -148,7 +148,7 @@ class SimulatedChain:
             for part in (transactions, receipts)
         ]
         keys = [s.key for s in self.sealers] if number else []
-        sealer = number % len(self.sealers)
+        sealer = number % (len(self.sealers) or 1)
         state = h(number.to_bytes(8, "big")) if number else bytes(32)
         hashed = b"".join(
             (

@@ -10,6 +10,7 @@ from yanshou.harness.basics import Json
 
 DISABLED = -32604
 """Code of a question that a node knows and does not take (Besu)."""
+NOT_TAKEN = (UNSUPPORTED, DISABLED)
 
 
 class Wire:
@@ -69,7 +70,7 @@ class Wire:
         try:
             told = self._rpc.ask("clique_getSigners", hex(height))
         except Refused as error:
-            if self._tells_signers or error.code not in (UNSUPPORTED, DISABLED):
+            if self._tells_signers or error.code not in NOT_TAKEN:
                 raise error.problem from None
             self._tells_signers = False
             return None
@@ -97,7 +98,7 @@ class Wire:
                 found = self._rpc.ask_all([("eth_getBlockReceipts", [block["number"]]) for block in full])
                 return list(chain.from_iterable(receipts or () for receipts in found))
             except Refused as error:
-                if error.code != UNSUPPORTED:
+                if error.code not in NOT_TAKEN:
                     raise error.problem from None
                 self._whole_receipts = False
         hashes = [t["hash"] for block in full for t in block["transactions"]]

@@ -13,10 +13,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from yanshou.chains import reader
+from yanshou.chains.certificates import is_sm
 from yanshou.chains.crypto import Suite
 from yanshou.chains.model import MALFORMED, Reads
 from yanshou.chains.segments import raw_rows
-from yanshou.formats.hello import SM_TLS13_SUITES, TLCP_SUITES, Answer, Tongue, is_sm_certificate, read_answer
+from yanshou.formats.hello import SM_TLS13_SUITES, TLCP_SUITES, Answer, Tongue, read_answer
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Answer as Given
@@ -30,13 +31,17 @@ SUITE_NAMES = {**TLCP_SUITES, **SM_TLS13_SUITES}
 
 @dataclass
 class _Seen:
-    """What the evidence proves. `suites`: blocks by the hash that they follow; None: none."""
+    """What the evidence proves. `suites`: blocks by the hash that they follow; None: none. `bare`: blocks without seals that can be
+    verified; `stray`: transactions of which nothing shows that they are in their block.
+    """
 
     suites: Counter[Suite | None] = field(default_factory=Counter)
     sealed: int = 0
     short: list[int] = field(default_factory=list)
     wrong: list[int] = field(default_factory=list)
     mixed: list[int] = field(default_factory=list)
+    bare: list[int] = field(default_factory=list)
+    stray: list[str] = field(default_factory=list)
     sealers: set[str] = field(default_factory=set)
     signers: set[str] = field(default_factory=set)
     genuine: Counter[bool] = field(default_factory=Counter)
@@ -77,7 +82,10 @@ def _rows(evidence: RunEvidence, name: str) -> Iterator[Json]:
 def _header(seen: _Seen, read: Reads, row: Json) -> None:
     at, suite, seals = read.link(row), read.suite(row), read.seals(row)
     seen.suites[suite] += 1
-    if not seals.sealers or not at.number:
+    if not at.number:
+        return
+    if not seals.sealers:
+        seen.bare.append(at.number)
         return
     seen.sealers |= set(seals.sealers)
     if suite is Suite.SM and not seals.mixed:
@@ -98,6 +106,8 @@ def _block(seen: _Seen, read: Reads, row: Json, most: int) -> None:
     suite = read.suite(row)
     proof = read.prove(row, indices)
     for index, holds in proof.genuine.items():
+        if not proof.root:
+            seen.stray.append(transactions[index].hash)
         proven = holds and suite is Suite.SM and index not in proof.mixed
         seen.genuine[proven] += 1
         if not proven:
@@ -135,6 +145,8 @@ def _signatures(seen: _Seen) -> tuple[Given, str]:
         return Given.NO, f"高度 {_some(seen.short)} 的有效签名不足法定数"
     if not seen.sealed:
         return Given.OPEN, "没有带签名的区块"
+    if seen.bare:
+        return Given.OPEN, f"高度 {_some(seen.bare)} 的区块里没有可核对的出块签名"
     return (
         Given.YES,
         f"{seen.sealed} 块各有法定数的 SM2 签名，签过名的公钥 {len(seen.signers)} 把，共 {len(seen.sealers)} 把",
@@ -146,19 +158,25 @@ def _transactions(seen: _Seen) -> tuple[Given, str]:
         return Given.OPEN, "近期区块里没有交易"
     if seen.false:
         return Given.NO, f"{len(seen.false)} 笔交易不是以 SM2 签名、SM3 求哈希：{_some(seen.false)}"
+    if seen.stray:
+        return Given.OPEN, f"{len(seen.stray)} 笔交易不在所在区块的交易根里：{_some(seen.stray)}"
     return Given.YES, f"{seen.genuine[True]} 笔交易的哈希与签名成立"
 
 
 def _port(answers: dict[Tongue, Answer], connected: bool) -> tuple[Given, str]:
-    """是 where a 国密 suite was taken and no other certificate than SM2 shown; 否 where the port takes other TLS."""
+    """是 where a 国密 suite was taken and no other certificate than SM2 shown (TLCP shows some); 否 where it takes other TLS."""
     for tongue in (Tongue.TLCP, Tongue.SM_TLS13):
         answer = answers.get(tongue, Answer())
         if answer.speaks(tongue) and answer.suite is not None:
-            foreign = [c for c in answer.certificates if not is_sm_certificate(c)]
+            foreign = [c for c in answer.certificates if not is_sm(c)]
             shown = f"{tongue.word}，套件 {SUITE_NAMES[answer.suite]}"
             if foreign:
                 return Given.NO, f"{shown}，但出示的证书里有 {len(foreign)} 张不是 SM2"
-            return Given.YES, shown + (f"，出示 SM2 证书 {len(answer.certificates)} 张" if answer.certificates else "")
+            if answer.certificates:
+                return Given.YES, f"{shown}，出示 SM2 证书 {len(answer.certificates)} 张"
+            if tongue is Tongue.SM_TLS13:
+                return Given.YES, shown
+            return Given.OPEN, f"{shown}，但没有出示证书"
     if answers.get(Tongue.TLS, Answer()).speaks(Tongue.TLS):
         return Given.NO, "不接受国密套件，只接受国际算法 TLS"
     return Given.OPEN, "没有应答国密握手：只说明不在这个端口" if connected else "连不上"

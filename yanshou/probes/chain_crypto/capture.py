@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 
 from yanshou.chains import reader
 from yanshou.chains.connect import connect
@@ -23,6 +24,8 @@ from yanshou.probes.chain_crypto.spec import Params
 from yanshou.probes.chain_crypto.streams import ABOUT, BLOCKS, END, HEADERS, HELLO
 
 ANSWER_S = 3.0
+WHOLE_S = 10.0
+"""How long a port may take for all of its answer, however slowly it drips."""
 LONGEST_ANSWER = 1 << 16
 PART = 100
 MOST_BLOCKS = 1000
@@ -75,9 +78,10 @@ def _said(address: str, hello: bytes) -> tuple[bool, bytes]:
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as connection:
             connection.settimeout(ANSWER_S)
+            end = time.monotonic() + WHOLE_S
             try:
                 connection.sendall(hello)
-                while len(answer) < LONGEST_ANSWER and not read_answer(answer).done:
+                while len(answer) < LONGEST_ANSWER and not read_answer(answer).done and time.monotonic() < end:
                     data = connection.recv(LONGEST_ANSWER)
                     if not data:
                         break

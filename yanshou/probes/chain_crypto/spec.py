@@ -44,7 +44,7 @@ class Params(BaseModel):
 
 SPEC = ProbeSpec(
     name="chain.crypto",
-    version="1",
+    version="2",
     title="区块链国密查验",
     kind=Kind.INSPECTED,
     unit="项",

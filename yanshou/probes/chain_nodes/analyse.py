@@ -29,7 +29,7 @@ REASONS = {
     "CHO-X-OBSERVER": "观察节点，承诺只计共识节点",
     "CHO-X-UNCONFIRMED": "只有一个被问的节点列出它",
     "CHO-X-OFFLINE": "在名单里，但没有节点看见它在线",
-    "CHO-X-FORK": "与主链的区块哈希或创世块不同",
+    "CHO-X-FORK": "与主链的区块哈希或创世块不同，或自称已到主链没有的高度",
     "CHO-X-LAG": "落后，未在时限内跟上",
     "CHO-X-UNREACHABLE": "评测方连不上它的任何地址",
     "CHO-X-SILENT": "共识节点，但近期区块里没有它的有效签名",
@@ -95,10 +95,12 @@ def _read(evidence: RunEvidence, params: Params, read: Reads) -> _Seen:
         with closing(evidence.open(HEADERS)) as stream:
             for line in raw_rows(stream):
                 _take(seen, read, json.loads(line))
-        seen.end = read_end(evidence)
+        if seen.views.keys() != set(range(len(params.endpoints))):
+            raise ValueError("not the views of those that were to be asked")
+        seen.end = read_end(evidence, len(params.endpoints))
     except MALFORMED:
-        seen.broken = True
-    seen.broken |= len(seen.views) != len(params.endpoints) or not seen.hashes
+        seen.broken, seen.views = True, {}
+    seen.broken |= not seen.hashes
     return seen
 
 
@@ -160,8 +162,11 @@ def _astray(endpoint: int, seen: _Seen) -> bool:
 
 
 def _foreign(key: str, said: Sequence[tuple[str, Member]], seen: _Seen) -> bool:
-    """Whether a node is on another chain than the first one asked: by its own word, if it was asked, else by anybody's."""
-    end = seen.end
+    """Whether a node is on another chain than the first one asked: by its own word, if it was asked, else by anybody's.
+
+    Beyond the newest header nobody can tell a chain from another, so that whoever was not asked itself must not be there.
+    """
+    end, top = seen.end, max(seen.hashes, default=0)
     if end is None:
         return False
     own = [m for me, m in said if me == key]
@@ -170,6 +175,7 @@ def _foreign(key: str, said: Sequence[tuple[str, Member]], seen: _Seen) -> bool:
     return any(
         (m.genesis and m.genesis != end.geneses[0])
         or (m.height is not None and m.hash and seen.hashes.get(m.height, m.hash) != m.hash)
+        or (m.height is not None and m.hash and not own and m.height > top)
         for m in (own or [m for _, m in said])
     )
 

@@ -40,19 +40,22 @@ def capture(params: Params, run: RunContext) -> None:
         nodes = [stack.enter_context(connect(params.chain, e, run.folder)) for e in params.endpoints]
         views, addresses = run.sink.stream(VIEWS), {d.address for d in params.declared}
         require_verifiable(params.chain, nodes[0], nodes[0].head())
-        heads = _round(params, nodes, 0, views, addresses)
+        heads, _ = _round(params, nodes, 0, views, addresses)
         _wait(params.window_s, run)
-        _round(params, nodes, 1, views, addresses)
-        _headers(params, nodes[0], run.sink.stream(HEADERS))
+        _, stated = _round(params, nodes, 1, views, addresses)
+        top = _caught_up(nodes[0], stated, params.window_s)
+        _headers(params, nodes[0], top, run.sink.stream(HEADERS))
         _reach(addresses, run.sink.stream(REACH))
         height = min(heads)
         end = End(height, tuple(n.hash_at(height) for n in nodes), tuple(n.hash_at(0) for n in nodes))
     run.sink.stream(END).write(end.line())
 
 
-def _round(params: Params, nodes: Sequence[Asks], number: int, views: StreamWriter, addresses: set[str]) -> list[int]:
-    """Ask every node once and note the addresses that it knows; their heights."""
-    heads = []
+def _round(
+    params: Params, nodes: Sequence[Asks], number: int, views: StreamWriter, addresses: set[str]
+) -> tuple[list[int], int]:
+    """Ask every node once and note the addresses that it knows; their heights, and the greatest at which anybody is said to be."""
+    heads, stated = list[int](), 0
     for endpoint, node in enumerate(nodes):
         url = params.endpoints[endpoint].url
         view, head = node.view(), node.head()
@@ -65,7 +68,8 @@ def _round(params: Params, nodes: Sequence[Asks], number: int, views: StreamWrit
         row: Json = {"round": number, "endpoint": endpoint, "t": time.time_ns(), "head": head, "view": view}
         views.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
         heads.append(head)
-    return heads
+        stated = max([stated, *(m.height for m in seen.members if m.height is not None)])
+    return heads, stated
 
 
 def _wait(seconds: float, run: RunContext) -> None:
@@ -75,8 +79,15 @@ def _wait(seconds: float, run: RunContext) -> None:
         time.sleep(min(TICK_S, seconds - elapsed))
 
 
-def _headers(params: Params, node: Asks, stream: StreamWriter) -> None:
-    top = node.head()
+def _caught_up(node: Asks, stated: int, seconds: float) -> int:
+    """The newest block of a node, once it has those that others are said to have; what it has after `seconds`, if it never does."""
+    end = time.monotonic() + seconds
+    while (top := node.head()) < stated and time.monotonic() < end:
+        time.sleep(min(TICK_S, seconds))
+    return top
+
+
+def _headers(params: Params, node: Asks, top: int, stream: StreamWriter) -> None:
     for start in range(max(0, top + 1 - params.blocks), top + 1, PART):
         stream.write(member(lines(node.headers(range(start, min(start + PART, top + 1))))))
 

@@ -33,11 +33,14 @@ class End:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
-def read_end(evidence: RunEvidence) -> End:
-    """Raises KeyError, ValueError, TypeError for none."""
+def read_end(evidence: RunEvidence, asked: int) -> End:
+    """Raises KeyError, ValueError, TypeError for none, or one by another number of nodes than were asked."""
     with evidence.open(END) as f:
         said = json.load(f)
-    return End(said["height"], tuple(said["hashes"]), tuple(said["geneses"]))
+    end = End(said["height"], tuple(said["hashes"]), tuple(said["geneses"]))
+    if not len(end.hashes) == len(end.geneses) == asked:
+        raise ValueError("not by all that were asked")
+    return end
 
 
 def json_rows(evidence: RunEvidence, name: str) -> Iterator[Json]:

@@ -62,24 +62,24 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         if net and end and is_whole(pin, end, walk):
             places = _draw(params, candidates, net, end, seed)
             sample = recompute(rows_at(evidence, places), read, originals)
-        per_day = tuple((date.fromordinal(day).isoformat(), n) for day, n in candidates.per_day())
+        days = candidates.per_day()
         top, crowd, senders = candidates.top_senders(TOP_SENDERS), candidates.top_sender_day(), candidates.senders()
     validity = [
         *wholeness(pin, end, walk),
         *counter_agrees(read, pin, walk),
         *witnesses_agree(params, pin, end),
         *outcomes_agree(evidence, params, pin, walk),
-        *_crowding(params, net, per_day, top),
-        *proofs(sample),
+        *_crowding(params, net, days, top),
+        *proofs(params, sample),
         *handed_over(params, originals),
     ]
-    share = _share_at_the_end(per_day, net)
     facts: dict[str, Json] = {
         "height": pin.height if pin else None,
         "hash": pin.hash if pin else None,
         "genesis": pin.genesis if pin else None,
         "draw_hash": end.later_hash if end else None,
         "draw_height": end.later_height if end else None,
+        "draw_salt": end.salt if end else None,
         "blocks": walk.blocks,
         "transactions": walk.transactions,
         "failed": walk.failed,
@@ -89,7 +89,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         "first_time": beijing(walk.first_s).isoformat() if walk.transactions else None,
         "last_time": beijing(walk.last_s).isoformat() if walk.transactions else None,
         "time_zone": "UTC+08:00",
-        "last_seven_days_share": share,
+        "last_seven_days_share": _share_at_the_end(days, net) if net else None,
         "senders": senders,
         "top_senders": [{"address": address, "records": n} for address, n in top],
         "most_by_one_sender_in_one_day": crowd[2],
@@ -101,7 +101,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         exclusions=tuple(Exclusion(code, text, walk.excluded[code]) for code, text in REASONS.items()),
         net=net,
         audit=Audit(net, sample.drawn, sample.good) if sample else None,
-        per_day=per_day,
+        per_day=tuple((date.fromordinal(day).isoformat(), n) for day, n in days),
         open=tuple(_open(read, pin, walk, net, crowd)),
         validity=tuple(validity),
         facts=facts,
@@ -110,26 +110,25 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
 
 
 def _draw(params: Params, candidates: Candidates, net: int, end: End, seed: int) -> list[Place]:
-    """Where the drawn records stand: the plan's seed and the hash that nobody could know beforehand."""
-    return candidates.places(draw_sample(net, params.sample, seed, end.later_hash))
+    """Where the drawn records stand."""
+    return candidates.places(draw_sample(net, params.sample, seed, end.draw))
 
 
-def _share_at_the_end(per_day: Sequence[tuple[str, int]], net: int) -> float | None:
-    if not net:
-        return None
-    since = (date.fromisoformat(per_day[-1][0]) - timedelta(days=RECENT_DAYS - 1)).isoformat()
-    return sum(n for day, n in per_day if day >= since) / net
+def _share_at_the_end(days: Sequence[tuple[int, int]], net: int) -> float:
+    return sum(n for day, n in days if day > days[-1][0] - RECENT_DAYS) / net
 
 
 def _crowding(
-    params: Params, net: int, per_day: Sequence[tuple[str, int]], top: Sequence[tuple[str, int]]
+    params: Params, net: int, days: Sequence[tuple[int, int]], top: Sequence[tuple[str, int]]
 ) -> Iterator[Validity]:
     if net < FEW:
         return
     start, end = params.window.bounds() if params.window else (datetime.min, datetime.max)
-    share = _share_at_the_end(per_day, net) or 0.0
+    share = _share_at_the_end(days, net)
     if share > CROWDED and end - start > timedelta(days=RECENT_DAYS):
-        text = f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {per_day[-1][0]}），请查明是否突击上链"
+        text = (
+            f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {date.fromordinal(days[-1][0])}），请查明是否突击上链"
+        )
         yield Validity("CHR-V05", Severity.WARNING, text)
     address, most = top[0]
     if most > CROWDED * net:

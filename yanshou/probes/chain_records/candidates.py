@@ -1,4 +1,4 @@
-"""The records that no reason but repetition excludes, kept on disk: tens of millions in bounded memory, by DuckDB.
+"""The records that nothing but the window and repetition may exclude, kept on disk: tens of millions in bounded memory, by DuckDB.
 
 It is for finding which came first, and from whom and when. Exact integers in, exact integers out: the same rows give the same
 answers on every machine. The database is scratch, and gone with the object.
@@ -42,8 +42,8 @@ class Candidates:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="yanshou-")
-        self._rows: list[tuple[int, int, int, int, int, bytes]] = []
-        self._added = 0
+        self._rows: list[tuple[int, int, int, int, int, bool, bytes]] = []
+        self._added = self._inside = 0
 
     def __enter__(self) -> Candidates:
         import duckdb
@@ -51,7 +51,7 @@ class Candidates:
         self._db = duckdb.connect(f"{self._folder.name}/candidates.duckdb")
         self._db.execute(f"SET memory_limit='{MEMORY}'; SET temp_directory='{self._folder.name}'; SET threads=2")
         self._db.execute(
-            "CREATE TABLE seen (seq BIGINT, block BIGINT, tx BIGINT, item BIGINT, day BIGINT,"
+            "CREATE TABLE seen (seq BIGINT, block BIGINT, tx BIGINT, item BIGINT, day BIGINT, inside BOOLEAN,"
             " d1 UBIGINT, d2 UBIGINT, s1 UBIGINT, s2 UBIGINT, s3 UINTEGER)"
         )
         return self
@@ -62,12 +62,14 @@ class Candidates:
         self._db.close()
         self._folder.cleanup()
 
-    def add(self, block: int, transaction: int, item: int, day: int, digest: bytes, sender: bytes) -> None:
-        """The next candidate in the chain's order: where it stands (see `Place`), `day` its date's ordinal, `digest` of its
-        payload (16 bytes), `sender` (20).
+    def add(self, place: Place, day: int, inside: bool, digest: bytes, sender: bytes) -> None:
+        """The next candidate in the chain's order: `day` its date's ordinal, `digest` of its payload (16 bytes), `sender` (20).
+
+        One that is not `inside` the window never counts, and what repeats it is no new record.
         """
-        self._rows.append((self._added, block, transaction, item, day, digest + sender))
+        self._rows.append((self._added, place.block, place.transaction, place.item, day, inside, digest + sender))
         self._added += 1
+        self._inside += inside
         if len(self._rows) >= BATCH:
             self._flush()
 
@@ -76,10 +78,11 @@ class Candidates:
 
         if not self._rows:
             return
-        *numbers, tails = zip(*self._rows, strict=True)
+        *numbers, inside, tails = zip(*self._rows, strict=True)
         batch: dict[str, Any] = dict(
             zip("abcde", (np.array(column, dtype=np.int64) for column in numbers), strict=True)
         )
+        batch["inside"] = np.array(inside, dtype=np.bool_)
         fields = np.frombuffer(b"".join(tails), dtype=[(f"f{i}", f">u{width}") for i, width in enumerate(_WIDTHS)])
         batch |= {
             name: fields[name].astype(f"u{width}")
@@ -91,13 +94,13 @@ class Candidates:
         self._rows.clear()
 
     def settle(self) -> tuple[int, int]:
-        """How many are distinct, of how many: of each digest the first in the chain's order stays."""
+        """How many inside the window are distinct, of how many inside it: of each digest the first in the chain's order stays."""
         self._flush()
         self._db.execute(
             "CREATE TABLE net AS SELECT * FROM seen SEMI JOIN"
-            " (SELECT min(seq) AS seq FROM seen GROUP BY d1, d2) USING (seq)"
+            " (SELECT min(seq) AS seq FROM seen GROUP BY d1, d2) USING (seq) WHERE inside"
         )
-        return self._number("SELECT count(*) FROM net"), self._added
+        return self._number("SELECT count(*) FROM net"), self._inside
 
     def _number(self, query: str) -> int:
         row = self._db.execute(query).fetchone()

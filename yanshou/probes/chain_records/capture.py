@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -52,6 +53,7 @@ MEMBER_BYTES = 2 << 20
 """About how much JSON one member holds: what a killed run may lose, and what each request in flight may weigh."""
 FIRST_BLOCKS = 8
 """Blocks in the first requests, while nobody knows how much one weighs."""
+SALT_BYTES = 16
 RESUME_S = 24 * 3600
 """An interrupted count older than this is not gone on with, unless it has drawn: its height has become history."""
 
@@ -96,11 +98,11 @@ def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunConte
         _take_outcomes(params, witnesses, pin, run)
     seen = tuple(witness.hash_at(pin.height) for witness in witnesses)
     if earlier and earlier.pin.hash == pin.hash and earlier.end:
-        later, later_hash = earlier.end.later_height, earlier.end.later_hash
+        end = replace(earlier.end, hash=asks.hash_at(pin.height), witnesses=seen)  # the draw stays
     else:
         later = asks.head()
-        later_hash = asks.hash_at(later) or ""
-    run.sink.stream(END).write(line(End(asks.hash_at(pin.height), seen, later, later_hash)))
+        end = End(asks.hash_at(pin.height), seen, later, asks.hash_at(later) or "", secrets.token_hex(SALT_BYTES))
+    run.sink.stream(END).write(line(end))
 
 
 def _pinned(params: Params, asks: Asks) -> Pin:

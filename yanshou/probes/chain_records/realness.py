@@ -29,7 +29,8 @@ DigestOf = Callable[[Transaction, int], bytes | None]
 class Sample:
     """What came of recomputing the drawn records.
 
-    `faults` counts them by what did not hold, `personal` by the kinds of personal data that anybody can read in them.
+    `faults` counts them by what did not hold, `personal` by the kinds of personal data that anybody can read in them. `untold`: those
+    of which only the node says what came of them.
     """
 
     drawn: int = 0
@@ -38,6 +39,7 @@ class Sample:
     blocks: int = 0
     sealed: int = 0
     signers: set[str] = field(default_factory=set)
+    untold: int = 0
     personal: Counter[str] = field(default_factory=Counter)
 
     def facts(self, originals: Originals | None) -> Json:
@@ -140,7 +142,9 @@ def _note(sample: Sample, proof: Proof, drawn: Sequence[int], originals: Sequenc
     sample.sealed += proof.seals.enough
     sample.signers |= set(proof.seals.signed)
     block = {"header": proof.header, "root": proof.root}
-    if proof.receipts is not None:
+    if proof.receipts is None:
+        sample.untold += len(drawn)
+    else:
         block["receipts"] = proof.receipts
     if proof.seals.sealers:
         block["seals"] = proof.seals.enough
@@ -152,7 +156,7 @@ def _note(sample: Sample, proof: Proof, drawn: Sequence[int], originals: Sequenc
         sample.faults.update(name for name, holds in held.items() if not holds)
 
 
-def proofs(sample: Sample | None) -> Iterator[Validity]:
+def proofs(params: Params, sample: Sample | None) -> Iterator[Validity]:
     """What does not hold of the sample, what anybody can read in it, and what it cannot show."""
     if sample is None:
         return
@@ -166,6 +170,9 @@ def proofs(sample: Sample | None) -> Iterator[Validity]:
     if not sample.signers and not sample.faults["seals"]:
         text = "区块里没有可核对的出块签名：只能说明链自身前后一致，不能说明谁出的块"
         yield Validity("CHR-V12", Severity.WARNING, text)
+    if sample.untold and params.chain.outcomes_hashed:
+        text = f"抽中的 {sample.drawn} 条里 {sample.untold} 条的回执缺状态根，无从核对：执行成败只是节点自己的话"
+        yield Validity("CHR-V16", Severity.WARNING, text)
 
 
 def handed_over(params: Params, originals: Originals | None) -> Iterator[Validity]:

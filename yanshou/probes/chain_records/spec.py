@@ -108,7 +108,7 @@ VISIT = "调取这条记录的原件，原样放进原件文件夹；run 自己�
 
 SPEC = ProbeSpec(
     name="chain.records",
-    version="1",
+    version="2",
     title="上链数据计数",
     kind=Kind.COUNTED,
     unit="条",

@@ -49,13 +49,20 @@ class Pin:
 class End:
     """How it stood once all blocks were in: the hash at the pinned height again, at the node and at each witness.
 
-    `later_height`, `later_hash`: the newest block then, which nobody could know when the plan was frozen.
+    `later_height`, `later_hash`: the newest block then, which the evaluator cannot choose. Whoever seals the chain can, or lets it
+    stand still: `salt` is what the evaluator's host took at random when all blocks were in evidence, and they cannot.
     """
 
     hash: str | None
     witnesses: tuple[str | None, ...]
     later_height: int
     later_hash: str
+    salt: str = ""
+
+    @property
+    def draw(self) -> str:
+        """What a draw takes beside the plan's seed."""
+        return f"{self.later_hash}:{self.salt}" if self.salt else self.later_hash
 
 
 @dataclass(frozen=True)

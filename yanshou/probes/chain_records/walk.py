@@ -18,7 +18,7 @@ from yanshou.chains.model import MALFORMED, Block, Reads
 from yanshou.chains.segments import raw_rows
 from yanshou.harness.evidence import RunEvidence
 from yanshou.harness.model import Severity, Validity
-from yanshou.probes.chain_records.candidates import Candidates
+from yanshou.probes.chain_records.candidates import Candidates, Place
 from yanshou.probes.chain_records.rule import Rule, digest, hollow
 from yanshou.probes.chain_records.spec import Params
 from yanshou.probes.chain_records.streams import (
@@ -93,7 +93,7 @@ def walk_blocks(evidence: RunEvidence, params: Params, read: Reads, candidates: 
 
 
 def _sort(block: Block, rule: Rule, inside: bool, day: int, walk: Walk, candidates: Candidates) -> None:
-    """Every record of a block to its reason or among the candidates."""
+    """Every record of a block to its reason or among the candidates; those outside the window only keep others from counting."""
     for position, t in enumerate(block.transactions):
         walk.failed += not t.succeeded
         sender = bytes.fromhex(t.sender.removeprefix("0x")).rjust(20, b"\0")[:20]
@@ -101,12 +101,11 @@ def _sort(block: Block, rule: Rule, inside: bool, day: int, walk: Walk, candidat
             walk.gross += 1
             if isinstance(judged, str):
                 walk.excluded[judged] += 1
-            elif not inside:
-                walk.excluded["CHR-X-WINDOW"] += 1
-            elif code := hollow(judged):
+            elif inside and (code := hollow(judged)):
                 walk.excluded[code] += 1
             else:
-                candidates.add(block.number, position, item, day, digest(judged), sender)
+                walk.excluded["CHR-X-WINDOW"] += not inside
+                candidates.add(Place(block.number, position, item), day, inside, digest(judged), sender)
 
 
 def beijing(seconds: int) -> datetime:

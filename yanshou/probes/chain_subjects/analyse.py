@@ -53,7 +53,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     judged = judged or Judged(0, Counter(), {}, {}, frozenset(), 0)
     sample = None
     if judged.net and end and is_whole(pin, end, walk):
-        source = f"{end.later_hash}:{evidence.sha256(REGISTER)}"
+        source = f"{end.draw}:{evidence.sha256(REGISTER)}"
         drawn = sorted(draw_sample(judged.net, params.records.sample, seed, source))
         firsts = [activity.first for activity in judged.subjects.values()]
         sample = recompute(rows_at(evidence, [firsts[i] for i in drawn]), read, None)
@@ -66,6 +66,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         "genesis": pin.genesis if pin else None,
         "draw_hash": end.later_hash if end else None,
         "draw_height": end.later_height if end else None,
+        "draw_salt": end.salt if end else None,
         "register_sha256": evidence.sha256(REGISTER) if readable else None,
         "records": records,
         "accounts_with_records": len(active),
@@ -89,7 +90,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
             *witnesses_agree(params.records, pin, end),
             *outcomes_agree(evidence, params.records, pin, walk),
             *_said(params, judged, readable, days),
-            *proofs(sample),
+            *proofs(params.records, sample),
         ),
         facts=facts,
     )

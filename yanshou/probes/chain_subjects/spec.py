@@ -50,7 +50,7 @@ class Params(Frozen):
 
 SPEC = ProbeSpec(
     name="chain.subjects",
-    version="1",
+    version="2",
     title="链上服务主体计数",
     kind=Kind.COUNTED,
     unit="家",
