@@ -376,7 +376,7 @@ def test_a_log_of_known_stalls_is_recovered_to_the_frame(tmp_path: Path) -> None
 
 def cut(lines: list[str]) -> list[str]:
     """Without its stalls, and nothing else."""
-    return [line for line in lines if not line[0] == "v" or float(line.split(",")[-1]) < 100]
+    return [line for line in lines if line[0] != "v" or float(line.split(",")[-1]) < 100]
 
 
 def constant(lines: list[str]) -> list[str]:

@@ -325,6 +325,9 @@ def test_yes_no_indicator() -> None:
     assert judge(items(Y, N), TRUE, kind=Kind.INSPECTED).verdict is F
     assert judge(items(Y, E), TRUE, kind=Kind.INSPECTED).verdict is I
     assert judge(items(), TRUE, kind=Kind.INSPECTED).verdict is I
+    aside = judge(items(Y, Answer.NOT_APPLICABLE), TRUE, kind=Kind.INSPECTED)
+    assert (aside.verdict, codes(aside)) == (P, {"not_applicable"})
+    assert judge(items(Answer.NOT_APPLICABLE), TRUE, kind=Kind.INSPECTED).verdict is I
 
 
 def test_unknown_statistic_is_invalid() -> None:

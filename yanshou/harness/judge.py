@@ -651,6 +651,8 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
             else ("incomplete_inspection", f"{unsettled} 项未查")
         )
     )
+    aside = checklist.number(Answer.NOT_APPLICABLE)
+    left_aside = (Reason("not_applicable", f"{aside} 项答“不适用”，不参加判定"),) if aside else ()
     if criterion.undefined:
         reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定")
         return _blank(Verdict.INCONCLUSIVE, reason, alpha)
@@ -669,7 +671,7 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
         else:
             verdict, reasons = Verdict.PASS, ()
         value = Fraction(yes) if yes_no else None  # so many items are not so many of another unit
-        return Judged(verdict, verdict, reasons, "items", value, None, None, n, float(n), alpha)
+        return Judged(verdict, verdict, reasons + left_aside, "items", value, None, None, n, float(n), alpha)
     value, lower, upper = Fraction(yes), Fraction(yes), Fraction(yes + unsettled)
     verdict, reasons = decide(value, lower, upper, limit)
     if verdict is Verdict.INCONCLUSIVE:
