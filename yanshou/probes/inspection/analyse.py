@@ -144,7 +144,7 @@ def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
 
 
 def _inspected(item: Item, entry: RecordedItem, proven: tuple[str, ...], *, trusted: bool) -> InspectedItem:
-    """The answer as given, but a 是 or 不适用 that breaks a rule is 未查, and a 是 that names nothing of its list goes to experts."""
+    """The answer as given, but a 是 or 不适用 that breaks a rule is 未查, and a 是 that is on no list goes to experts."""
     answer = entry.answer
     if answer in CONFIRMED and not trusted:
         answer = Answer.OPEN
