@@ -321,6 +321,24 @@ def test_capture_refuses_what_could_not_be_used(tmp_path: Path) -> None:
     assert analyse(record(tmp_path, capture, params(DATA, 3)), params(DATA, 3), SEED).audit == Audit(20_000_000, 3, 3)
 
 
+def test_notes_with_a_telephone_number_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, zone__geojson=DATA)
+    points = sample_points(tmp_path, params(DATA, 3), SEED)
+    write(tmp_path, visits__csv=filled(points, P002={"note": "联系 13800138000"}))
+    error = refused(tmp_path, params(DATA, 3)).problem
+    assert (error.code, "note" in error.text, "138" in str(error)) == ("ARE-E03", True, False)
+
+
+def test_a_boundary_of_a_few_square_metres_is_not_judged_and_crashes_nothing(tmp_path: Path) -> None:
+    small = geojson({"a": [square(2.0)]})
+    write(tmp_path, zone__geojson=small)
+    wanted = params(small, 9)
+    write(tmp_path, visits__csv=filled(sample_points(tmp_path, wanted, SEED)))
+    found = analyse(record(tmp_path, capture, wanted), wanted, SEED)
+    assert (found.net, found.audit, [r.code for r in found.open]) == (2, None, ["unvisited"])
+    assert judge_run(TEN_KM2, found, 0.05, None).verdict is Verdict.INCONCLUSIVE
+
+
 def test_files_that_change_while_they_are_copied_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from yanshou.harness.evidence import EvidenceSink
 

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 from tests.probes.chain_support import calibrated
 from tests.probes.records_support import MemoryEvidence, codes, recorded
 from yanshou.harness.basics import ProbeError, UserError
+from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.judge import Criterion, judge_run
 from yanshou.harness.model import Answer, Checklist, Kind, Limit, Op, Verdict
 from yanshou.probes.bim_ids import capture as capture_module
 from yanshou.probes.bim_ids.analyse import analyse
 from yanshou.probes.bim_ids.capture import capture
 from yanshou.probes.bim_ids.checking import NAMED
-from yanshou.probes.bim_ids.reference import DOORS, POINTS, WALLS, model, specifications
+from yanshou.probes.bim_ids.reference import DOORS, POINTS, RATING, WALLS, model, specifications
 from yanshou.probes.bim_ids.spec import SPEC, Params
 from yanshou.probes.contract import Probe
 
@@ -25,8 +26,9 @@ IDS = specifications()
 YES, NO, IDLE = Answer.YES, Answer.NO, Answer.NOT_APPLICABLE
 
 
-def params(*files: str) -> Params:
-    return Params.model_validate({"models": [{"name": f, "file": f} for f in files or ("a.ifc",)], "ids": "a.ids"})
+def params(*files: str, ids: str = IDS) -> Params:
+    models = [{"name": f, "file": f} for f in files or ("a.ifc",)]
+    return Params.model_validate({"models": models, "ids": "a.ids", "ids_sha256": sha256_bytes(ids.encode())})
 
 
 def put(folder: Path, *texts: str, ids: str = IDS) -> Params:
@@ -34,7 +36,7 @@ def put(folder: Path, *texts: str, ids: str = IDS) -> Params:
     names = [f"{chr(97 + n)}.ifc" for n in range(len(texts))]
     for name, text in zip(names, texts, strict=True):
         (folder / name).write_text(text, encoding="utf-8")
-    return params(*names)
+    return params(*names, ids=ids)
 
 
 def checked(folder: Path, *texts: str, ids: str = IDS) -> Checklist:
@@ -95,6 +97,19 @@ def test_one_file_for_two_stages_is_void(tmp_path: Path) -> None:
     found = checked(tmp_path, model(4, 1), model(4, 1))
     assert codes(found.validity) == {"BIM-V02": "invalid"}
     assert checked(tmp_path, model(4, 1), model(4, 2)).validity == ()
+
+
+def test_an_ids_written_around_the_model_is_refused(tmp_path: Path) -> None:
+    """A digest in the plan binds it; without one a specification that asks for nothing could take its place unseen."""
+    agreed = put(tmp_path, model(0, 1))
+    easy = IDS.replace(f"<simpleValue>{RATING}</simpleValue>", "<simpleValue>Name</simpleValue>")
+    put(tmp_path, model(0, 1), ids=easy)
+    with pytest.raises(ProbeError, match="BIM-E10"):
+        recorded(tmp_path, capture, agreed)
+    silent = agreed.model_copy(update={"ids_sha256": None})
+    evidence = recorded(tmp_path, capture, silent)
+    assert codes(analyse(evidence, silent, 1).validity) == {"BIM-V05": "warning"}
+    assert codes(analyse(evidence, agreed, 1).validity) == {"BIM-V06": "invalid"}
 
 
 def test_what_the_reader_skips_is_found(tmp_path: Path) -> None:

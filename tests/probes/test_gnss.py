@@ -38,6 +38,7 @@ from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Samples, Scatter, Severity, Sky, Traces, Verdict
 from yanshou.probes.contract import Probe
 from yanshou.probes.gnss.analyse import Recorded, analyse, measure
+from yanshou.probes.gnss.epochs import FIXED, Epochs
 from yanshou.probes.gnss.figures import diagnosis
 from yanshou.probes.gnss.marks import parse_marks
 from yanshou.probes.gnss.reading import Reading, read_epochs
@@ -580,6 +581,24 @@ def test_truth_files_of_every_form_say_the_same() -> None:
     assert np.abs(by_nmea.height - by_csv.height[:-1:5]).max() < 1e-5
 
 
+def test_what_a_truth_itself_calls_no_fixed_solution_is_none() -> None:
+    """A float or single epoch is metres off, whatever uncertainty the plan states of the truth: it is a hole."""
+    rows = trajectory_csv(Loop(), START, 20).splitlines()[1:]
+    head = "% (lat/lon/height=WGS84/ellipsoidal,Q=1:fix,2:float)\n%  GPST  latitude(deg) longitude(deg) height(m) Q\n"
+    quality = [1] * 400 + [2] * 300 + [5] * 301
+    pos = head + "".join(
+        f"2026/03/02 {8 + k // 3600:02d}:00:{k / 50:06.3f} {' '.join(row.split(',')[1:4])} {q}\n"
+        for k, (row, q) in enumerate(zip(rows, quality, strict=True))
+    )
+    assert read_trajectory(io.BytesIO(pos.encode()), "pos").t_ns.size == 400
+    vehicle = Receiver(WUHAN, START, 20, 10.0, Loop(), (0.0, 0.0, 0.0), decimals=(9, 6), float_share=0.5)
+    nmea = b"".join(octets for _, octets in lines(vehicle, 1))
+    epochs = read_epochs([(0, nmea)]).epochs
+    fixed = epochs.t_ns[epochs.quality == FIXED]
+    assert 0 < fixed.size < len(epochs)
+    assert read_trajectory(io.BytesIO(nmea), "nmea").t_ns.tolist() == fixed.tolist()
+
+
 @pytest.mark.parametrize(
     ("form", "text", "why"),
     [
@@ -639,7 +658,6 @@ STORIES = [(1.0, 300, 1.0), (115.0, 7200, 1.0), (1020.0, 43_200, 0.1)]
 
 def read_directly(source: Receiver, template: Reading, seed: int) -> Reading:
     """What a reader of its sentences would give, without writing them: positions to the last digit printed."""
-    from yanshou.probes.gnss.epochs import Epochs
     from yanshou.probes.gnss.geodesy import geodetic
 
     output = simulate(source, seed)

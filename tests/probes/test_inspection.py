@@ -194,8 +194,24 @@ def test_a_slip_of_the_pen_gets_the_right_word(tmp_path: Path) -> None:
     assert [p.remedy for p in caught.value.problems] == ["是不是 answer？", "是不是 M02？"]
 
 
+def test_one_person_alone_puts_no_question_aside(tmp_path: Path) -> None:
+    """不适用 takes a question out of the way of a pass: it needs the second person that 是 needs."""
+    sheet = "items:\n" + yes("A") + "  B: {answer: 不适用, reason: 没有此项, inspector: 张三, witness: 李四}\n"
+    params = checklist("A", "B")
+    assert problems(site(tmp_path, sheet.replace("witness: 李四}", "witness: 张 三}")), params) == [("INS-E04", 11)]
+    evidence = record(site(tmp_path, sheet), capture, params)
+    found = analyse(evidence, params, 1)
+    assert [item.answer for item in found.items] == [Answer.YES, Answer.NOT_APPLICABLE]
+    assert found.validity[0].code == "INS-V04"
+    streams = {name: evidence.open(name).read() for name in evidence.streams()}
+    streams["items.json"] = streams["items.json"].replace("李四".encode(), "张三".encode())
+    forged = analyse(MemoryEvidence(streams), params, 1)
+    assert [item.answer for item in forged.items] == [Answer.OPEN, Answer.OPEN]
+    assert codes(forged.validity)["INS-V01"] == "invalid"
+
+
 def test_what_is_written_is_kept_letter_by_letter(tmp_path: Path) -> None:
-    sheet = "items:\n  A: {answer: 不适用, reason: 0012, place: yes, observed: ~, witness: 2025-03-01}\n"
+    sheet = "items:\n  A: {answer: 部分, reason: 0012, place: yes, observed: ~, witness: 2025-03-01}\n"
     found = analyse(record(site(tmp_path, sheet), capture, checklist("A")), checklist("A"), 1)
     (item,) = found.items
     assert (item.reason, item.observed, item.witness) == ("0012", "", "2025-03-01")

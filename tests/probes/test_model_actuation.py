@@ -63,6 +63,14 @@ def judged(rows: Sequence[tuple[str, float, object]], timeout_s: float = 0.9, **
     return analyse(events(*rows, **counts), given(timeout_s=timeout_s), 1)  # type: ignore[arg-type]
 
 
+def test_messages_that_cannot_be_decoded_accuse_nobody() -> None:
+    """Two frames that nobody could read are not the same frame."""
+    rows = sorted([*good(), ("actuation", 10_100.0, ""), ("trigger", 10_200.0, "")], key=lambda row: row[1])
+    found = judged(rows, undecodable=2)
+    assert codes(found.validity) == {"ACT-V02": "warning", "ACT-V06": "warning", "ACT-V10": "warning"}
+    assert int(np.isinf(found.values).sum()) == 1
+
+
 @pytest.mark.parametrize("true_value", POINTS)
 def test_reference_is_recovered(tmp_path: Path, true_value: float) -> None:
     evidence, params, truth = recorded(standard, Params.model_validate, capture, true_value, tmp_path, 7)

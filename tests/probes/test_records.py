@@ -90,6 +90,19 @@ def test_reference_depends_on_its_seed_only(tmp_path: Path) -> None:
     assert a == b != c
 
 
+def test_a_number_in_the_notes_of_an_audit_does_not_enter_the_evidence(tmp_path: Path) -> None:
+    (tmp_path / "export.csv").write_bytes(table(spread(9)))
+    given_params = params(audit={"file": "audit.csv", "size": 9})
+    (_, text), *_ = sheets(tmp_path, given_params, 1).items()
+    noted = text.replace(",,", ",好,电话核实 13800138000", 1).replace(",,", ",好,")
+    (tmp_path / "audit.csv").write_text(noted, encoding="utf-8")
+    problem = refused(tmp_path, given_params).problem
+    assert (problem.code, "第 1 条" in problem.text, "13800138000" in str(problem)) == ("REC-E12", True, False)
+    assert list(tmp_path.glob("runs/*/*.csv")) == []
+    (tmp_path / "audit.csv").write_text(noted.replace("13800138000", "王医生"), encoding="utf-8")
+    assert analyse(record(tmp_path, capture, given_params), given_params, 1).audit == Audit(9, 9, 9)
+
+
 def test_spec_and_estimate() -> None:
     assert Probe("records").spec is SPEC
     assert (SPEC.kind, SPEC.unit, SPEC.tolerance) == (Kind.COUNTED, "条", 0.0)

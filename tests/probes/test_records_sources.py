@@ -9,7 +9,9 @@ import hmac
 import io
 import random
 import sqlite3
+import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ import pytest
 from records_oracle import counted
 from records_support import codes, excluded, record
 
+from yanshou.formats.office import BLOATED
 from yanshou.harness.basics import ProbeError
 from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.model import Audit
+from yanshou.probes.devices.tables import TableFile, UnreadableTable, open_table
 from yanshou.probes.records.analyse import analyse, left_out, sample_keys, sheets
 from yanshou.probes.records.capture import capture
 from yanshou.probes.records.files import file_table
@@ -112,6 +116,48 @@ def test_every_kind_of_file_gives_the_same_count(
     assert evidence.streams() == ("audit.csv", "import.json", "rows.csv.gz")
     kept = gzip.decompress(evidence.open("rows.csv.gz").read()).decode()
     assert kept.splitlines()[0] == "编号,时间,状态,!"  # what is not declared stays outside
+
+
+def test_rows_that_lie_beside_a_database_are_not_left_out(tmp_path: Path) -> None:
+    """What a database in WAL mode has not merged yet cannot be read from its main file: better refused than counted short."""
+    wanted = params("a.db", query="SELECT * FROM t", time=None, window=None, exclude=[])
+    with closing(sqlite3.connect(tmp_path / "a.db", isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode=wal")
+        db.execute("CREATE TABLE t (编号 TEXT)")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        db.execute("INSERT INTO t VALUES ('00017')")
+        with pytest.raises(ProbeError, match=r"REC-E10 .*a\.db-wal"):
+            record(tmp_path, capture, wanted)
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert analyse(record(tmp_path, capture, wanted), wanted, 1).net == 1
+
+
+def test_a_workbook_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    """A few kilobytes of shared strings, unpacked to as much memory as there is."""
+    write_xlsx(tmp_path / "sound.xlsx")
+    strings = ' ContentType="application/vnd.openxmlformats-officedocument.spreadsheetml.sharedStrings+xml"/></Types>'
+    with (
+        zipfile.ZipFile(tmp_path / "sound.xlsx") as source,
+        zipfile.ZipFile(tmp_path / "a.xlsx", "w", zipfile.ZIP_DEFLATED) as out,
+    ):
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "[Content_Types].xml" and b"sharedStrings" not in data:
+                data = data.replace(b"</Types>", b'<Override PartName="/xl/sharedStrings.xml"' + strings.encode())
+            if name != "xl/sharedStrings.xml":
+                out.writestr(name, data)
+        with out.open("xl/sharedStrings.xml", "w") as part:
+            part.write(b'<sst xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><si><t>')
+            for _ in range(BLOATED >> 20):
+                part.write(b"a" * (1 << 20))
+            part.write(b"</t></si></sst>")
+    with pytest.raises(ProbeError, match=r"REC-E10 .*占满内存"):
+        record(tmp_path, capture, params("a.xlsx", sheet="就诊"))
+    with (
+        pytest.raises(UnreadableTable, match="占满内存"),
+        open_table((tmp_path / "a.xlsx").open("rb"), TableFile(file="a.xlsx")),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("name", ["export.xlsx", "export.parquet", "export.db"])

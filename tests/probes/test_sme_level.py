@@ -409,6 +409,9 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("统一社会信用代码,result\nx,也许\n", encoding="utf-8")
     with pytest.raises(ProbeError, match=r"SME-E09 .*也许"):
         recorded(tmp_path, capture, params(audit={"file": "a.csv", "size": 1}))
+    (tmp_path / "a.csv").write_text("统一社会信用代码,result,note\nx,好,找王工 13800138000\n", encoding="utf-8")
+    with pytest.raises(ProbeError, match=r"SME-E09 .*手机号"):
+        recorded(tmp_path, capture, params(audit={"file": "a.csv", "size": 1}))
     assert not list(tmp_path.glob("runs/*/import.json"))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import queue
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
@@ -374,7 +375,8 @@ def test_a_log_of_known_stalls_is_recovered_to_the_frame(tmp_path: Path) -> None
 
 
 def cut(lines: list[str]) -> list[str]:
-    return [line for line in lines if not line.split(",")[-1].startswith(("14", "15", "16"))]
+    """Without its stalls, and nothing else."""
+    return [line for line in lines if line[0] != "v" or float(line.split(",")[-1]) < 100]
 
 
 def constant(lines: list[str]) -> list[str]:
@@ -411,6 +413,36 @@ def test_what_forbids_trust_in_a_log_is_named(
     frame_log(path, 16.7, 3, frames=2000, stalls=20)
     path.write_text("\n".join(spoil(path.read_text(encoding="utf-8").splitlines())) + "\n", encoding="utf-8")
     assert codes(of_log(tmp_path).validity)[code] == severity
+
+
+def test_a_second_of_stalls_taken_out_of_ten_minutes_is_found(tmp_path: Path) -> None:
+    """Two thousandths of the time are half of what the slowest hundredth of the frames is made of."""
+    path = tmp_path / "log.csv"
+    frame_log(path, 16.7, 3, frames=36_000, stalls=7, stall_ms=150)
+    whole = of_log(tmp_path)
+    path.write_text("\n".join(cut(path.read_text(encoding="utf-8").splitlines())) + "\n", encoding="utf-8")
+    spoilt = of_log(tmp_path)
+    assert 0 < whole.values.sum() - spoilt.values.sum() < 0.002 * whole.values.sum()
+    assert "XRF-V16" not in codes(whole.validity)
+    assert codes(spoilt.validity)["XRF-V16"] == "invalid"
+
+
+def presentmon_2(times: Sequence[float], decimals: int = 4) -> str:
+    """A log of PresentMon 2: each frame's own time, and how long it was shown, that is to the next one."""
+    rows, at = ["Application,FrameTime,CPUStartTime,DisplayedTime"], 0.0
+    for time in times:
+        cut_off = math.floor(time * 10**decimals) / 10**decimals
+        rows.append(f"venue.exe,{cut_off:.{decimals}f},{at:.4f},{cut_off:.{decimals}f}")
+        at += time
+    return "\n".join(rows) + "\n"
+
+
+def test_an_honest_log_is_not_accused_of_its_first_frame_or_its_digits(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    times = [700.0, *(draw.gauss(16.7, 0.3) for _ in range(36_000)), 400.0]
+    for decimals in (1, 4):
+        (tmp_path / "log.csv").write_text(presentmon_2(times, decimals), encoding="utf-8")
+        assert "XRF-V16" not in codes(of_log(tmp_path).validity), decimals
 
 
 def test_a_log_that_knows_no_display_says_so(tmp_path: Path) -> None:

@@ -325,6 +325,9 @@ def test_yes_no_indicator() -> None:
     assert judge(items(Y, N), TRUE, kind=Kind.INSPECTED).verdict is F
     assert judge(items(Y, E), TRUE, kind=Kind.INSPECTED).verdict is I
     assert judge(items(), TRUE, kind=Kind.INSPECTED).verdict is I
+    aside = judge(items(Y, Answer.NOT_APPLICABLE), TRUE, kind=Kind.INSPECTED)
+    assert (aside.verdict, codes(aside)) == (P, {"not_applicable"})
+    assert judge(items(Answer.NOT_APPLICABLE), TRUE, kind=Kind.INSPECTED).verdict is I
 
 
 def test_unknown_statistic_is_invalid() -> None:
@@ -593,3 +596,34 @@ def test_a_rate_of_nothing_and_a_rate_of_a_count_are_no_rates() -> None:
 def test_too_few_slow_frames_have_no_bound() -> None:
     judged = judge(frame_times(n=2000), FPS60, statistic="tail1", direction=None)
     assert (judged.verdict, codes(judged) & {"insufficient_samples"}) == (I, {"insufficient_samples"})
+
+
+@pytest.mark.parametrize(("lowest", "highest", "verdict"), [(0.0, math.inf, P), (-math.inf, 0.0, I)])
+def test_a_calibration_that_lost_events_leaves_undecided_what_it_cannot_vouch_for(lowest, highest, verdict) -> None:
+    """More than one event in a hundred lost in calibration: its error has no bound, and that is no reason to crash."""
+    assert judge(samples(), error=InstrumentError(lowest, highest, "ms")).verdict is verdict
+    assert judge(samples(low=3.0), error=InstrumentError(lowest, highest, "ms")).verdict is (I if verdict is P else F)
+    per_second = Limit(Op.GE, Decimal(60), "fps")
+    told = judge(samples(), per_second, InstrumentError(lowest, highest, "ms"), direction=None)
+    assert told.verdict is verdict
+
+
+def test_a_floor_of_lost_events_voids() -> None:
+    (found,) = floor_validity(LE2, InstrumentError(0, 0.01, "ms", (0.01, math.inf)))
+    assert (found.severity, "∞" in found.text) == (Severity.INVALID, True)
+
+
+def test_an_audit_spends_alpha_only_where_somebody_looked_at_its_results() -> None:
+    """A census has no sampling error, and a sample that nobody has answered yet was no look: waiting for it costs nothing."""
+    audited = Count("台(套)", 105, (), 105, Audit(105, 60, 59))
+    rows = Count("台(套)", 105, (), 105)
+    frozen = attempt(1, rows, RunStatus.ABORTED)
+    outcome = judge_attempts(criterion(GE100), None, [frozen, attempt(2, audited)])
+    assert outcome.deciding is not None and outcome.deciding.judged is not None  # noqa: PT018
+    assert outcome.deciding.judged.alpha == pytest.approx(0.05)
+    waiting = replace(audited, audit=Audit(105, 60, 0))
+    assert not attempt(1, waiting, RunStatus.ABORTED).looked
+    seen = judge_attempts(criterion(GE100), None, [attempt(1, audited, RunStatus.ABORTED), attempt(2, audited)])
+    assert seen.deciding is not None and seen.deciding.judged is not None  # noqa: PT018
+    assert seen.deciding.judged.alpha == pytest.approx(0.025)
+    assert "alpha_split" in {r.code for r in seen.reasons}

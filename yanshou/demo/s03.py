@@ -17,7 +17,7 @@ from pathlib import Path
 from yanshou.demo.heading import heading
 from yanshou.demo.play import Demo, Standing
 from yanshou.harness.basics import UserError
-from yanshou.harness.evidence import write_atomic
+from yanshou.harness.evidence import sha256_bytes, write_atomic
 from yanshou.harness.plan import Plan
 from yanshou.probes.bim_ids.checking import require_extra
 from yanshou.probes.bim_ids.reference import model, specifications
@@ -93,7 +93,9 @@ def visit(folder: Path, plan: Plan) -> None:
 def case_text(models: bool) -> str:
     """The demonstration's case.yaml."""
     before, after = YEARS
-    checking = {"models": [{"name": name, "file": file_of(n)} for n, name in enumerate(MODELS, 1)], "ids": IDS}
+    checking: dict[str, object] = {"models": [{"name": name, "file": file_of(n)} for n, name in enumerate(MODELS, 1)]}
+    if models:
+        checking |= {"ids": IDS, "ids_sha256": sha256_bytes(specifications().encode())}
     counting = {
         "file": DATABASE, "query": f"SELECT {', '.join(COLUMNS)} FROM reviews", "key": [COLUMNS[0]], "time": COLUMNS[1],
         "window": window(after), "unit": "份",

@@ -10,7 +10,7 @@ import io
 import re
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from yanshou.harness.basics import Problem, UserError
 
@@ -20,10 +20,27 @@ if TYPE_CHECKING:
 MAX_PART = 32 << 20
 MAX_PARTS = 128 << 20
 MAX_ENTRIES = 5000
+BLOATED, BLOATED_RATIO = 64 << 20, 200
+"""A part that unpacks to so many octets, and to so many times what is packed, holds no table: rows of one digit reach a hundred."""
 MAX_ROWS = 2000
 MAX_COLUMNS = 100
 REFERENCE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
 RESAVE = "用 WPS 或 Office 打开，另存为 .docx 或 .xlsx 后再导入"
+
+
+def bloated(stream: BinaryIO) -> str:
+    """The name of a part that would fill the memory once it is unpacked, "" for none. For tables that may be as large as they like.
+
+    Raises zipfile.BadZipFile; leaves the stream where it was.
+    """
+    at = stream.tell()
+    with zipfile.ZipFile(stream) as archive:
+        parts = archive.infolist()
+    stream.seek(at)
+    return next(
+        (p.filename for p in parts if p.file_size > max(BLOATED, BLOATED_RATIO * p.compress_size)),
+        "",
+    )
 
 
 class Package:

@@ -56,6 +56,8 @@ FILE = "record.json"
 FIGURE_POINTS = 400
 SIGNIFICANT = 12
 """Digits kept of derived floats: the last bits of a transcendental function may differ between machines."""
+LOOKED_AT = 4096
+"""Octets that a run broken off must hold for anybody to have seen something: what precedes a failed connection is less."""
 
 
 @dataclass
@@ -187,8 +189,14 @@ def attempts_of(
         validity += _clock_validity(run, setup)
         if setup and not all(in_window(setup.window, datetime.fromisoformat(t)) for t in (run.started, run.ended)):
             validity += (Validity("outside_window", Severity.INVALID, f"测量时间不在约定的时段 {setup.window} 之内"),)
-        found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error)))
+        lost = measurement is None and unreadable(run)
+        found.append((run, Attempt(run.number, subject, run.status, measurement, validity, error, lost)))
     return found
+
+
+def unreadable(run: Run) -> bool:
+    """Whether a run without a measurement was broken off when somebody could have seen what it measured."""
+    return run.status is not RunStatus.COMPLETED and run.size >= LOOKED_AT
 
 
 def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
@@ -562,13 +570,14 @@ def _infinite(value: Exact | None) -> bool:
 
 
 def _margin(judged: Judged, limit: Limit) -> Exact | None:
-    """Distance from the bound that decides to the limit; positive inside."""
+    """Distance from the bound that decides, the instrument's error given way, to the limit; positive inside."""
     if isinstance(limit.value, bool):
         return None
-    safe = judged.upper if limit.op.smaller_is_better else judged.lower
-    if safe is None or _infinite(safe):
+    under, over = judged.guard
+    safe, least = (judged.upper, -under) if limit.op.smaller_is_better else (judged.lower, -over)
+    if safe is None or _infinite(safe) or _infinite(least):
         return None
-    return (1 if limit.op.smaller_is_better else -1) * (Fraction(limit.value) - Fraction(safe))
+    return (1 if limit.op.smaller_is_better else -1) * (Fraction(limit.value) - Fraction(safe)) + Fraction(least)
 
 
 def _numbers(judged: Judged | None, limit: Limit) -> dict[str, Json]:

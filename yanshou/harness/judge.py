@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from yanshou.harness.basics import RunStatus
 from yanshou.harness.model import (
     Answer,
+    Audit,
     Change,
     Checklist,
     Count,
@@ -175,7 +176,7 @@ class Judged:
     n: int
     n_effective: float
     alpha: float
-    guard: tuple[Fraction, Fraction] = (Fraction(0), Fraction(0))
+    guard: tuple[Exact, Exact] = (Fraction(0), Fraction(0))
     readings: Mapping[str, Exact] = field(default_factory=dict)
     quantities: tuple[Quantity, ...] = ()
     plausible: tuple[Reading, ...] = ()
@@ -186,7 +187,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One started run of an indicator, in order. `measurement` is None where nothing could be analysed."""
+    """One started run of an indicator, in order. `measurement` is None where nothing could be analysed.
+
+    `unreadable`: it was broken off with evidence from which nothing can be read any more.
+    """
 
     run: int
     subject: str | None
@@ -194,15 +198,22 @@ class Attempt:
     measurement: Measurement | None
     validity: tuple[Validity, ...]
     error: InstrumentError | None
+    unreadable: bool = False
 
     @property
     def looked(self) -> bool:
-        """True when somebody could have seen numbers from it: such a run spends part of alpha, finished or not."""
-        if self.measurement is None:
-            return False
-        if isinstance(self.measurement, Samples):
-            return self.measurement.values.size > 0
-        return True
+        """True when somebody could have seen what a sample says: such a run spends part of alpha, finished or not.
+
+        A count of all, or a checklist, has no sampling error to spend; a drawn sample that waits for its answers shows nothing.
+        """
+        match self.measurement:
+            case None:
+                return self.unreadable
+            case Samples(values=values):
+                return values.size > 0
+            case Count(audit=Audit(good=good)):
+                return good > 0
+        return False
 
 
 def satisfies(value: Exact, limit: Limit) -> bool:
@@ -277,7 +288,7 @@ def _judge_rate(criterion: Criterion, samples: Samples, alpha: float, error: Ins
         told,
         value=inverse(told.value),
         lower=inverse(None if told.upper is None else told.upper + under),
-        upper=inverse(None if told.lower is None else max(told.lower - over, Fraction(0))),
+        upper=inverse(None if told.lower is None else max(_less(told.lower, over), Fraction(0))),
         guard=(Fraction(0), Fraction(0)),
         readings={code: rate for code, time in told.readings.items() if (rate := inverse(time)) is not None},
         quantities=(),
@@ -385,7 +396,7 @@ def _judge_statistic(
     under, over = (margin + truth for margin in _guard(error, limit.unit))
     # The instrument may have read too low by `under` and too high by `over`: each bound gives way on its own side.
     guarded_upper = None if upper is None else upper + under
-    guarded_lower = None if lower is None else lower - over
+    guarded_lower = None if lower is None else _less(lower, over)
     verdict, reasons = decide(value, guarded_lower, guarded_upper, limit)
     if verdict is Verdict.INCONCLUSIVE and decide(value, lower, upper, limit)[0] is not Verdict.INCONCLUSIVE:
         reasons += (Reason("instrument_margin", "越过限值的部分小于仪器的示值误差，不足以判定"),)
@@ -468,8 +479,10 @@ def _if_it_meant(
 
 
 def _exact(number: float | None, factor: Fraction) -> Exact | None:
-    if number is None:
-        return None
+    return None if number is None else _told(number, factor)
+
+
+def _told(number: float, factor: Fraction) -> Exact:
     return number if math.isinf(number) else Fraction(number) * factor
 
 
@@ -504,11 +517,16 @@ def _why_no_bound(statistic: str, bounds: Bounds, alpha: float) -> str:
     )
 
 
-def _guard(error: InstrumentError | None, unit: str) -> tuple[Fraction, Fraction]:
+def _guard(error: InstrumentError | None, unit: str) -> tuple[Exact, Exact]:
+    """(under-reading, over-reading) >= 0 in `unit`; +inf where calibration lost so many events that nothing bounds it."""
     if error is None:
         return Fraction(0), Fraction(0)
     factor = convert(1, error.unit, unit)
-    return max(Fraction(0), -Fraction(error.lowest) * factor), max(Fraction(0), Fraction(error.highest) * factor)
+    return max(Fraction(0), _told(-error.lowest, factor)), max(Fraction(0), _told(error.highest, factor))
+
+
+def _less(bound: Exact, margin: Exact) -> Exact:
+    return -math.inf if margin == math.inf else bound - margin
 
 
 def _other_reading(
@@ -517,7 +535,7 @@ def _other_reading(
     reasons: tuple[Reason, ...],
     samples: Samples,
     alpha: float,
-    guard: tuple[Fraction, Fraction],
+    guard: tuple[Exact, Exact],
 ) -> tuple[Verdict, tuple[Reason, ...]]:
     """The commitment means another quantity than the instrument measured: only what is implied may be concluded.
 
@@ -542,7 +560,7 @@ def _other_reading(
             point = _exact(bounds.point, factor)
             assert point is not None
             upper = None if upper is None else upper + shift + guard[0]
-            lower = None if lower is None else lower - shift - guard[1]
+            lower = None if lower is None else _less(lower - shift, guard[1])
             found.append((s, *decide(point, lower, upper, limit)))
         total = worst(v for _, v, _ in found)
         text = ";".join(f"{s.text}：{v.word}" for s, v, _ in found)
@@ -551,7 +569,7 @@ def _other_reading(
     if samples.measurand == "round_trip" and direction == "one_way" and p is not None and p > Fraction(1, 2):
         lower = _exact(quantile_bounds(samples.values, 2 * p - 1, alpha / criterion.fail_split).lower, factor)
         twice = replace(limit, value=2 * Fraction(limit.value))
-        if lower is not None and not satisfies(lower - guard[1], twice):
+        if lower is not None and not satisfies(_less(lower, guard[1]), twice):
             text = f"往返时延超过限值两倍的比例足以断定：至少一个方向的单向时延 {criterion.statistic.upper()} 超过限值"
             return Verdict.FAIL, (Reason("exceeds_twice", text),)
     text = "仪器测得的不是承诺的量（往返对单向）：未在限值内时不能推出承诺的量，需两端时钟同步后另测"
@@ -565,11 +583,12 @@ def floor_validity(limit: Limit, error: InstrumentError | None) -> tuple[Validit
     if dimension(error.unit) != dimension(limit.unit):
         return ()
     factor = convert(1, error.unit, limit.unit)
-    shown = " / ".join(f"{float(Fraction(x) * factor):.3g}" for x in error.floor)
+    floor = [_told(x, factor) for x in error.floor]
+    shown = " / ".join("∞" if math.isinf(x) else f"{float(x):.3g}" for x in floor)
     allowed = [Fraction(limit.value) * share for share in FLOOR_SHARE]
     most = " / ".join(f"{float(a):.3g}" for a in allowed)
     text = f"仪器本底 P99/P99.9 为 {shown} {limit.unit}，限值 {limit} 允许 {most}；本底不从结果中扣除"
-    if any(Fraction(x) * factor > most_allowed for x, most_allowed in zip(error.floor, allowed, strict=True)):
+    if any(x > most_allowed for x, most_allowed in zip(floor, allowed, strict=True)):
         return (Validity("instrument_floor", Severity.INVALID, text),)
     return (Validity("instrument_floor", Severity.INFO, text),)
 
@@ -632,6 +651,8 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
             else ("incomplete_inspection", f"{unsettled} 项未查")
         )
     )
+    aside = checklist.number(Answer.NOT_APPLICABLE)
+    left_aside = (Reason("not_applicable", f"{aside} 项答“不适用”，不参加判定"),) if aside else ()
     if criterion.undefined:
         reason = Reason("undefined_reading", f"口径未定：承诺没有写明 {'、'.join(criterion.undefined)}，不予判定")
         return _blank(Verdict.INCONCLUSIVE, reason, alpha)
@@ -650,7 +671,7 @@ def _judge_checklist(criterion: Criterion, checklist: Checklist, alpha: float) -
         else:
             verdict, reasons = Verdict.PASS, ()
         value = Fraction(yes) if yes_no else None  # so many items are not so many of another unit
-        return Judged(verdict, verdict, reasons, "items", value, None, None, n, float(n), alpha)
+        return Judged(verdict, verdict, reasons + left_aside, "items", value, None, None, n, float(n), alpha)
     value, lower, upper = Fraction(yes), Fraction(yes), Fraction(yes + unsettled)
     verdict, reasons = decide(value, lower, upper, limit)
     if verdict is Verdict.INCONCLUSIVE:
@@ -907,7 +928,7 @@ def _level(criterion: Criterion, attempt: Attempt, unit: str, alpha: float) -> L
     under, over = (margin + truth for margin in _guard(attempt.error, "s" if rate else unit))
     point, low, high = (_exact(x, factor) for x in (bounds.point, bounds.lower, bounds.upper))
     assert point is not None
-    low, high = None if low is None else max(low - over, Fraction(0)), None if high is None else high + under
+    low, high = None if low is None else max(_less(low, over), Fraction(0)), None if high is None else high + under
     interval = Interval(point, low, high)
     if rate:
         interval = Interval(inverse(point) or Fraction(0), inverse(high), inverse(low))

@@ -31,6 +31,12 @@ def stamp(path: Path) -> tuple[int, int, int]:
     return state.st_size, state.st_mtime_ns, state.st_ino
 
 
+def unmerged(path: Path) -> str:
+    """The name of the write-ahead log beside an SQLite file that holds what the file itself does not yet, "" for none."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.name if log.is_file() and log.stat().st_size else ""
+
+
 def checked_file(
     folder: Path, name: str, what: str, *, missing: str, directory: str, empty: str, unreadable: str
 ) -> Path:

@@ -46,7 +46,8 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
         visits = read_visits(evidence.open(VISITS))[1] if VISITS in evidence.streams() else []
         results = _results(visits, points, params.visits.nearby_m)
         validity += _suspicions(visits, points, params.visits.nearby_m)
-        audit = Audit(net, len(points), sum(r == GOOD for r in results.values()))
+        if net >= len(points):  # of less than a square metre for each point nothing can be said
+            audit = Audit(net, len(points), sum(r == GOOD for r in results.values()))
     parts = polygons(shape)
     if len(parts) > 1:
         largest = max(geodesic_area_m2(p) for p in parts) / (outer - holes)

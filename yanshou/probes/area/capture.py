@@ -12,11 +12,12 @@ from yanshou.probes.area.visits import read_visits
 from yanshou.probes.boundary import close_session, take_boundary
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
+from yanshou.probes.notes import check_notes
 from yanshou.probes.sampling import RESULTS
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Raises ProbeError ARE-E01 (visits missing, empty), E02 (column), E03 (word), E04 (changed while copied), BND-E."""
+    """Raises ProbeError ARE-E01 (visits missing, empty), E02 (column), E03 (word, personal data), E04 (changed meanwhile), BND-E."""
     path = None
     if params.visits is not None:
         codes = dict.fromkeys(("missing", "directory", "empty", "unreadable"), "ARE-E01")
@@ -27,6 +28,7 @@ def capture(params: Params, run: RunContext) -> None:
         if unknown := next((v for v in visits if v.result and v.result not in RESULTS), None):
             text = f"{path.name} 里 {unknown.point} 的 result“{unknown.result}”不认识"
             raise ProbeError("ARE-E03", one_line(text), f"只用：{'、'.join(RESULTS)}；没有去的留空")
+        check_notes(path, COLUMNS[:-1], "ARE-E03")
     digests: dict[str, Json] = take_boundary(params.boundary, run)
     if path is not None:
         digests[VISITS] = run.sink.attach(path, VISITS)

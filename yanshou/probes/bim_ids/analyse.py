@@ -21,6 +21,11 @@ IDS, IMPORT = "specifications.ids", "import.json"
 MOST_TYPES = 5
 
 
+def another(params: Params, sha256: str) -> str:
+    """What is wrong with an IDS of this digest, "" for nothing: who may write it after the models can always pass it."""
+    return "不是计划里的那一份 IDS（SHA-256 不符）" if params.ids_sha256 not in (None, sha256) else ""
+
+
 def model_stream(number: int) -> str:
     """The stream of the model with this number, from 1."""
     return f"models/{number:02d}.ifc"
@@ -53,6 +58,10 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Checklist:
             items.append(_item(id_, str(entry["name"]), one, digests))
             rows.append(_row(id_, str(entry["name"]), one))
     validity += _findings(taken or (), items)
+    if params.ids_sha256 is None:
+        validity.append(Validity("BIM-V05", Severity.WARNING, "计划里没有写 IDS 的摘要：冻结之后照着模型换过也看不出"))
+    elif taken is not None and (other := another(params, evidence.sha256(IDS))):
+        validity.append(Validity("BIM-V06", Severity.INVALID, other))
     facts: dict[str, Json] = {
         "models": models,
         "specifications": rows,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from yanshou.formats.step import BadStep, read_step
 from yanshou.harness.basics import Json, ProbeError
-from yanshou.harness.evidence import canonical
-from yanshou.probes.bim_ids.analyse import IDS, IMPORT, model_stream
+from yanshou.harness.evidence import canonical, sha256_bytes
+from yanshou.probes.bim_ids.analyse import IDS, IMPORT, another, model_stream
 from yanshou.probes.bim_ids.checking import BadIds, specifications
 from yanshou.probes.bim_ids.spec import Params
 from yanshou.probes.capturing import Progress, RunContext
@@ -21,13 +21,16 @@ def capture(params: Params, run: RunContext) -> None:
     """Streams `models/01.ifc` and on, `specifications.ids`, and `import.json` last, which says that the import is whole.
 
     Raises ProbeError BIM-E01 (missing), E02 (a folder), E03 (empty), E04 (not readable), E05 (no IFC in clear text, or cut), E06
-    (no IDS), E07 (changed while copied), E09 (too large), UserError BIM-E08 without the extra.
+    (no IDS), E07 (changed while copied), E09 (too large), E10 (not the IDS of the plan), UserError BIM-E08 without the extra.
     """
     ids = _checked(run.folder, params.ids, "IDS 文件", MAX_IDS)
+    data = ids.read_bytes()
     try:
-        specifications(ids.read_bytes())
+        specifications(data)
     except BadIds as error:
         raise ProbeError("BIM-E06", f"{ids.name} {error}", "用支持 IDS 1.0 的工具重新导出") from None
+    if other := another(params, sha256_bytes(data)):
+        raise ProbeError("BIM-E10", f"{ids.name}：{other}", "放回商定的那一份；要换须先修订计划")
     models = [_checked(run.folder, model.file, "模型", MAX_MODEL) for model in params.models]
     before = {path: stamp(path) for path in (ids, *models)}
     for path in models:

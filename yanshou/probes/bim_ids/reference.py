@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yanshou.harness.basics import Json
-from yanshou.harness.evidence import canonical
+from yanshou.harness.evidence import canonical, sha256_bytes
 from yanshou.probes.bim_ids.checking import require_extra
 from yanshou.probes.capturing import RunContext
 
@@ -78,8 +78,9 @@ def standard(true_value: float, run: RunContext) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         ifc, ids = Path(folder) / "standard.ifc", Path(folder) / "standard.ids"
         ifc.write_text(model(int(true_value), run.seed), encoding="utf-8")
-        ids.write_text(specifications(), encoding="utf-8")
+        asked = specifications().encode()
+        ids.write_bytes(asked)
         basis = "由 ifcopenshell 写出的模型：名称、属性、场地与未分类构件按构造已知"
         truth: Json = {"true": true_value, "unit": "项", "n": 4, "basis": basis}
         run.sink.stream("truth.json").write(canonical(truth) + b"\n")
-        yield {"models": [{"name": "标准", "file": str(ifc)}], "ids": str(ids)}
+        yield {"models": [{"name": "标准", "file": str(ifc)}], "ids": str(ids), "ids_sha256": sha256_bytes(asked)}

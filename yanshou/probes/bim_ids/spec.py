@@ -26,6 +26,11 @@ class Params(Frozen):
     ids: str = Field(
         min_length=1, description="信息交付规范（.ids，buildingSMART IDS 1.0），相对案卷文件夹，随计划商定"
     )
+    ids_sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="IDS 文件的 SHA-256；写了就随计划冻结，换文件即无效",
+    )
 
     @field_validator("models")
     @classmethod
@@ -37,7 +42,7 @@ class Params(Frozen):
 
 SPEC = ProbeSpec(
     name="bim.ids",
-    version="1",
+    version="2",
     title="BIM 模型信息查验",
     kind=Kind.INSPECTED,
     unit="项",

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from yanshou.formats.office import bloated
 from yanshou.probes.encodings import Encoding
 from yanshou.probes.reading import Key, read_table
 
@@ -51,10 +52,15 @@ def open_table(
         import openpyxl
 
         try:
+            data = io.BytesIO(stream.read())
+            if part := bloated(data):
+                raise UnreadableTable(f"的部件 {part} 压缩了几百倍，展开会占满内存")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
-                book = openpyxl.load_workbook(io.BytesIO(stream.read()), read_only=True, data_only=True)
+                book = openpyxl.load_workbook(data, read_only=True, data_only=True)
                 sheet = book[table.sheet] if table.sheet else book.worksheets[0]
+        except UnreadableTable:
+            raise
         except KeyError:
             raise UnreadableTable(f"没有工作表“{table.sheet}”") from None
         except Exception:  # openpyxl raises whatever the zip and XML readers below it do

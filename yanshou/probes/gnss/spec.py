@@ -188,7 +188,7 @@ class Params(_Frozen):
 
 SPEC = ProbeSpec(
     name="gnss",
-    version="1",
+    version="2",
     title="北斗定位精度",
     kind=Kind.MEASURED,
     unit="mm",

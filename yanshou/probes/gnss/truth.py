@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from yanshou.formats.leap import EPOCH_NS, utc_of_gps
 from yanshou.harness.model import Reason
-from yanshou.probes.gnss.epochs import Trajectory
+from yanshou.probes.gnss.epochs import FIXED, Trajectory
 from yanshou.probes.gnss.geodesy import Place, geodetic_of
 from yanshou.probes.gnss.reading import read_epochs
 from yanshou.probes.gnss.spec import ControlPoint, TruthFile
@@ -27,6 +27,8 @@ LONGEST_GAP_S = 0.15
 HEIGHTS_AGREE_M = 0.002
 """Two readings of an antenna height, each to the millimetre."""
 SAME_EPOCH_YEARS = 0.01
+POS_FIXED = 1
+"""Quality Q of RTKLIB."""
 BLOCK = 1 << 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _GPS_WEEK_0 = datetime(1980, 1, 6, tzinfo=UTC)
@@ -130,7 +132,7 @@ def _read_csv(stream: BinaryIO) -> Trajectory:
 
 
 def _read_pos(stream: BinaryIO) -> Trajectory:
-    """A solution file of RTKLIB in degrees and ellipsoidal height; its header says which time it is in."""
+    """A solution file of RTKLIB in degrees and ellipsoidal height; its header says which time it is in. Fixed epochs only."""
     times: list[int] = []
     numbers: list[list[float]] = []
     scale = ""
@@ -150,10 +152,12 @@ def _read_pos(stream: BinaryIO) -> Trajectory:
             )
         try:
             cells = line.split()
-            times.append(_pos_ns(cells[0], cells[1]))
-            numbers.append([float(cell) for cell in cells[2:5]])
-            if len(numbers[-1]) < 3:
+            if len(cells) < 6:
                 raise ValueError("列数不足")
+            when, place = _pos_ns(cells[0], cells[1]), [float(cell) for cell in cells[2:5]]
+            if int(cells[5]) == POS_FIXED:
+                times.append(when)
+                numbers.append(place)
         except (ValueError, IndexError) as error:
             raise ValueError(f"第 {number} 行：{error}") from None
     return _trajectory(times, numbers, scale, attitude=False)
@@ -164,7 +168,7 @@ def _read_nmea(stream: BinaryIO) -> Trajectory:
     import numpy as np
 
     epochs = read_epochs((0, block) for block in iter(lambda: stream.read(BLOCK), b"")).epochs
-    known = epochs.where(np.isfinite(epochs.latitude) & np.isfinite(epochs.height))
+    known = epochs.where((epochs.quality == FIXED) & np.isfinite(epochs.latitude) & np.isfinite(epochs.height))
     return Trajectory(known.t_ns, known.latitude, known.longitude, known.height)
 
 

@@ -17,7 +17,7 @@ from yanshou.harness.evidence import RunEvidence, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, InspectedItem, Severity, Validity
 from yanshou.probes.inspection import naming, video, vin
 from yanshou.probes.inspection.journal import STREAM, conduct, differences, read
-from yanshou.probes.inspection.spec import Item, Params, Recorded, RecordedItem, breaches, misread
+from yanshou.probes.inspection.spec import CONFIRMED, Item, Params, Recorded, RecordedItem, breaches, misread
 from yanshou.probes.texts import moment
 
 ATTACHMENTS, ITEMS = "attachments", "items.json"
@@ -144,9 +144,9 @@ def _broken(item: Item, entry: RecordedItem, proven: int) -> Iterator[str]:
 
 
 def _inspected(item: Item, entry: RecordedItem, proven: tuple[str, ...], *, trusted: bool) -> InspectedItem:
-    """The answer as given, but a 是 that breaks a rule is 未查, and one that names nothing of its list is for experts."""
+    """The answer as given, but a 是 or 不适用 that breaks a rule is 未查, and a 是 that is on no list goes to experts."""
     answer = entry.answer
-    if answer is Answer.YES and not trusted:
+    if answer in CONFIRMED and not trusted:
         answer = Answer.OPEN
     elif answer is Answer.YES and item.named and not naming.names(item.named, entry.observed):
         answer = Answer.EXPERT

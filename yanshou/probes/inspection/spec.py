@@ -18,6 +18,8 @@ from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
 """Answers that must say what was observed, or why."""
+CONFIRMED = frozenset({Answer.YES, Answer.NOT_APPLICABLE})
+"""Answers that let an indicator pass, so that two persons must stand for each: what does not apply is out of the way."""
 JUDGED = frozenset({Answer.YES, Answer.NO, Answer.PARTIAL})
 """Answers by which an inspector judges: not his for what only experts can."""
 
@@ -64,7 +66,7 @@ class Params(Frozen):
     )
     items: tuple[Item, ...] = Field(min_length=1, description="查验清单 [{id, text, expected, method}]，随计划冻结")
     unit: str = Field(default="个", min_length=1, description="“是”的条目的计数单位：个、款、家、种 等")
-    reviewers: Literal[2] = Field(default=2, description="每个“是”须两人：检查人与复核人，不可更改")
+    reviewers: Literal[2] = Field(default=2, description="每个“是”与“不适用”须两人：检查人与复核人，不可更改")
 
     @field_validator("items")
     @classmethod
@@ -120,11 +122,10 @@ def breaches(
     """(code, text, remedy) of each rule that an answer breaks; `evidence` is the number of files that prove it."""
     if expert and answer in JUDGED:
         yield "INS-E13", f"只能由专家判断，不能答“{answer}”", "附上证据，改答“专家评议”"
-    if answer is Answer.YES:
-        if not evidence:
-            yield "INS-E03", "答“是”却没有证据文件", "在 evidence 下列出证据文件，或改答“未查”"
-        if not person(witness) or person(inspector) in ("", person(witness)):
-            yield "INS-E04", "答“是”须检查人与复核人是两个不同的人", "填写 inspector 与 witness，由第二人到场复核"
+    if answer is Answer.YES and not evidence:
+        yield "INS-E03", "答“是”却没有证据文件", "在 evidence 下列出证据文件，或改答“未查”"
+    if answer in CONFIRMED and (not person(witness) or person(inspector) in ("", person(witness))):
+        yield "INS-E04", f"答“{answer}”须检查人与复核人是两个不同的人", "填写 inspector 与 witness，由第二人到场复核"
     if answer in EXPLAINED and not explained:
         yield "INS-E10", f"答“{answer}”却没写看到了什么或为什么", "填写 observed 或 reason"
 
@@ -162,7 +163,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
     return (
         "# 查验答卷：检查人填写，复核人逐项确认；也可用 yanshou inspect 引导填写。题目以冻结的计划为准，改这里的题目无效。\n"
         f"# answer：{' | '.join(Answer)}\n"
-        "# 答“是”：须有证据文件，检查人 inspector 与复核人 witness 须是两个不同的人。\n"
+        "# 答“是”：须有证据文件。答“是”或“不适用”：检查人 inspector 与复核人 witness 须是两个不同的人。\n"
         "# 答“否”“部分”“不适用”：须写 observed（看到什么）或 reason（为什么）。\n"
         "# time 写作 2025-03-01 09:30；evidence 每条写作（路径相对本文件，除 file 外可不写）：\n"
         '#   - {file: 照片/铭牌.jpg, kind: 照片, obtained_from: 一号车间, obtained_at: 2025-03-01 09:30, page: ""}\n'
@@ -172,7 +173,7 @@ def blank_sheet(items: Iterable[Item]) -> str:
 
 SPEC = ProbeSpec(
     name="inspection",
-    version="1",
+    version="2",
     title="现场查验",
     kind=Kind.INSPECTED,
     unit="个",

@@ -82,7 +82,7 @@ def _pair(evidence: RunEvidence, timeout: int) -> _Paired:
         trigger = latest.get(frame) if frame else None
         if kind == TRIGGER:
             paired.again += trigger is not None and at - paired.times[trigger] < timeout
-            paired.early += frame in lone and at - lone[frame] < timeout
+            paired.early += bool(frame) and frame in lone and at - lone[frame] < timeout
             if frame:
                 latest[frame] = len(paired.times)
             paired.times.append(at)

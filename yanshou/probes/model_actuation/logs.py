@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from yanshou.harness.basics import ProbeError
-from yanshou.probes.importing import like, one_line
+from yanshou.probes.importing import like, one_line, unmerged
 from yanshou.probes.model_actuation.streams import ACTUATION, LONGEST_FRAME, TRIGGER
 
 if TYPE_CHECKING:
@@ -113,6 +113,9 @@ def _bag(path: Path, params: Params, counts: Counter[str]) -> Iterator[Event]:
     from mcap.records import Schema
     from mcap_ros2.decoder import DecoderFactory
 
+    if beside := unmerged(path):
+        text = f"{path.name} 旁边的 {beside} 里有还没有并入的消息，只读主文件会漏掉"
+        raise ProbeError("ACT-E02", text, "停止录制后用 ros2 bag convert 转成 mcap，或合并后再拷贝")
     sides = _sides(params)
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as bag:
         topics = {name: (number, kind, form) for number, name, kind, form in bag.execute(_TOPICS)}

@@ -61,7 +61,7 @@ class Params(BaseModel):
 
 SPEC = ProbeSpec(
     name="model.actuation",
-    version="1",
+    version="2",
     title="触发至执行时延（记录日志）",
     kind=Kind.MEASURED,
     unit="ms",

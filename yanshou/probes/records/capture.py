@@ -21,11 +21,11 @@ from typing import NoReturn
 
 from yanshou.harness.basics import Json, ProbeError, RunStatus
 from yanshou.harness.evidence import CHUNK, canonical, digest_file, sha256_bytes
-from yanshou.harness.privacy import PERSONAL
 from yanshou.harness.runs import Run
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.earlier import Identity, same_count
 from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
+from yanshou.probes.notes import check_notes, personal
 from yanshou.probes.records.analyse import AUDIT, EXPORT, IMPORT, OTHER, OTHER_ROWS, ROWS, read_audit
 from yanshou.probes.records.blocks import Block, Table
 from yanshou.probes.records.databases import database_table
@@ -34,7 +34,6 @@ from yanshou.probes.records.pseudonyms import SiteKey, is_pseudonym, site_key
 from yanshou.probes.records.scratch import FLAGS, STAMP, Judgement, Scratch, literal, outcome_column, quoted
 from yanshou.probes.records.spec import SPEC, Exclude, Form, Params, Source
 from yanshou.probes.sampling import RESULT, RESULTS
-from yanshou.probes.texts import plain
 
 LOOKED_AT = 100
 """Rows of each block in which personal data are looked for where a whole file is copied."""
@@ -107,6 +106,7 @@ def _copied(params: Params, run: RunContext) -> None:
         _check_export(run.folder, params.join, params.join.columns())
     if audit:
         _check_audit(audit.path, params)
+        check_notes(audit.path, (*params.key, RESULT), "REC-E12")
     record = export.record(run.sink.attach(export.path, EXPORT))
     if other:
         record |= {f"other_{name}": value for name, value in other.record(run.sink.attach(other.path, OTHER)).items()}
@@ -126,7 +126,11 @@ def _check_export(folder: Path, source: Source, columns: tuple[str, ...]) -> int
                 for row in _first(block, table.delimiter):
                     looked += 1
                     found.update(
-                        {(name, kind) for name, cell in zip(table.columns, row, strict=False) if (kind := _kind(cell))}
+                        {
+                            (name, kind)
+                            for name, cell in zip(table.columns, row, strict=False)
+                            if (kind := personal(cell))
+                        }
                     )
     except UnicodeError:
         _refuse_encoding(path, source.encoding, rows)
@@ -142,12 +146,6 @@ def _first(block: Block, delimiter: str) -> Iterator[list[str]]:
         lines = islice(io.BytesIO(block), LOOKED_AT)
         return csv.reader((line.decode() for line in lines), delimiter=delimiter)
     return islice(block, LOOKED_AT)
-
-
-def _kind(cell: str) -> str:
-    """What personal data a cell holds, if any."""
-    text = plain(cell)
-    return next((kind.name for kind in PERSONAL if kind.is_in(text)), "")
 
 
 def _refuse_personal(file: str, column: str, kind: str) -> NoReturn:
@@ -319,7 +317,7 @@ def _canonical(scratch: Scratch, part: _Part, params: Params, key: SiteKey | Non
 
 def _refuse_personal_cells(scratch: Scratch, name: str, part: _Part) -> None:
     """Raises ProbeError REC-E12 where a cell that would enter the evidence as it is holds personal data: each cell is looked at."""
-    kind = scratch.function(_kind, 1)
+    kind = scratch.function(personal, 1)
     for i, column in enumerate(part.columns):
         query = (
             f"SELECT what FROM (SELECT {kind}(c{i}) AS what FROM source WHERE regexp_matches(c{i}, '{_SUSPECT}')"
@@ -347,6 +345,7 @@ def _take_audit(path: Path, params: Params, run: RunContext, key: SiteKey | None
     data = path.read_bytes()
     hidden, _ = params.hidden()
     if key is None or hidden.isdisjoint(params.key):
+        check_notes(path, (*params.key, RESULT), "REC-E12")
         return run.sink.attach(path, AUDIT)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -12,8 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from yanshou.formats.office import bloated
 from yanshou.harness.basics import ProbeError
-from yanshou.probes.importing import one_line
+from yanshou.probes.importing import one_line, unmerged
 from yanshou.probes.records.blocks import Block, Table, read_blocks
 from yanshou.probes.records.spec import Form, Source
 from yanshou.probes.texts import BEIJING
@@ -74,6 +75,8 @@ def _xlsx(path: Path, source: Source) -> Iterator[Table]:
     wrong = (InvalidFileException, zipfile.BadZipFile, KeyError, IndexError, ValueError)
     with path.open("rb") as f:
         try:
+            if part := bloated(f):
+                raise ValueError(f"部件 {part} 压缩了几百倍，展开会占满内存")
             book = load_workbook(f, read_only=True, data_only=True)
             sheet = book[source.sheet] if source.sheet else book.worksheets[0]
         except wrong as error:
@@ -122,6 +125,9 @@ def _as_text(name: str, kind: str) -> str:
 def _sqlite(path: Path, source: Source) -> Iterator[Table]:
     import sqlite3
 
+    if beside := unmerged(path):
+        text = f"{path.name} 旁边的 {beside} 里有还没有并入的记录，只读主文件会少算"
+        raise ProbeError("REC-E10", text, "在来源系统里执行 PRAGMA wal_checkpoint(TRUNCATE) 或关闭数据库，再拷贝")
     try:
         db = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
         with closing(db):

@@ -13,6 +13,7 @@ from yanshou.harness.evidence import canonical, digest_file
 from yanshou.harness.names import name_problem
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
+from yanshou.probes.notes import check_notes
 from yanshou.probes.reading import read_table, text_encoding
 from yanshou.probes.sampling import RESULT, RESULTS
 from yanshou.probes.sme_level.analyse import (
@@ -24,7 +25,7 @@ from yanshou.probes.sme_level.analyse import (
     read_audit,
     workbook_files,
 )
-from yanshou.probes.sme_level.layout import CODE, Reading, read_workbook
+from yanshou.probes.sme_level.layout import CODE, NAME, Reading, read_workbook
 from yanshou.probes.sme_level.spec import Params
 
 TOLD = 20
@@ -147,6 +148,7 @@ def _audit(folder: Path, params: Params) -> Path | None:
     data = path.read_bytes()
     with path.open("rb") as f, read_table(f, text_encoding(data), ",") as (columns, _):
         check_columns(path, columns, (CODE, RESULT), missing="SME-E09", twice="SME-E09")
+    check_notes(path, (CODE, NAME, RESULT), "SME-E09")
     for number, (_, word) in enumerate(read_audit(data), 1):
         if word and word not in RESULTS:
             text = f"{path.name} 第 {number} 条的 result“{word}”不认识"

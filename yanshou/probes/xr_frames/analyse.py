@@ -35,8 +35,9 @@ THROTTLED_MS, THROTTLED_IN_A_ROW = (950.0, 1050.0), 3
 """How often browsers let a page run that nobody sees."""
 CLOCK_SHARE, CLOCK_S = 0.01, 0.5
 """How far page and host may disagree on how long it took."""
-LOG_SHARE, LOG_S = 0.002, 0.2
-"""How far a log's own times and the sum of its frames may: what is longer was taken out."""
+LOG_S = 0.2
+"""How far a log's own times and the sum of its frames may, but for its digits: frames are shown later than they begin. What is
+longer was taken out."""
 EARLY_S = 2.0
 """How long before the planned end the last report may have come."""
 CAPPED = 0.9
@@ -140,8 +141,10 @@ def _of_log(log: FrameLog, times: NDArray[np.float64], starts: NDArray[np.float6
     if starts.size and bool((np.diff(starts) <= 0).any()):
         yield Validity("XRF-V02", Severity.INVALID, "日志的时间倒退或停住：不是一次连续的记录")
     elif starts.size > 1:
-        span, total = float(starts[-1] - starts[0]) / 1000, float(times[1:].sum()) / 1000
-        if abs(span - total) > max(LOG_S, LOG_SHARE * span):
+        span = float(starts[-1] - starts[0]) / 1000
+        # A time is that to the frame before or, of PresentMon 2, to the next: without the first, or without the last.
+        total = min((float(part.sum()) / 1000 for part in (times[1:], times[:-1])), key=lambda s: abs(span - s))
+        if abs(span - total) > LOG_S + times.size * log.resolution_ms / 2000:
             text = f"日志首尾相隔 {span:.2f} s，而各帧合计 {total:.2f} s：有帧被删去或改动"
             yield Validity("XRF-V16", Severity.INVALID, text)
 

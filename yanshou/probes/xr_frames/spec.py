@@ -103,7 +103,7 @@ def _address(text: str) -> tuple[str, int]:
 
 SPEC = ProbeSpec(
     name="xr.frames",
-    version="1",
+    version="2",
     title="XR 帧率与交互时延",
     kind=Kind.MEASURED,
     unit="ms",
