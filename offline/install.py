@@ -5,7 +5,9 @@ SHA256SUMS, and never touch a target that exists.
 """
 
 import hashlib
+import importlib.util
 import platform
+import shutil
 import subprocess
 import sys
 import venv
@@ -44,8 +46,12 @@ def check_files() -> None:
 
 def main() -> None:
     """Check, make the environment, install, show what this machine can do."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     if len(sys.argv) != 2:
         refuse("用法：python install.py 目标文件夹（如 yanshou-venv）")
+    if not all((HERE / name).exists() for name in ("PYTHON", "SHA256SUMS", "wheels")):
+        refuse(f"{HERE} 里没有离线包的其他文件；整个解开离线包，运行里面的 install.py")
     target = Path(sys.argv[1]).resolve()
     python = (HERE / "PYTHON").read_text(encoding="utf-8").strip()
     if platform.python_version().rpartition(".")[0] != python or sys.implementation.name != "cpython":
@@ -59,20 +65,36 @@ def main() -> None:
         refuse(f"这个离线包没有带 {system} 的轮子；用 make offline 另打")
     if target.exists():
         refuse(f"{target} 已经存在；换一个文件夹")
+    if importlib.util.find_spec("ensurepip") is None:
+        refuse(
+            "这个 Python 不能建环境（没有 ensurepip）；Debian、Ubuntu 先装 python3-venv 的 .deb，或换 python.org 的 Python"
+        )
     print("核对文件……", flush=True)
     check_files()
+    try:
+        command = install(target, lock, windows=system == "windows")
+    except (subprocess.CalledProcessError, OSError) as error:
+        shutil.rmtree(target, ignore_errors=True)
+        refuse(f"没有装成，已删去 {target}：{error}；按上面的输出排除后再运行")
+    except KeyboardInterrupt:
+        shutil.rmtree(target, ignore_errors=True)
+        refuse(f"已中断，已删去 {target}")
+    print(f"装好了：{command}", flush=True)
+    subprocess.call([str(command), "doctor"])
+
+
+def install(target: Path, lock: Path, *, windows: bool) -> Path:
+    """A new environment in `target` with everything in it; its command. Raises OSError, CalledProcessError."""
     print(f"建立环境 {target}……", flush=True)
     venv.create(str(target), with_pip=True)
-    folder = target / ("Scripts" if system == "windows" else "bin")
-    interpreter = folder / ("python.exe" if system == "windows" else "python")
+    folder = target / ("Scripts" if windows else "bin")
+    interpreter = folder / ("python.exe" if windows else "python")
     pip = [str(interpreter), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index"]
     pip += ["-f", str(HERE / "wheels")]
     subprocess.check_call([*pip, "--require-hashes", "-r", str(lock)])
     (own,) = (HERE / "wheels").glob("yanshou-*.whl")
     subprocess.check_call([*pip, "--no-deps", str(own)])
-    command = folder / ("yanshou.exe" if system == "windows" else "yanshou")
-    print(f"装好了：{command}", flush=True)
-    subprocess.call([str(command), "doctor"])
+    return folder / ("yanshou.exe" if windows else "yanshou")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserError
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, UserError, refusal
 from yanshou.pdf_verbs import pdf_app
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ app.add_typer(trust_app, name="trust")
 
 Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹；不写则从当前目录向上找 case.yaml")]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="网页的端口；0 由系统选")]
 Yes = Annotated[bool, typer.Option("--yes", help="在终端上也不问（脚本用）")]
 
 
@@ -203,7 +205,7 @@ def check(folder: Folder = None, as_json: AsJson = False) -> None:
         out = _out()
         problems(found, out)
         warnings = sum(p.severity == "warning" for p in found)
-        out.print(f"{case.path}:{len(errors)} 处错误，{warnings} 处提醒", markup=False)
+        out.print(f"{case.path}：{len(errors)} 处错误，{warnings} 处提醒", markup=False)
     if errors:
         _leave(ExitCode.USAGE)
 
@@ -322,7 +324,7 @@ def inspect(
         bool, typer.Option("--lan", help="网页开到局域网，给出带通行码的地址与二维码；默认只在本机")
     ] = False,
     bind: Annotated[str | None, typer.Option("--bind", help="局域网里用本机的哪个地址")] = None,
-    port: Annotated[int, typer.Option("--port", help="网页的端口；默认由系统选")] = 0,
+    port: Port = 0,
     tls: Annotated[bool, typer.Option("--tls", help="网页用自签证书加密，给出指纹供核对")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -362,6 +364,8 @@ def sample(
             for r in returned:
                 typer.echo(f"{r.path}：{r.indicator} {r.rows} 条，已有结果 {r.answered} 条")
         return
+    for path in filter(None, (xlsx, html)):
+        _require_absent(path)  # it may hold what people found
     sheets, open_ = lay_out_samples(place)
     written = [(path, write) for path, write in ((xlsx, write_xlsx), (html, write_html)) if path is not None]
     if written:
@@ -636,7 +640,7 @@ def visits(
 @app.command()
 def reflect(
     bind: Annotated[str, typer.Option("--bind", help="监听地址")] = "0.0.0.0",
-    port: Annotated[int, typer.Option("--port", help="UDP 端口")] = 862,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="UDP 端口")] = 862,
     key: Annotated[
         Path | None, typer.Option("--key", help="密钥文件：只答用它签名的请求，并签名应答（评测方自己的反射器）")
     ] = None,
@@ -993,7 +997,7 @@ def view(
     paths: Annotated[list[Path], typer.Argument(help="数据包 zip、解开的数据包或案卷文件夹；两份以上可比较")],
     trust: Annotated[Path | None, typer.Option("--trust", help="自己保管的信任文件 trust.yaml")] = None,
     key: Annotated[Path | None, typer.Option("--key", help="专家的私钥：签署意见，写在数据包旁边")] = None,
-    port: Annotated[int, typer.Option("--port", help="端口；0 由系统选")] = 0,
+    port: Port = 0,
 ) -> None:
     """在本机浏览器里复核:先看核验结果,再看指标、台账、证据,比较两份,签署意见。"""
     from yanshou.harness.trust import load_trust
@@ -1063,7 +1067,7 @@ def _defect(error: BaseException) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: every ending becomes an exit code of the contract and at most a few lines."""
-    from yanshou.harness.evidence import LedgerDamage, disk_problem
+    from yanshou.harness.evidence import LedgerDamage
 
     code: Any
     try:
@@ -1080,7 +1084,7 @@ def main(arguments: list[str] | None = None) -> None:
     except BrokenPipeError:
         code = ExitCode.OK
     except OSError as error:
-        code = _stop(UserError(disk_problem(error, Path(error.filename or ".")), ExitCode.INTERNAL))
+        code = _stop(_system_problem(error))
     except typer.Exit as error:
         code = error.exit_code
     except Exception as error:
@@ -1088,12 +1092,46 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(int(code or 0))
 
 
+def _system_problem(error: OSError) -> UserError:
+    """A path that is not what it should be is the user's to mend; anything else, a full disk say, is the machine's."""
+    from yanshou.harness.evidence import disk_problem
+
+    path = Path(error.filename or ".")
+    if isinstance(error, (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)):
+        return UserError(Problem("E-FILE", f"读写不了：{refusal(error)}", "检查路径与权限", path))
+    return UserError(disk_problem(error, path), ExitCode.INTERNAL)
+
+
+_USAGE = (
+    (r"No such command '(.+)'\.", "没有命令 {0}"),
+    (r"No such option: (\S+)(?: \(Possible options: (.+)\)| Did you mean (.+)\?)?", "没有选项 {0}"),
+    (r"Missing (?:argument|option|parameter) '?(.+?)'?\.(?s:.*)", "没有写 {0}"),
+    (r"(?:Option|Argument) '(.+)' requires .+", "{0} 后面没有值"),
+    (r"Got unexpected extra argument\S* \((.+)\)", "多出了 {0}"),
+    (r"Invalid value for (.+?): .*(?:valid|not a) (?:integer|number|float).*", "{0} 应为数字"),
+    (r"Invalid value for (.+?): .*(?:less|smaller) than or equal to (\S+)", "{0} 最大是 {1}"),
+    (r"Invalid value for (.+?): .*(?:greater|larger) than or equal to (\S+)", "{0} 最小是 {1}"),
+    (r"Invalid value for (.+?): .* not in the range (\S+?)\.?", "{0} 应在 {1} 之内"),
+    (r"Invalid value for (.+?): (?s:.*)", "{0} 的值看不懂"),
+)
+"""What the library that reads the command line says -> the same for people; whatever it says else is shown as it is."""
+
+
 def _usage_error(error: Exception) -> int:
     """Exit code of a usage error, which carries its own message (typer brings its own click); 0 if it is something else."""
     show = getattr(error, "show", None)
     if show is None or not hasattr(error, "format_message"):
         return 0
-    show()
+    said = error.format_message()
+    found = ((re.fullmatch(pattern, said), text) for pattern, text in _USAGE)
+    told = next((text.format(*(g or "" for g in m.groups())) for m, text in found if m), "")
+    if told:
+        path = getattr(getattr(error, "ctx", None), "command_path", "yanshou")
+        near = getattr(error, "possibilities", None)
+        remedy = f"是不是 {'、'.join(sorted(near))}？" if near else ""
+        typer.echo(str(Problem("E-USAGE", told.replace("'", ""), f"{remedy}用法见 {path} -h")), err=True)
+    else:
+        show()
     return int(ExitCode.USAGE)
 
 

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.listing import Scenario
+from yanshou.harness.names import person
 from yanshou.harness.windows import BEIJING
 from yanshou.importers.grid import Cell, squeezed
 from yanshou.importers.propose import Proposal, aimed, aimed_at, free_own_id
@@ -166,7 +167,7 @@ class Dialogue:
     def typed_twice(self, scenario: Scenario) -> tuple[list[Proposal], list[str]]:
         """What two people typed from a scan, each without seeing the other's, and their names; equal in every value."""
         first = self.name("第一录入人姓名 >")
-        while (second := self.name("第二录入人姓名 >")) == first:
+        while person(second := self.name("第二录入人姓名 >")) == person(first):
             self._out.print("两人不能同名")
         people = [first, second]
         entries = []

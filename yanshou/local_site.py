@@ -25,7 +25,7 @@ from werkzeug import Request
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.basics import Problem, UserError, refusal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -154,13 +154,14 @@ def serving(
     site: Callable[[Gate], WSGIApplication], *, host: str = LOOPBACK, port: int = 0, tls: bool = False
 ) -> Iterator[Served]:
     """The site on one address; call `server.serve_forever()` inside. Raises UserError where the address cannot be had."""
+    _require_one_address(host)
     token = secrets.token_urlsafe(24)
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
         except OSError as error:
-            text = f"不能在 {host}:{port} 上服务：{error.strerror}"
+            text = f"不能在 {host}:{port} 上服务：{refusal(error)}"
             raise UserError(Problem("W-PORT", text, "换一个 --port，或检查网络连接")) from None
         listening.listen(128)
         port = listening.getsockname()[1]
@@ -173,6 +174,17 @@ def serving(
             yield Served(f"{scheme}://{host}:{port}/t/{token}", host == LOOPBACK, fingerprint, server)
         finally:
             server.server_close()
+
+
+def _require_one_address(host: str) -> None:
+    """Refuse what is no address of one interface: a page on all of them would be open to networks that nobody thought of."""
+    try:
+        address = ipaddress.IPv4Address(host)
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified or address.is_multicast:
+        text = f"{host} 不是本机一个网口的 IPv4 地址"
+        raise UserError(Problem("W-BIND", text, "--bind 写一个，如 192.168.1.5；或用 --lan 自动选"))
 
 
 def lan_address() -> str:

@@ -21,7 +21,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 
 if TYPE_CHECKING:
     from yanshou.formats.capture import CaptureSummary, Seen
@@ -103,7 +103,7 @@ def read(path: Path) -> CaptureSummary | TableSummary:
                 f.seek(0)
             found = _table(f)
     except OSError as error:
-        raise UserError(Problem("L-E01", f"读不了：{error.strerror or error}", "检查路径与权限", path)) from None
+        raise UserError(Problem("L-E01", f"读不了：{refusal(error)}", "检查路径与权限", path)) from None
     if found is None:
         remedy = "能看 pcap、pcapng、CSV 与 JSON 行；压缩过的先解开"
         raise UserError(Problem("L-E02", "不认识这种文件", remedy, path))

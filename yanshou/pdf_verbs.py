@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 
 if TYPE_CHECKING:
     from asn1crypto.x509 import Certificate
@@ -150,5 +150,5 @@ def import_(
     try:
         value = signature.read_bytes()
     except OSError as error:
-        raise UserError(Problem("S-D14", f"签名文件读不出：{error.strerror}", "检查路径与权限", signature)) from None
+        raise UserError(Problem("S-D14", f"签名文件读不出：{refusal(error)}", "检查路径与权限", signature)) from None
     _tell(import_signature(sealed_package(package), value, stamping(tsa, _trust(trust))), as_json)

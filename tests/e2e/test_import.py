@@ -152,7 +152,7 @@ def test_two_people_type_a_scan_and_must_agree(case: Path) -> None:
     refused = yanshou("import", case / "扫描件.pdf", case)
     assert (refused.returncode, "I-OPAQUE" in refused.stderr, "--by-hand" in refused.stderr) == (2, True, True)
     script = [
-        ("第一录入人姓名", "张三"), ("第二录入人姓名", "张三"), ("第二录入人姓名", "李四"),
+        ("第一录入人姓名", "张三"), ("第二录入人姓名", "张三"), ("第二录入人姓名", "张 三"), ("第二录入人姓名", "李四"),
         *typed(("",), ("≥ 120 台", "9页3行", "40台", "同一时刻在线"), ("≤ 2 ms", "9页4行", "8 ms", "往返"), ("",)),
         *typed(("",), ("≥ 120 台", "9页3行", "40台", "同一时刻在线"), ("≤2ms", "9页4行", "３ms", "往返"), ("",)),
         ("张三 重录", "8 ms"), ("李四 重录", "3 ms"),
@@ -176,5 +176,9 @@ def test_a_quiet_confirmation_of_a_scan_by_one_person_is_refused(case: Path) -> 
         f.write(
             "commitments:\n  S10-I03: {baseline: 8 ms, target: ≤ 2 ms, source: {file: 扫描件.pdf, confirmed_by: [张三]}}\n"
         )
+    refused = yanshou("plan", case, "--freeze")
+    assert (refused.returncode, "只有 张三 一人" in refused.stderr) == (2, True)
+    text = (case / "case.yaml").read_text(encoding="utf-8")
+    (case / "case.yaml").write_text(text.replace("[张三]", "[张三, 张　三]"), encoding="utf-8")
     refused = yanshou("plan", case, "--freeze")
     assert (refused.returncode, "只有 张三 一人" in refused.stderr) == (2, True)

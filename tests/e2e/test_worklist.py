@@ -277,6 +277,14 @@ def test_what_is_only_to_be_handed_over_asks_for_no_result(case: Path, tmp_path:
     assert [c.value for c in load_workbook(tmp_path / "l.xlsx").worksheets[0][HEAD_ROWS + 2]] == ["2", "0xcd", "2"]
 
 
+def test_a_list_that_people_have_filled_in_is_not_written_over(case: Path) -> None:
+    before = (case / "名单.xlsx").read_bytes()
+    for option in ("--xlsx", "--html"):
+        refused = yanshou("sample", case, option, case / "名单.xlsx")
+        assert (refused.returncode, "E-EXISTS" in refused.stderr) == (2, True), refused.stderr
+    assert (case / "名单.xlsx").read_bytes() == before
+
+
 def test_there_is_nothing_to_list_where_nothing_is_drawn(tmp_path: Path) -> None:
     from tests.inspecting import frozen_case
 

@@ -13,13 +13,14 @@ from tests.probes.standards import recorded
 from yanshou.harness.basics import RunStatus, UserError
 from yanshou.harness.evidence import Ledger, RunWriter, sha256_bytes
 from yanshou.harness.model import Answer, Checklist, Kind
+from yanshou.harness.names import person
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.contract import Probe
 from yanshou.probes.inspection.analyse import analyse
 from yanshou.probes.inspection.capture import capture
 from yanshou.probes.inspection.reference import POINTS, standard
-from yanshou.probes.inspection.spec import SPEC, Params, blank_sheet, estimate
+from yanshou.probes.inspection.spec import SPEC, Params, blank_sheet, breaches, estimate
 
 PROVEN = """\
   {id}:
@@ -396,3 +397,15 @@ def test_parameters_survive_json() -> None:
     params = checklist("A", "B")
     assert Params.model_validate(params.model_dump(mode="json")) == params
     assert YAML(typ="safe", pure=True).load(blank_sheet(params.items))["items"]["A"]["answer"] == "未查"
+
+
+@pytest.mark.parametrize("spelled", ["张 三", "张　三", "张\t三", "张\u200b三", "\ufeff张三", "张\u00ad三", " 张三\n"])
+def test_one_person_is_one_however_the_name_is_written(spelled: str) -> None:
+    assert person(spelled) == person("张三")
+    found = [code for code, *_ in breaches(Answer.YES, inspector="张三", witness=spelled, explained=True, evidence=1)]
+    assert found == ["INS-E04"]
+
+
+def test_nobody_is_no_person() -> None:
+    found = [code for code, *_ in breaches(Answer.YES, inspector="张三", witness="\u200b", explained=True, evidence=1)]
+    assert found == ["INS-E04"]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,8 @@ from yanshou.harness import engine
 from yanshou.harness.assess import load_state
 from yanshou.harness.basics import UserError
 from yanshou.harness.engine import draft, freeze_case, run_case
-from yanshou.harness.plan import plan_from_json, weakens
+from yanshou.harness.model import Kind
+from yanshou.harness.plan import Plan, Setup, plan_from_json, weakens
 from yanshou.harness.recording import Selection
 from yanshou.harness.windows import in_window, parse_window
 
@@ -116,6 +119,60 @@ def test_the_plan_keeps_its_conditions_and_dropping_one_is_weakening(tmp_path: P
     assert weakens(plan, fewer)
     assert not weakens(plan, plan)
     assert load_state(tmp_path).plan == plan
+
+
+def only(plan: Plan, **changes: Any) -> Plan:
+    """`plan` with fields of its one indicator changed."""
+    return replace(plan, indicators=(replace(plan.indicators[0], **changes),))
+
+
+def other(setup: Setup, **changes: Any) -> tuple[Setup, ...]:
+    return (replace(setup, **changes),)
+
+
+def test_fewer_subjects_or_a_part_of_more_is_weakening(tmp_path: Path) -> None:
+    plan = draft(case(tmp_path, 1, 1)).plan
+    more = (*plan.subjects, "丙车间")
+    assert weakens(plan, replace(plan, subjects=("甲车间",)))
+    assert not weakens(plan, replace(plan, subjects=more))
+    one_of = only(plan, required_subjects=1)
+    assert weakens(one_of, replace(one_of, subjects=more))
+
+
+def test_another_kind_instrument_or_time_of_day_is_weakening_and_one_more_condition_is_not(tmp_path: Path) -> None:
+    plan = draft(case(tmp_path, 1, 1, with_night=False)).plan
+    (indicator,) = plan.indicators
+    (day,) = indicator.conditions
+    assert weakens(plan, only(plan, kind=Kind.INSPECTED))
+    assert weakens(plan, only(plan, conditions=other(day, window="02:00-03:00")))
+    assert weakens(plan, only(plan, conditions=other(day, instrument=replace(day.instrument, probe="devices"))))
+    assert not weakens(plan, only(plan, conditions=(day, replace(day, condition="夜班"))))
+    bare = only(plan, conditions=())
+    assert not weakens(bare, plan)
+    assert weakens(bare, only(bare, instrument=replace(day.instrument, probe="devices")))
+
+
+def test_one_more_way_to_meet_a_group_is_weakening(tmp_path: Path) -> None:
+    plan = draft(case(tmp_path, 1, 1)).plan
+    (indicator,) = plan.indicators
+    grouped = replace(indicator, group="S06-G1")
+    two = replace(plan, indicators=(grouped, replace(grouped, id="S06-I06")))
+    assert weakens(replace(plan, indicators=(grouped,)), two)
+    assert not weakens(two, two)
+
+
+def test_taking_an_indicator_out_and_in_again_draws_no_other_sample(tmp_path: Path) -> None:
+    folder = case(tmp_path, 1, 1)
+    path = folder / "case.yaml"
+    whole = path.read_text(encoding="utf-8")
+    own = "  S10-P01: {name: 其他, kind: counted, baseline: 0 条, target: 不少于1条}\nmeasure:"
+    with_own = whole.replace("measure:", own)
+    path.write_text(with_own, encoding="utf-8")
+    first, _ = freeze_case(folder)
+    for text, reason in ((with_own.replace("S10-I02", "S10-P02"), "去掉"), (with_own, "放回")):
+        path.write_text(text, encoding="utf-8")
+        last, _ = freeze_case(folder, "甲", reason)
+    assert last.indicator("S10-I02").seed == first.indicator("S10-I02").seed
 
 
 @pytest.mark.parametrize("text", ["9:00-10:00", "09:00-24:00", "10:00-09:00", "09:00-09:00", "全天"])

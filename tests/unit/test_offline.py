@@ -116,6 +116,20 @@ def test_a_lost_file_another_python_and_a_taken_target_are_refused(unpacked: Pat
     assert (code, "没有带 linux 的轮子" in said) == (2, True), said
 
 
+def test_what_could_not_be_installed_leaves_nothing_behind(unpacked: Path, tmp_path: Path) -> None:
+    code, said = install(unpacked, str(tmp_path / "target"))  # its wheel is none
+    assert (code, "没有装成" in said, "Traceback" in said) == (2, True, False), said
+    assert not (tmp_path / "target").exists()
+
+
+def test_the_installer_alone_says_what_it_needs(unpacked: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (unpacked / "install.py").rename(alone / "install.py")
+    code, said = install(alone, str(tmp_path / "target"))
+    assert (code, "整个解开离线包" in said, "Traceback" in said) == (2, True, False), said
+
+
 def test_sums_are_those_of_the_files(unpacked: Path) -> None:
     lines = [line.split("  ") for line in (unpacked / "SHA256SUMS").read_text().splitlines()]
     assert len(lines) == 4

@@ -127,6 +127,8 @@ def test_numbers_beyond_what_is_open(browser: Client) -> None:
         "/p/0/i/S10-I99",
         "/p/0/run/77",
         "/compare?a=0&b=9",
+        "/compare?a=-1&b=0",
+        "/compare?a=-9&b=0",
         "/compare?a=x",
         "/static/x",
     ):

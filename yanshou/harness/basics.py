@@ -6,6 +6,7 @@ Python 3.8.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
@@ -86,3 +87,31 @@ class ProbeError(Exception):
     def __init__(self, code: str, text: str, remedy: str) -> None:
         self.problem = Problem(code, text, remedy)
         super().__init__(str(self.problem))
+
+
+_REASONS = {
+    errno.ENOENT: "没有这个文件或文件夹",
+    errno.EACCES: "没有权限",
+    errno.EPERM: "没有权限",
+    errno.EISDIR: "是文件夹，不是文件",
+    errno.ENOTDIR: "路径里有一段不是文件夹",
+    errno.EEXIST: "已经存在",
+    errno.ENAMETOOLONG: "文件名太长",
+    errno.ENOSPC: "磁盘已满",
+    errno.EFBIG: "文件过大",
+    errno.EROFS: "磁盘只读",
+    errno.EIO: "磁盘读写出错",
+    errno.EMFILE: "打开的文件过多",
+    errno.EADDRINUSE: "已被占用",
+    errno.EADDRNOTAVAIL: "本机没有这个地址",
+    errno.ECONNREFUSED: "对端拒绝连接",
+    errno.ECONNRESET: "连接被对端断开",
+    errno.ETIMEDOUT: "超时",
+    errno.EHOSTUNREACH: "主机不可达",
+    errno.ENETUNREACH: "网络不可达",
+}
+
+
+def refusal(error: OSError) -> str:
+    """Why the system refused, in the language of the sentence that it stands in; what is rare in the system's own words."""
+    return _REASONS.get(error.errno or 0) or error.strerror or str(error)

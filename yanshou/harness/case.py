@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.invalid import explain
 from yanshou.harness.model import Kind, Mode
@@ -422,7 +422,7 @@ def load_case(folder_or_file: Path) -> Case:
             Problem("E-CASE", "没有这个案卷文件", "给出案卷文件夹，或用 yanshou new 新建一个", path)
         ) from None
     except OSError as error:
-        raise UserError(Problem("E-CASE", f"读不出：{error.strerror}", "检查路径与读权限", path)) from None
+        raise UserError(Problem("E-CASE", f"读不出：{refusal(error)}", "检查路径与读权限", path)) from None
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

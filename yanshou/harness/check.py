@@ -42,6 +42,7 @@ from yanshou.harness.case import (
 from yanshou.harness.evidence import digest_file
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
 from yanshou.harness.model import Change, Limit, Mode, Op
+from yanshou.harness.names import person
 from yanshou.harness.privacy import PERSONAL, printable
 from yanshou.harness.units import (
     TargetError,
@@ -495,7 +496,7 @@ def c17(case: Case, public_list: PublicList) -> Iterator[Problem]:
         if not people:
             text = f"{name} 是导入的，还没有人确认"
             yield _problem(case, "C17", text, f"在终端里再运行一次 yanshou import {source.file} 案卷，逐条确认", *place)
-        elif len(people) < 2 and not source.legible:
+        elif len({person(p) for p in people}) < 2 and not source.legible:
             text = f"{name} 是照扫描件录入的，只有 {people[0]} 一人"
             yield _problem(case, "C17", text, f"由两人各自录入：yanshou import {source.file} 案卷 --by-hand", *place)
         target = _limit(commitment.target, limits.get(name))

@@ -27,7 +27,7 @@ from typing import IO, Any, BinaryIO
 
 import rfc8785
 
-from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
+from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError, refusal
 from yanshou.harness.locking import FileLock, Taken
 from yanshou.harness.names import name_problem
 
@@ -533,9 +533,7 @@ class RunEvidence:
 
 def disk_problem(error: OSError, folder: Path) -> Problem:
     """The one line for a folder that cannot be written (full, read-only, gone)."""
-    return Problem(
-        "E-DISK", f"无法写入：{error.strerror or error}", "检查剩余空间与写权限后重新运行，已确认的数据不丢", folder
-    )
+    return Problem("E-DISK", f"无法写入：{refusal(error)}", "检查剩余空间与写权限后重新运行，已确认的数据不丢", folder)
 
 
 def require_writable(folder: Path) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yanshou.harness.basics import ExitCode, Json, Problem, RunStatus, UserError
+from yanshou.harness.basics import ExitCode, Json, Problem, RunStatus, UserError, refusal
 from yanshou.harness.engine import RunSummary, require_unchanged, write_record
 from yanshou.harness.evidence import (
     CHUNK,
@@ -88,7 +88,7 @@ def _read(source: Path, ledger: Ledger, frozen: FrozenPlan, known: Mapping[str, 
     except LedgerDamage as damage:
         problems = [Problem("KIT-E11", f"采集包的台账{damage.text}", FROM_TERMINAL, damage.path, damage.line)]
     except OSError as error:
-        text = f"读不出采集包录的证据：{error.strerror or error}"
+        text = f"读不出采集包录的证据：{refusal(error)}"
         problems = [Problem("KIT-E10", text, "--from 指向采集包的输出文件夹（里面有 ledger.jsonl)", path)]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         text = f"采集包的台账无法解读（{type(error).__name__}：{error}）"

@@ -1,4 +1,7 @@
-"""File names that mean the same file on every system and to every tool. It must never touch a file."""
+"""Names: of files, that mean the same file on every system and to every tool, and of people, that mean the same person.
+
+It must never touch a file.
+"""
 
 from __future__ import annotations
 
@@ -28,3 +31,9 @@ def name_problem(name: str) -> str | None:
         if len(part.encode()) > 255:
             return "有一段超过 255 字节"
     return None
+
+
+def person(name: str) -> str:
+    """What tells one person from another by name: width, case, blanks and characters that nobody sees do not."""
+    seen = unicodedata.normalize("NFKC", name)
+    return "".join(c for c in seen if unicodedata.category(c)[0] not in "CZ").casefold()

@@ -520,10 +520,12 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 
 
 def weakens(old: Plan, new: Plan) -> bool:
-    """True when an amendment makes passing easier: an indicator or condition gone, a limit looser or on another change or level,
-    confidence lower, attempts more, fewer subjects required or no longer one by one, or the statistic, direction or definition of
-    an indicator changed at all."""
+    """True when an amendment makes passing easier: an indicator, subject or condition gone, one more way to meet a group, a limit
+    looser or on another change or level, confidence lower, attempts more, fewer subjects required, of more, or no longer one by
+    one; or the kind, instrument, time of day, statistic, direction or definition of an indicator changed at all."""
     now = {i.id: i for i in new.indicators}
+    if set(old.subjects) - set(new.subjects) or _group_members(new) - _group_members(old):
+        return True
     for before in old.indicators:
         after = now.get(before.id)
         if after is None:
@@ -534,12 +536,19 @@ def weakens(old: Plan, new: Plan) -> bool:
             return True
         if after.required_subjects is not None and after.required_subjects != before.required_subjects:
             return True
+        if after.required_subjects is not None and set(new.subjects) - set(old.subjects):
+            return True
         if after.together and not before.together:
             return True
-        if after.change != before.change:
+        if after.change != before.change or after.kind is not before.kind:
             return True
-        if {s.condition for s in before.conditions} - {s.condition for s in after.conditions}:
-            return True
+        then = {s.condition: s for s in after.setups}
+        for setup in before.setups:
+            same = then.get(setup.condition)
+            if same is None and setup.condition is not None:
+                return True
+            if same and (same.window, same.instrument.probe) != (setup.window, setup.instrument.probe):
+                return True
         if (after.statistic, after.direction, after.definition) != (
             before.statistic,
             before.direction,
@@ -547,6 +556,11 @@ def weakens(old: Plan, new: Plan) -> bool:
         ):
             return True
     return False
+
+
+def _group_members(plan: Plan) -> set[str]:
+    """Indicators of which one is enough."""
+    return {i.id for i in plan.indicators if i.group is not None}
 
 
 def _looser(old: Limit, new: Limit) -> bool:
@@ -562,9 +576,11 @@ def _looser(old: Limit, new: Limit) -> bool:
         return True
 
 
-def _with_seeds(plan: Plan, previous: Plan | None) -> Plan:
-    """Draw what is random: an indicator keeps the seed it was first frozen with, so that no amendment re-draws a sample."""
-    known = {i.id: i.seed for i in previous.indicators} if previous else {}
+def _with_seeds(plan: Plan, records: Sequence[Mapping[str, Json]]) -> Plan:
+    """Draw what is random: an indicator keeps the seed it was first frozen with, so that no amendment re-draws a sample, not
+    even two of which one takes the indicator out."""
+    frozen = [r["plan"]["indicators"] for r in records if r["kind"] in ("plan", "amendment")]
+    known = {i["id"]: int(i["seed"]) for indicators in reversed(frozen) for i in indicators}
     seeded = tuple(replace(i, seed=known.get(i.id) or secrets.randbits(52) + 1) for i in plan.indicators)
     return replace(plan, indicators=seeded)
 
@@ -619,7 +635,7 @@ def freeze(case: Case, plan: Plan, ledger: Ledger, author: str | None, reason: s
         shown = ";".join(changes[:3])
         text = f"计划已冻结，现在有 {len(changes)} 处不同({shown})"
         raise UserError(Problem("P-AMEND", text, "用 --author 与 --reason 写明谁、为何变更；变更会印在报告上", path))
-    seeded = _with_seeds(plan, before.plan if before else None)
+    seeded = _with_seeds(plan, ledger.records)
     final = replace(seeded, revision=(before.plan.revision if before else 0) + 1, frozen=utc_now())
     content = {"sha256": final.sha256, "plan": _plain(final), "case_text": case.text}
     if before is None:

@@ -7,7 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from yanshou.formats.office import MAX_ENTRIES
-from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.basics import Problem, UserError, refusal
 
 MAX_FILE = 64 << 20
 
@@ -29,7 +29,7 @@ def read(path: Path) -> bytes:
             raise UserError(Problem("I-SIZE", text, "另存一份只含表1 的文件", path))
         data = path.read_bytes()
     except OSError as error:
-        raise UserError(Problem("I-FILE", f"读不出：{error.strerror}", "检查路径与读权限", path)) from None
+        raise UserError(Problem("I-FILE", f"读不出：{refusal(error)}", "检查路径与读权限", path)) from None
     if not data:
         raise UserError(Problem("I-FILE", "文件是空的", "向申报单位要原件", path))
     return data
@@ -47,7 +47,7 @@ def form_of(path: Path) -> Form:
                     return Form.DOCX
                 return Form.XLSX if any(name.startswith("xl/") for name in names) else Form.OPAQUE
     except OSError as error:
-        raise UserError(Problem("I-FILE", f"读不出：{error.strerror}", "检查路径与读权限", path)) from None
+        raise UserError(Problem("I-FILE", f"读不出：{refusal(error)}", "检查路径与读权限", path)) from None
     except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return Form.OPAQUE
     binary = b"\0" in head or head.startswith(b"%PDF") or head.startswith(b"\xd0\xcf\x11\xe0")

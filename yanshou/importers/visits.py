@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 from yanshou.formats import dicom, fhir, hl7v2
 from yanshou.formats.visits import COLUMNS, IDENTIFIERS, BadRecord, Row
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.evidence import canonical, digest_file, sync_folder, write_atomic
 from yanshou.probes.records.pseudonyms import SiteKey
 
@@ -114,7 +114,7 @@ def _stated(path: Path) -> int:
         with path.open("rb") as f:
             return fhir.summary_count(f)
     except OSError as error:
-        raise UserError(Problem("I-FILE", f"读不出：{error.strerror}", "检查路径与读权限", path)) from None
+        raise UserError(Problem("I-FILE", f"读不出：{refusal(error)}", "检查路径与读权限", path)) from None
     except BadRecord as error:
         raise UserError(Problem("I-VISITS", f"{error.place}{error.text}", error.remedy, path)) from None
 
@@ -140,7 +140,7 @@ def _each(files: Iterable[Path], read: Callable[[Path, str], Iterator[T]], done:
                 yield found
             size = path.stat().st_size
         except OSError as error:
-            raise UserError(Problem("I-FILE", f"读不出：{error.strerror}", "检查读权限", path)) from None
+            raise UserError(Problem("I-FILE", f"读不出：{refusal(error)}", "检查读权限", path)) from None
         except BadRecord as error:
             raise UserError(Problem("I-VISITS", f"{error.place}{error.text}", error.remedy, path)) from None
         if path not in done.passed_over:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.basics import Problem, UserError, refusal
 from yanshou.harness.case import Case, Place, Source, load_case
 from yanshou.harness.case_edit import Written, conflicts, edited, value_at
 from yanshou.harness.evidence import digest_file, require_writable, sha256_bytes, sync_folder, write_atomic
@@ -91,7 +91,7 @@ def kept(path: Path, folder: Path, form: Form = Form.OPAQUE) -> Document:
     try:
         sha256 = digest_file(path)
     except OSError as error:
-        raise UserError(Problem("I-FILE", f"读不出：{error.strerror}", "检查路径与读权限", path)) from None
+        raise UserError(Problem("I-FILE", f"读不出：{refusal(error)}", "检查路径与读权限", path)) from None
     suffix = "" if form is Form.OPAQUE or path.suffix.lower() == f".{form.value}" else f".{form.value}"
     inside = path.resolve().is_relative_to(folder.resolve()) and not suffix
     name = path.resolve().relative_to(folder.resolve()).as_posix() if inside else f"{INPUTS}/{path.name}{suffix}"

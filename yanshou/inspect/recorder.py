@@ -22,6 +22,7 @@ from yanshou.harness.assess import load_state
 from yanshou.harness.basics import Json, Problem, UserError
 from yanshou.harness.evidence import Ledger, read_ledger, require_writable, write_atomic
 from yanshou.harness.model import Answer
+from yanshou.harness.names import person
 from yanshou.harness.plan import Plan
 from yanshou.inspect.files import Incoming, carried, clear_staging
 from yanshou.probes.inspection.capture import read_sheet
@@ -35,7 +36,7 @@ from yanshou.probes.inspection.journal import (
     row,
     sheet_text,
 )
-from yanshou.probes.inspection.spec import SPEC, Item, Params, breaches, misread, person
+from yanshou.probes.inspection.spec import SPEC, Item, Params, breaches, misread
 
 JOURNAL = Path("inspections/journal")
 """In the case folder: a ledger of its own."""

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.basics import Problem, UserError, refusal
 from yanshou.harness.evidence import CHUNK
 from yanshou.harness.model import Answer
 from yanshou.inspect.files import CARRIES
@@ -149,7 +149,7 @@ class Dialogue:
                 finally:
                     incoming.discard()
         except OSError as error:
-            self._say(UserError(Problem("INS-E02", f"{path} 读不出：{error.strerror}", "改正路径")))
+            self._say(UserError(Problem("INS-E02", f"{path} 读不出：{refusal(error)}", "改正路径")))
         except UserError as error:
             self._say(error)
         else:

@@ -27,12 +27,13 @@ from werkzeug.utils import redirect, send_file
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.evidence import disk_problem
 from yanshou.harness.model import Answer
+from yanshou.harness.names import person
 from yanshou.inspect.files import CARRIES, LARGEST, Incoming, picture_type
 from yanshou.inspect.recorder import ANSWERS, METHODS, SHORTEST_PIN, Actor, Questions, Recorder
 from yanshou.inspect.words import MARKS, said_of
 from yanshou.local_site import HEADERS, Gate, said_of_error
 from yanshou.probes.inspection.journal import File, Standing
-from yanshou.probes.inspection.spec import Item, person
+from yanshou.probes.inspection.spec import Item
 
 COOKIE = "yanshou-inspect"
 IDLE_S = 30 * 60.0

@@ -25,7 +25,7 @@ from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.utils import redirect, send_file
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.keys import PrivateKey
 from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.notes import LONGEST, write_note
@@ -129,7 +129,7 @@ class Site:
         except UserError as error:
             response = self._problem(422, [str(p) for p in error.problems])
         except OSError as error:
-            response = self._problem(500, [f"读不了：{error.strerror or error}"])
+            response = self._problem(500, [f"读不了：{refusal(error)}"])
         except Exception:  # a defect of ours: the page says so, the terminal says what
             traceback.print_exc()
             response = self._problem(500, ["内部错误；终端里有详情"])
@@ -174,7 +174,7 @@ class Site:
     # what is open
 
     def _opened(self, number: int) -> Opened:
-        if number >= len(self.opened):
+        if not 0 <= number < len(self.opened):
             raise NotFound
         return self.opened[number]
 

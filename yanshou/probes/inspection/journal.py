@@ -19,7 +19,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yanshou.harness.basics import Json
 from yanshou.harness.evidence import LedgerDamage, canonical, chained, moment, sha256_bytes
 from yanshou.harness.model import Answer
-from yanshou.probes.inspection.spec import Item, person
+from yanshou.harness.names import person
+from yanshou.probes.inspection.spec import Item
 from yanshou.probes.texts import BEIJING
 
 STREAM = "journal.jsonl"

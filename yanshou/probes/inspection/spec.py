@@ -11,10 +11,10 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from yanshou.harness.model import Answer, Kind
+from yanshou.harness.names import person
 from yanshou.probes.contract import Estimate, ProbeSpec
 from yanshou.probes.inspection import naming, video, vin
 from yanshou.probes.params import Frozen
-from yanshou.probes.texts import plain
 
 EXPLAINED = frozenset({Answer.NO, Answer.PARTIAL, Answer.NOT_APPLICABLE})
 """Answers that must say what was observed, or why."""
@@ -109,11 +109,6 @@ class Recorded(Frozen):
     sheet_sha256: str
     items: tuple[RecordedItem, ...]
     journal_sha256: str = ""
-
-
-def person(name: str) -> str:
-    """What tells one person from another by name: width, case and blanks do not."""
-    return plain(name).casefold().replace(" ", "")
 
 
 def breaches(
