@@ -1,10 +1,12 @@
 """The pieces a report is made of, without layout: PDF and HTML each lay out every kind of block once.
 
-It must never know a record. All texts are final: a layout adds marks, lines and pages, no words.
+It must never know a record. All texts are final: a layout adds marks, lines and pages, and few words of its own, which it asks
+for by `say("…")`, so that they are in the language of the document.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
@@ -127,7 +129,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report. `marking` stands on every page; `formal` asks for a seal box; `ended` (UTC) dates the file."""
+    """A whole report. `marking` stands on every page; `formal` asks for a seal box; `ended` (UTC) dates the file.
+
+    `lang`: of its texts, as HTML names it. `translation`: of what it is one, on every page; a translation is not sealed.
+    """
 
     title: str
     basis: str
@@ -142,11 +147,23 @@ class Document:
     statement: tuple[str, ...]
     sections: tuple[Section, ...]
     end: str = "报告结束"
+    lang: str = "zh-CN"
+    translation: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Plain dicts and lists; every block says its kind under "is"."""
         found: dict[str, Json] = plain(self)
         return found
+
+
+Say: TypeAlias = Callable[[str], str]
+"""A text in the language of an edition; `str` for Chinese, in which everything is written."""
+ASKED = re.compile(r'\bsay\("([^"]*)"')
+
+
+def words_of(layout: str, say: Say) -> dict[str, str]:
+    """Every text that a layout asks for by `say("…")`, and what is said."""
+    return {text: say(text) for text in ASKED.findall(layout)}
 
 
 def plain(value: Json) -> Json:

@@ -11,8 +11,9 @@ import base64
 import hashlib
 from pathlib import Path
 
+from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
-from yanshou.reports.blocks import Document
+from yanshou.reports.blocks import Document, Say, words_of
 from yanshou.reports.display import MARKS
 from yanshou.reports.figures import prefixed
 
@@ -22,7 +23,7 @@ STYLE = TEMPLATE.with_name("report.css")
 SCRIPT = Path(__file__).with_name("report.js")
 
 
-def render_html(document: Document, results: bytes) -> bytes:
+def render_html(document: Document, results: bytes, say: Say = str) -> bytes:
     """HTML bytes. `results` is canonical JSON, embedded so that no text in it can end its element."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -33,8 +34,10 @@ def render_html(document: Document, results: bytes) -> bytes:
     environment.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
     page = environment.from_string(BLOCKS.read_text(encoding="utf-8") + TEMPLATE.read_text(encoding="utf-8")).render(
         doc=document.to_json(),
-        verdicts={v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict},
+        verdicts={v.value: {"mark": MARKS[v], "word": say(v.word)} for v in Verdict},
+        say=say,
         results=Markup(_inert(results)),
+        words=Markup(_inert(canonical(words_of(script, say) if say is not str else {}))),
         style=Markup(STYLE.read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=f"sha256-{digest}",

@@ -1,0 +1,143 @@
+"""The English edition of a document: the same blocks from the same record, every text for people said in English.
+
+Findings, reasons and facts are worded where they are decided and are signed in Chinese; a translation is a lens over the finished
+document. It must never change a number, a verdict or what a case says of itself, never be sealed or signed, and says on every page
+what it is a translation of.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from importlib.resources import files
+
+from yanshou.harness.basics import Json
+from yanshou.reports.blocks import Cell, Code, Document, Facts, Plots, Say, Signatures, Table
+from yanshou.reports.display import NOTHING, Data
+from yanshou.reports.phrases import Phrases
+
+CATALOGUE = "locale/en/LC_MESSAGES/yanshou.mo"
+LINE = 100.0
+"""Half-width characters of a table's text in a line of the PDF."""
+PADDING = 2.5
+"""Characters that a column loses to its margins."""
+LONGEST_WORD = 16
+"""Characters from which on a word may be broken."""
+
+
+@cache
+def catalogue() -> Phrases:
+    """What the packaged catalogue says."""
+    return Phrases(read_mo((files("yanshou") / CATALOGUE).read_bytes()))
+
+
+def read_mo(data: bytes) -> dict[str, str]:
+    """Message -> translation of a compiled catalogue; gettext looks up one message, and patterns must be gone through."""
+    _, _, count, originals, translations = struct.unpack_from("<5I", data)
+
+    def text(table: int, i: int) -> str:
+        length, start = struct.unpack_from("<2I", data, table + 8 * i)
+        return data[start : start + length].decode()
+
+    return {text(originals, i): text(translations, i) for i in range(count) if text(originals, i)}
+
+
+def own_words(record: Data) -> frozenset[str]:
+    """What a case, its people and its plan say in their own words: names, commitments, answers. A translation keeps it."""
+    of_findings = (
+        "name", "commitment_text", "baseline", "note", "definition", "subjects", "conditions", "method", "attempts", "figure", "change",
+    )  # fmt: skip
+    found = set(_strings(record["case"])) | set(_strings(record.get("amendments")))
+    for finding in record["findings"]:
+        for name in of_findings:
+            found.update(_own(finding.get(name)))
+    return frozenset(found)
+
+
+OWN = frozenset((
+    "answer", "subject", "condition", "params", "file", "obtained_from", "kind", "name", "place",
+))  # fmt: skip
+"""Names under which a finding holds what people wrote or what a system calls its parts."""
+
+
+def _own(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if isinstance(inner, str):
+                yield from (inner,) if name in OWN else ()
+            else:
+                yield from _strings(inner) if name in OWN else _own(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _own(inner) if not isinstance(inner, str) else ()
+
+
+def _strings(value: Json) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def speaker(record: Data) -> Phrases:
+    """How texts of this record are said in English."""
+    return catalogue().keeping(own_words(record))
+
+
+def edition(document: Document, say: Say, record_sha256: str) -> Document:
+    """The English edition of a document whose plots are in English already (`drawing.words_by`)."""
+    said: Document = _said(document, say)
+    notice = (
+        f"English translation of report {said.number}, made from the record with SHA-256 {record_sha256}. "
+        "The Chinese edition prevails."
+    )
+    return replace(said, project=document.project, lang="en", translation=notice)
+
+
+def _said(value: Json, say: Say) -> Json:
+    if isinstance(value, str):
+        return say(value)
+    if isinstance(value, tuple):
+        return tuple(_said(v, say) for v in value)
+    if isinstance(value, Cell):
+        return replace(value, text=say(value.text), sub=_said(value.sub, say))
+    if isinstance(value, Plots):
+        words = ("title", "alt", "note")
+        plots = tuple({**plot, **{name: say(plot[name]) for name in words}} for plot in value.plots)
+        return replace(value, caption=say(value.caption), plots=plots)
+    if isinstance(value, Code):
+        return replace(value, rows=_said(value.rows, say))
+    if isinstance(value, Signatures):
+        return Facts(tuple((say(role), Cell(name or NOTHING)) for role, name in value.lines))
+    if is_dataclass(value) and not isinstance(value, type):
+        said = replace(value, **{f.name: _said(getattr(value, f.name), say) for f in fields(value)})
+        return replace(said, widths=_roomy(said)) if isinstance(said, Table) else said
+    return value
+
+
+def _roomy(table: Table) -> tuple[float, ...]:
+    """The shares of a table's columns, each at least as wide as its longest word, as far as the line goes."""
+    least = []
+    for column, head in enumerate(table.head):
+        texts = [head, *(row[column].text for row in table.rows)]
+        words = [min(len(word), LONGEST_WORD) for text in texts for word in text.split()]
+        verdicts = [LONGEST_WORD for row in table.rows if row[column].verdict]
+        least.append(max([*words, *verdicts, 1]) + PADDING)
+    shares = [width / sum(table.widths) * LINE for width in table.widths]
+    if sum(least) >= LINE:
+        return tuple(least)
+    narrow: set[int] = set()
+    while short := {i for i, share in enumerate(shares) if share < least[i] and i not in narrow}:
+        narrow |= short
+        free = LINE - sum(least[i] for i in narrow)
+        wide = sum(table.widths[i] for i in range(len(shares)) if i not in narrow)
+        shares = [least[i] if i in narrow else table.widths[i] / wide * free for i in range(len(shares))]
+    return tuple(round(share, 2) for share in shares)
