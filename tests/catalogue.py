@@ -2,9 +2,9 @@
 
     python -m tests.catalogue update     # every message of today into the .po, translations kept; then the .mo
 
-A message is a Chinese text that can reach a report: every string and f-string (`{0}`, `{1}` … for its expressions) of the rooms that
-word what a report prints, what its layouts print, and every text of the packaged lists. A message that is nothing for people (an
-alias, a name that is parsed) is flagged `verbatim` and has no translation.
+A message is a Chinese text that can reach a report: every string and f-string (`{0}`, `{1}` … for its expressions) of the rooms
+that word what a report prints, what its layouts print, and every text of the packaged lists. A message that is nothing for people
+(an alias, a name that is parsed) is flagged `verbatim` and has no translation.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po, write_po
 from ruamel.yaml import YAML
 
 from yanshou.reports.blocks import ASKED
 from yanshou.reports.phrases import HAN
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po, write_po
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "yanshou"
@@ -31,8 +31,8 @@ MO = PO.with_suffix(".mo")
 VERBATIM = "verbatim"
 ROOMS = ("probes", "reports", "formats", "chains", "importers")
 HARNESS = frozenset((
-    "assess", "bag", "basics", "check", "container", "digests", "engine", "envelope", "evidence", "host", "invalid", "judge", "keys",
-    "listing", "model", "names", "notes", "paperwork", "pictures", "plan", "privacy", "recording", "references", "runs", "seal",
+    "assess", "bag", "basics", "check", "container", "digests", "engine", "envelope", "evidence", "host", "invalid", "judge",
+    "keys", "listing", "model", "names", "notes", "paperwork", "pictures", "plan", "privacy", "recording", "references", "runs", "seal",
     "sealing", "trust", "units", "verify", "windows",
 ))  # fmt: skip
 """Modules whose words records hold: findings, reasons, facts, how runs ended."""

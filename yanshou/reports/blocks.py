@@ -10,10 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from yanshou.harness.basics import Json
 from yanshou.reports.display import NOTHING, Data, display
+
+CHINESE: Final = "zh-CN"
+"""The language that everything is written in."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class Document:
     statement: tuple[str, ...]
     sections: tuple[Section, ...]
     end: str = "报告结束"
-    lang: str = "zh-CN"
+    lang: str = CHINESE
     translation: str = ""
 
     def to_json(self) -> dict[str, Json]:

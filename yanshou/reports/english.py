@@ -18,13 +18,19 @@ from yanshou.reports.blocks import Cell, Code, Document, Facts, Plots, Say, Sign
 from yanshou.reports.display import NOTHING, Data
 from yanshou.reports.phrases import Phrases
 
+OWN = frozenset((
+    "name", "commitment_text", "baseline", "note", "answer", "subject", "condition", "params", "file", "obtained_from", "kind", "place",
+))  # fmt: skip
+"""Names in a finding under which stands what people wrote, or what a system calls its parts."""
 CATALOGUE = "locale/en/LC_MESSAGES/yanshou.mo"
 LINE = 100.0
 """Half-width characters of a table's text in a line of the PDF."""
 PADDING = 2.5
 """Characters that a column loses to its margins."""
-LONGEST_WORD = 16
+LONGEST_WORD = 18
 """Characters from which on a word may be broken."""
+VERDICT = 14
+"""Characters that a verdict with its mark and box is as wide as."""
 
 
 @cache
@@ -45,35 +51,19 @@ def read_mo(data: bytes) -> dict[str, str]:
 
 
 def own_words(record: Data) -> frozenset[str]:
-    """What a case, its people and its plan say in their own words: names, commitments, answers. A translation keeps it."""
-    of_findings = (
-        "name", "commitment_text", "baseline", "note", "definition", "subjects", "conditions", "method", "attempts", "figure", "change",
-    )  # fmt: skip
-    found = set(_strings(record["case"])) | set(_strings(record.get("amendments")))
-    for finding in record["findings"]:
-        for name in of_findings:
-            found.update(_own(finding.get(name)))
-    return frozenset(found)
+    """What a case, its people and its plan say in their own words: names, commitments, parameters. A translation keeps it."""
+    found = {*_strings(record["case"]), *_strings(record.get("amendments"))}
+    return frozenset(found.union(_under(record["findings"])))
 
 
-OWN = frozenset((
-    "answer", "subject", "condition", "params", "file", "obtained_from", "kind", "name", "place",
-))  # fmt: skip
-"""Names under which a finding holds what people wrote or what a system calls its parts."""
-
-
-def _own(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
+def _under(value: Json) -> Iterator[str]:
+    """Every text below a name of `OWN`."""
+    if isinstance(value, dict):
         for name, inner in value.items():
-            if isinstance(inner, str):
-                yield from (inner,) if name in OWN else ()
-            else:
-                yield from _strings(inner) if name in OWN else _own(inner)
+            yield from _strings(inner) if name in OWN else _under(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _own(inner) if not isinstance(inner, str) else ()
+            yield from _under(inner)
 
 
 def _strings(value: Json) -> Iterator[str]:
@@ -96,8 +86,8 @@ def edition(document: Document, say: Say, record_sha256: str) -> Document:
     """The English edition of a document whose plots are in English already (`drawing.words_by`)."""
     said: Document = _said(document, say)
     notice = (
-        f"English translation of report {said.number}, made from the record with SHA-256 {record_sha256}. "
-        "The Chinese edition prevails."
+        f"English translation of report {said.number}. The Chinese edition prevails.\n"
+        f"Made from the record with SHA-256 {record_sha256}"
     )
     return replace(said, project=document.project, lang="en", translation=notice)
 
@@ -128,8 +118,8 @@ def _roomy(table: Table) -> tuple[float, ...]:
     least = []
     for column, head in enumerate(table.head):
         texts = [head, *(row[column].text for row in table.rows)]
-        words = [min(len(word), LONGEST_WORD) for text in texts for word in text.split()]
-        verdicts = [LONGEST_WORD for row in table.rows if row[column].verdict]
+        words = [min(len(word), LONGEST_WORD) for text in texts for word in text.replace("\n", " ").split(" ")]
+        verdicts = [VERDICT for row in table.rows if row[column].verdict]
         least.append(max([*words, *verdicts, 1]) + PADDING)
     shares = [width / sum(table.widths) * LINE for width in table.widths]
     if sum(least) >= LINE:

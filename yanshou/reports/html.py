@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
-from yanshou.reports.blocks import Document, Say, words_of
+from yanshou.reports.blocks import CHINESE, Document, Say, words_of
 from yanshou.reports.display import MARKS
 from yanshou.reports.figures import prefixed
 
@@ -21,6 +22,8 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 BLOCKS = TEMPLATE.with_name("blocks.html.j2")
 STYLE = TEMPLATE.with_name("report.css")
 SCRIPT = Path(__file__).with_name("report.js")
+TEXT = re.compile(r"(?<=>)[^<>]+(?=<)")
+RUN = re.compile(r"[\u3007\u3400-\u9fff]+(?:[，。；：、（）“”]*[\u3007\u3400-\u9fff]+)*")
 
 
 def render_html(document: Document, results: bytes, say: Say = str) -> bytes:
@@ -42,7 +45,15 @@ def render_html(document: Document, results: bytes, say: Say = str) -> bytes:
         script=Markup(script),
         script_digest=f"sha256-{digest}",
     )
-    return page.encode()
+    return (page if document.lang == CHINESE else _own_language(page)).encode()
+
+
+def _own_language(page: str) -> str:
+    """What stands in the page in Chinese is marked as that, so that it is read out and set as Chinese."""
+    head, start, body = page.partition("<body>")
+    body, rest_from, rest = body.partition('<script type="application/json"')
+    marked = TEXT.sub(lambda text: RUN.sub(rf'<span lang="{CHINESE}">\g<0></span>', text[0]), body)
+    return "".join((head, start, marked, rest_from, rest))
 
 
 def _inert(data: bytes) -> str:

@@ -11,13 +11,16 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from string import Formatter
 from typing import Final
 
 HAN: Final = re.compile(r"[\u3007\u3400-\u9fff]")
+APART: Final = "\u2002"
+"""Between two texts that stand beside each other, where Chinese has a wide blank."""
 WIDE: Final = str.maketrans({
     "，": ", ", "。": ". ", "；": "; ", "：": ": ", "、": ", ", "（": " (", "）": ")", "“": '"', "”": '"', "？": "? ", "！": ". ",
-    "　": " ", "／": "/", "～": "–", "％": "%", "＋": "+", "＝": "=", "《": '"', "》": '"', "【": "[", "】": "]", "－": "-",
+    "　": APART, "／": "/", "～": "–", "％": "%", "＋": "+", "＝": "=", "《": '"', "》": '"', "【": "[", "】": "]", "－": "-",
 })  # fmt: skip
 """Full-width punctuation, and what stands for it between words that are not Chinese."""
 UNSAID: Final = re.compile(r"[\u3007\u3400-\u9fff　]")
@@ -26,15 +29,25 @@ FOREIGN: Final = re.compile(f"[\u3007\u3400-\u9fff{''.join(map(chr, WIDE))}]")
 PLACE: Final = re.compile(r"(?<!\{)(?:\{\{)*\{\d+\}")
 DATE: Final = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
 OPEN, CLOSE = "（“《【(", "）”》】)"
-STRONG: Final = {"\n": "\n", "。": ". ", "；": "; "}
-WEAK: Final = {"：": ": ", "，": ", ", "、": ", ", "　": ", ", "／": "/", "\u00a0": "\u00a0", " ": " "}
+STRONG: Final = {"\n": "\n", "。": f".{APART}", "；": "; "}
+WEAK: Final = {"：": ": ", "，": ", ", "、": ", ", "　": APART, "／": "/", "\u00a0": "\u00a0", " ": " "}
 """Where the program joins texts, in the order in which they are parted, and what joins them then."""
 BRACKETS: Final = {"（": ("(", ")"), "(": ("(", ")"), "“": ('"', '"')}
+JOINTS = "：，、；"
+"""What another text follows."""
 KEPT_FROM = 4
 """Characters from which on a kept text is also kept inside another; a shorter one could be part of any word."""
 LONGEST, DEEPEST, TRIES, STEPS, TOGETHER, SIDE_BY_SIDE = 6000, 9, 24, 1500, 4, 24
 """Bounds on what anybody's text can cost: characters, nesting, messages tried for one text, texts tried in all, parts that
 are tried as one message, and characters of two parts with nothing between them."""
+SINGULAR: Final = {
+    "entities": "entity", "enterprises": "enterprise", "devices": "device", "items": "item", "visits": "visit", "records": "record",
+    "samples": "sample", "scenarios": "scenario", "nodes": "node", "models": "model", "rows": "row", "files": "file", "runs": "run",
+    "times": "time", "days": "day", "bytes": "byte", "points": "point", "vehicles": "vehicle", "cases": "case",
+    "attempts": "attempt", "epochs": "epoch", "messages": "message", "sub-districts": "sub-district", "answers": "answer",
+}  # fmt: skip
+"""Units as the catalogue has them, and what one of them is."""
+ONE: Final = re.compile(r"((?:^|[≥≤<>=+−(,;:] ?\u00a0?)1[ \u00a0])([a-z-]+)")
 FIRST_KEPT = 0xE000
 MOST_KEPT = 0xF8FF - FIRST_KEPT
 PRIVATE: Final = re.compile("[\ue000-\uf8ff]")
@@ -120,12 +133,14 @@ class Phrases:
     kept: frozenset[str] = frozenset()
     _patterns: dict[str, list[Pattern]] = field(default_factory=dict)
     _said: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
+    _bare: dict[str, str] = field(default_factory=dict, init=False)
     _steps: int = field(default=0, init=False)
     _names: tuple[str, ...] = field(default=(), init=False)
     _inside: re.Pattern[str] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._patterns = self._patterns or _index(self.messages)
+        self._bare = {k.strip(): v.strip() for k, v in self.messages.items() if k != k.strip() and not is_pattern(k)}
         long = [k for k in self.kept if len(k) >= KEPT_FROM and HAN.search(k) and k not in self.messages]
         self._names = tuple(sorted(long, key=lambda k: (-len(k), k))[:MOST_KEPT])
         self._inside = re.compile("|".join(map(re.escape, self._names))) if self._names else None
@@ -146,9 +161,8 @@ class Phrases:
         if unsaid and hidden != text:  # what is kept may be a word of the message by chance
             whole, rest = self._say(text, DEEPEST)
             said = said if rest else whole
-        if said != hidden and hidden[0] < chr(FIRST_KEPT) and FOREIGN.match(text):
-            said = said.lstrip(" ")
-            said = said[:1].upper() + said[1:]
+        if said != hidden:
+            said = _finished(said, hidden)
         return PRIVATE.sub(lambda m: self._names[ord(m[0]) - FIRST_KEPT], said)
 
     def _say(self, text: str, depth: int) -> tuple[str, int]:
@@ -156,8 +170,8 @@ class Phrases:
         unsaid = len(UNSAID.findall(text))
         if not unsaid:
             return text.translate(WIDE), 0
-        if text in self.messages:
-            return self.messages[text], 0
+        if (known := self.messages.get(text) or self._bare.get(text)) is not None:
+            return known, 0
         if text in self._said:
             return self._said[text]
         if text in self.kept or not depth or len(text) > LONGEST or self._steps <= 0:
@@ -241,17 +255,19 @@ class Phrases:
             return
         start, end = place
         before, held, after = text[:start], text[start : end + 1], text[end + 1 :]
+        first, unsaid_before = self._say(before, depth)
+        rest, unsaid_after = self._say(after, depth)
+        around = unsaid_before + unsaid_after
+        gap = " " if first and first[-1] not in " (/" else ""
         if before or after:
-            told = [self._say(part, depth) for part in (before, held, after)]
-            yield "".join(said for said, _ in told), sum(n for _, n in told)
-        left, right = BRACKETS[held[0]]
-        (first, a), (inside, b), (rest, c) = (self._say(part, depth) for part in (before, held[1:-1], after))
-        gap = " " if first and not first.endswith((" ", "(", "/")) else ""
+            pair, unsaid = self._say(held, depth)
+            yield f"{first}{gap}{pair}{rest}", unsaid + around
+        (left, right), (inside, unsaid) = BRACKETS[held[0]], self._say(held[1:-1], depth)
         behind = " " if rest and HAN.match(after) else ""
-        yield f"{first}{gap}{left}{inside}{right}{behind}{rest}", a + b + c
+        yield f"{first}{gap}{left}{inside}{right}{behind}{rest}", unsaid + around
 
     def _matches(self, text: str) -> Iterator[tuple[Pattern, tuple[str, ...]]]:
-        keys = {*text, *map("".join, zip(text, text[1:], strict=False))}
+        keys = {*text, *map("".join, pairwise(text))}
         near = [p for key in keys & self._patterns.keys() for p in self._patterns[key]]
         near.sort(key=lambda p: (-p.weight, p.literals))
         tried = 0
@@ -289,11 +305,24 @@ def _balanced(text: str) -> bool:
     return depth == 0
 
 
+def _finished(said: str, text: str) -> str:
+    """A whole text: no blank where the first text has none, and a capital where a text or a part of its own begins."""
+    if not re.search(r"^\s|\s\s|\s$", text):
+        said = re.sub(r"(?<=[^\n ])[ \u00a0]+(?=[ \u00a0\n])", "", said.lstrip(" "))
+        said = said if text[-1] in JOINTS else said.rstrip(f" {APART}")
+    begins = re.match(r"[a-z]+", said)
+    if begins and begins[0] not in text:
+        said = said[0].upper() + said[1:]
+    said = ONE.sub(lambda m: f"{m[1]}{SINGULAR.get(m[2], m[2])}", said)
+    said = re.sub(f"({APART}|— )([a-z])", lambda m: m[1] + m[2].upper(), said)
+    return said.replace(f".{APART}", ". ")
+
+
 def _joined(told: list[tuple[str, int]], joint: str) -> tuple[str, int]:
     """Parts in a row; what ends a text needs no blank behind it."""
     text = told[0][0]
     for said, _ in told[1:]:
-        text += (joint if said else joint.rstrip(" ") or joint) + said
+        text += (joint if said else joint.rstrip(f" {APART}") or joint) + said
     return text, sum(unsaid for _, unsaid in told)
 
 

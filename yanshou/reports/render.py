@@ -31,7 +31,7 @@ def render(record: Data, folder: Path) -> dict[str, Path]:
 
 
 def render_english(record: Data, folder: Path) -> dict[str, Path]:
-    """Write report.en.pdf and report.en.html, a translation of the report of a record; their paths by name. Raises like `render`."""
+    """Write report.en.pdf and report.en.html, a translation of the report of a record; their paths by name."""
     printable = fit(record)
     say = speaker(printable)
     with words_by(say):
