@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
 from typing import Final, TypeAlias
 
+from rich.cells import cell_len
+
 from yanshou.harness.basics import Json
 from yanshou.reports.display import NOTHING, Data, display
 
@@ -68,6 +70,8 @@ class Table:
     widths: tuple[float, ...]
     rows: tuple[tuple[Cell, ...], ...]
     right: tuple[int, ...] = ()
+    fitted: bool = False
+    """Whether the widths follow the lengths of its texts, in whatever language these are."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,8 @@ class Document:
         return found
 
 
+SHORTEST, LONGEST, DIGEST = 7, 24, 64
+"""Half-width characters that a fitted column is as wide as, at least and at most; of a line as long as a digest, twice as wide."""
 Say: TypeAlias = Callable[[str], str]
 """A text in the language of an edition; `str` for Chinese, in which everything is written."""
 ASKED = re.compile(r'\bsay\("([^"]*)"')
@@ -237,6 +243,16 @@ def table(
     """A table of any values; `columns` are heads with their shares of the line."""
     cells = tuple(tuple(cell(value) for value in row) for row in rows)
     return Table(title, tuple(columns), tuple(columns.values()), cells, right)
+
+
+def fitted(listed: Table) -> Table:
+    """The same table, each column as wide as its longest line, in half-width characters and within bounds; a head may take two."""
+    lengths = [
+        max(-(-cell_len(head) // 2), *(cell_len(line) for row in listed.rows for line in row[column].text.split("\n")))
+        for column, head in enumerate(listed.head)
+    ]
+    widths = tuple(float(min(max(n + 2, SHORTEST), LONGEST if n < DIGEST else 2 * LONGEST)) for n in lengths)
+    return replace(listed, widths=widths, fitted=True)
 
 
 def numbered(sections: Sequence[Section]) -> Iterator[Section]:

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 
 from yanshou.harness.basics import Json
-from yanshou.reports.blocks import Cell, Code, Document, Facts, Plots, Say, Signatures, Table
+from yanshou.reports.blocks import DIGEST, LONGEST, Cell, Code, Document, Facts, Plots, Say, Signatures, Table, fitted
 from yanshou.reports.display import NOTHING, Data
 from yanshou.reports.phrases import Phrases
 
@@ -109,25 +109,26 @@ def _said(value: Json, say: Say) -> Json:
         return Facts(tuple((say(role), Cell(name or NOTHING)) for role, name in value.lines))
     if is_dataclass(value) and not isinstance(value, type):
         said = replace(value, **{f.name: _said(getattr(value, f.name), say) for f in fields(value)})
-        return replace(said, widths=_roomy(said)) if isinstance(said, Table) else said
+        if not isinstance(said, Table):
+            return said
+        said = fitted(said) if said.fitted else said
+        return replace(said, widths=_roomy(said))
     return value
 
 
 def _roomy(table: Table) -> tuple[float, ...]:
-    """The shares of a table's columns, each at least as wide as its longest word, as far as the line goes."""
-    least = []
-    for column, head in enumerate(table.head):
-        texts = [head, *(row[column].text for row in table.rows)]
-        words = [min(len(word), LONGEST_WORD) for text in texts for word in text.replace("\n", " ").split(" ")]
-        verdicts = [VERDICT for row in table.rows if row[column].verdict]
-        least.append(max([*words, *verdicts, 1]) + PADDING)
-    shares = [width / sum(table.widths) * LINE for width in table.widths]
-    if sum(least) >= LINE:
-        return tuple(least)
-    narrow: set[int] = set()
-    while short := {i for i, share in enumerate(shares) if share < least[i] and i not in narrow}:
-        narrow |= short
-        free = LINE - sum(least[i] for i in narrow)
-        wide = sum(table.widths[i] for i in range(len(shares)) if i not in narrow)
-        shares = [least[i] if i in narrow else table.widths[i] / wide * free for i in range(len(shares))]
-    return tuple(round(share, 2) for share in shares)
+    """The shares of a table's columns, each as wide as its longest word, as far as the line goes; the rest as they were."""
+    columns = [[head, *(row[i].text for row in table.rows)] for i, head in enumerate(table.head)]
+    longest = [max(len(word) for text in texts for word in text.replace("\n", " ").split(" ")) for texts in columns]
+    verdicts = [any(row[i].verdict for row in table.rows) for i in range(len(columns))]
+    least = [
+        max(min(words, LONGEST_WORD), VERDICT if has else 1) + PADDING
+        for words, has in zip(longest, verdicts, strict=True)
+    ]
+    widths = table.widths
+    if table.fitted:  # sentences wrap at blanks, as Chinese does anywhere
+        widths = tuple(w if n >= DIGEST else min(w, LONGEST) for w, n in zip(widths, longest, strict=True))
+    wanted = [max(w / sum(widths) * LINE, few) for w, few in zip(widths, least, strict=True)]
+    spare, asked = LINE - sum(least), sum(wanted) - sum(least)
+    part = max(0.0, min(1.0, spare / asked)) if asked else 0.0
+    return tuple(round(few + part * (want - few), 2) for few, want in zip(least, wanted, strict=True))

@@ -11,12 +11,16 @@ import base64
 import hashlib
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
 from yanshou.reports.blocks import CHINESE, Document, Say, words_of
 from yanshou.reports.display import MARKS
 from yanshou.reports.figures import prefixed
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 BLOCKS = TEMPLATE.with_name("blocks.html.j2")
@@ -34,6 +38,7 @@ def render_html(document: Document, results: bytes, say: Say = str) -> bytes:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     script = SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.filters["quoted"] = _quoted
     environment.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
     page = environment.from_string(BLOCKS.read_text(encoding="utf-8") + TEMPLATE.read_text(encoding="utf-8")).render(
         doc=document.to_json(),
@@ -54,6 +59,13 @@ def _own_language(page: str) -> str:
     body, rest_from, rest = body.partition('<script type="application/json"')
     marked = TEXT.sub(lambda text: RUN.sub(rf'<span lang="{CHINESE}">\g<0></span>', text[0]), body)
     return "".join((head, start, marked, rest_from, rest))
+
+
+def _quoted(text: str) -> Markup:
+    """A text inside a CSS string: whatever could end it, or the style sheet, as an escape."""
+    from markupsafe import Markup
+
+    return Markup("".join(c if c.isalnum() or c in " .-" else f"\\{ord(c):x} " for c in text))
 
 
 def _inert(data: bytes) -> str:

@@ -203,7 +203,7 @@ class Phrases:
         for match in loose:
             yield from self._filled(*match, depth)
         head, _, number = text.rpartition(" ")
-        if head and not UNSAID.search(number):
+        if head and not FOREIGN.search(number):
             said, unsaid = self._say(head, depth)
             yield f"{said} {number}", unsaid
         for mark, joint in WEAK.items():
@@ -244,7 +244,7 @@ class Phrases:
                 if not unsaid:
                     return said
         head, _, number = text.rpartition(" ")
-        if head and not UNSAID.search(number) and (said_head := self._whole(head, depth)) is not None:
+        if head and not FOREIGN.search(number) and (said_head := self._whole(head, depth)) is not None:
             return f"{said_head} {number}"
         return None
 
@@ -269,7 +269,7 @@ class Phrases:
     def _matches(self, text: str) -> Iterator[tuple[Pattern, tuple[str, ...]]]:
         keys = {*text, *map("".join, pairwise(text))}
         near = [p for key in keys & self._patterns.keys() for p in self._patterns[key]]
-        near.sort(key=lambda p: (-p.weight, p.literals))
+        near.sort(key=lambda p: (-p.weight, len(p.places), p.literals))
         tried = 0
         for pattern in near:
             for parts in pattern.parts(text):
