@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -22,18 +24,19 @@ from babel.messages.pofile import read_po, write_po
 from ruamel.yaml import YAML
 
 from yanshou.reports.blocks import ASKED
-from yanshou.reports.phrases import HAN
+from yanshou.reports.phrases import FOREIGN, HAN
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "yanshou"
 PO = PACKAGE / "locale/en/LC_MESSAGES/yanshou.po"
 MO = PO.with_suffix(".mo")
 VERBATIM = "verbatim"
+PLACES = re.compile(r"\{\{|\}\}|\{\d+\}")
 ROOMS = ("probes", "reports", "formats", "chains", "importers")
 HARNESS = frozenset((
     "assess", "bag", "basics", "check", "container", "digests", "engine", "envelope", "evidence", "host", "invalid", "judge",
-    "keys", "listing", "model", "names", "notes", "paperwork", "pictures", "plan", "privacy", "recording", "references", "runs", "seal",
-    "sealing", "trust", "units", "verify", "windows",
+    "keys", "listing", "model", "names", "notes", "paperwork", "pictures", "plan", "privacy", "recording", "references", "runs",
+    "seal", "sealing", "trust", "units", "verify", "windows",
 ))  # fmt: skip
 """Modules whose words records hold: findings, reasons, facts, how runs ended."""
 LENS = frozenset(("reports/phrases.py", "reports/english.py"))
@@ -42,6 +45,10 @@ LAYOUTS = frozenset(f"reports/{name}" for name in ("report.html.j2", "blocks.htm
 HEAD = """\
 # English edition of yanshou's reports. Written by `make catalogue`; a message without a translation fails the tests.
 # `verbatim`: matched or parsed and nothing for people, so that it has no translation."""
+META = r'''"Language: en\n"
+"MIME-Version: 1.0\n"
+"Content-Type: text/plain; charset=utf-8\n"
+"Content-Transfer-Encoding: 8bit\n"'''
 
 
 @dataclass
@@ -52,6 +59,7 @@ class Message:
     places: tuple[str, ...] = ()
 
 
+@cache
 def messages() -> dict[str, Message]:
     """Every message of today's sources, in the order of files and lines."""
     found: dict[str, Message] = {}
@@ -131,9 +139,7 @@ def read() -> Catalog:
 
 def updated(old: Catalog) -> Catalog:
     """Today's messages with the translations and flags that `old` has for them; nothing is guessed."""
-    new = Catalog(locale="en", project="yanshou", header_comment=HEAD, fuzzy=False)
-    new.creation_date = old.creation_date
-    new.revision_date = old.revision_date
+    new = Catalog(locale="en", fuzzy=False)
     for text, message in messages().items():
         known = old.get(text)
         flags = known.flags & {VERBATIM} if known else ()
@@ -144,11 +150,28 @@ def updated(old: Catalog) -> Catalog:
     return new
 
 
+def problems(catalogue: Catalog) -> list[str]:
+    """What keeps a catalogue from being complete: one line for each message that is missing, left over, unsaid or said wrongly."""
+    today, held = messages(), {message.id: message for message in catalogue if message.id}
+    found = [f"missing: {text!r}" for text in today if text not in held]
+    found += [f"obsolete: {text!r}" for text in held if text not in today]
+    for text, message in held.items():
+        if VERBATIM in message.flags:
+            found += [f"verbatim, and yet translated: {text!r}"] if message.string else []
+        elif not message.string:
+            found.append(f"not translated: {text!r}")
+        elif sorted(PLACES.findall(text)) != sorted(PLACES.findall(str(message.string))):
+            found.append(f"places differ: {text!r}")
+        elif FOREIGN.search(str(message.string)):
+            found.append(f"not English: {text!r}")
+    return found
+
+
 def po_bytes(catalogue: Catalog) -> bytes:
     """The .po as text. The same messages give the same bytes."""
     out = io.BytesIO()
-    write_po(out, catalogue, width=0, include_lineno=False, omit_header=False)
-    return out.getvalue()
+    write_po(out, catalogue, width=0, include_lineno=False, omit_header=True)
+    return f'{HEAD}\nmsgid ""\nmsgstr ""\n{META}\n\n'.encode() + out.getvalue()
 
 
 def mo_bytes(catalogue: Catalog) -> bytes:
@@ -159,17 +182,16 @@ def mo_bytes(catalogue: Catalog) -> bytes:
 
 
 def update() -> None:
-    """Write the .po and the .mo anew, and say what has no translation."""
+    """Write the .po and the .mo anew, and say what is not complete."""
     catalogue = updated(read())
     PO.write_bytes(po_bytes(catalogue))
     MO.write_bytes(mo_bytes(catalogue))
-    missing = [m.id for m in catalogue if m.id and not m.string and VERBATIM not in m.flags]
-    print(f"{len(catalogue)} messages, {len(missing)} without a translation")
-    for text in missing:
-        print(f"  {text!r}")
+    print(f"{len(catalogue)} messages")
+    for line in problems(catalogue):
+        print(f"  {line}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:] != ["update"]:
-        sys.exit("usage: python -m tests.catalogue update")
+        sys.exit(__doc__)
     update()

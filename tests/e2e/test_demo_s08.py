@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import demonstration, finding, package_of, record_of, yanshou
+from tests.editions import untranslated
 from yanshou.demo import s08
 
 
@@ -42,3 +43,7 @@ def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     done = yanshou("verify", package_of(demo), "--json")
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["ok"], answer["verdict"]) == (0, True, "pass")
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

@@ -19,7 +19,8 @@ from yanshou.reports.display import NOTHING, Data
 from yanshou.reports.phrases import Phrases
 
 OWN = frozenset((
-    "name", "commitment_text", "baseline", "note", "answer", "subject", "condition", "params", "file", "obtained_from", "kind", "place",
+    "name", "commitment_text", "baseline", "note", "answer", "subject", "condition", "params", "file", "obtained_from", "kind",
+    "place",
 ))  # fmt: skip
 """Names in a finding under which stands what people wrote, or what a system calls its parts."""
 CATALOGUE = "locale/en/LC_MESSAGES/yanshou.mo"

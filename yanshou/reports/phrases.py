@@ -37,7 +37,7 @@ JOINTS = "：，、；"
 """What another text follows."""
 KEPT_FROM = 4
 """Characters from which on a kept text is also kept inside another; a shorter one could be part of any word."""
-LONGEST, DEEPEST, TRIES, STEPS, TOGETHER, SIDE_BY_SIDE = 6000, 9, 24, 1500, 4, 24
+LONGEST, DEEPEST, TRIES, STEPS, TOGETHER, SIDE_BY_SIDE = 6000, 9, 24, 600, 4, 24
 """Bounds on what anybody's text can cost: characters, nesting, messages tried for one text, texts tried in all, parts that
 are tried as one message, and characters of two parts with nothing between them."""
 SINGULAR: Final = {
