@@ -10,6 +10,7 @@ import json
 import os
 import re
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -42,6 +43,14 @@ app.add_typer(key_app, name="key")
 app.add_typer(pdf_app, name="pdf")
 trust_app = typer.Typer(help="信任文件：信谁的签名，加密给谁。", no_args_is_help=True)
 app.add_typer(trust_app, name="trust")
+
+
+class Lang(StrEnum):
+    """Languages of a report."""
+
+    ZH = "zh"
+    EN = "en"
+
 
 Folder = Annotated[Path | None, typer.Argument(help="案卷文件夹；不写则从当前目录向上找 case.yaml")]
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
@@ -513,15 +522,27 @@ def status(folder: Folder = None, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def report(folder: Folder = None, as_json: AsJson = False) -> None:
-    """由记录写出报告:PDF、HTML、results.json、.csv、.xlsx、逐指标 CSV、junit.xml。"""
+def report(
+    folder: Folder = None,
+    lang: Annotated[
+        Lang, typer.Option("--lang", help="zh 报告本身；en 另写一份英文译本到 documents/，不签名，不改动报告")
+    ] = Lang.ZH,
+    as_json: AsJson = False,
+) -> None:
+    """由记录写出报告:PDF、HTML、results.json、.csv、.xlsx、逐指标 CSV、junit.xml；--lang en 为英文译本（PDF、HTML）。"""
     from yanshou.harness.assess import exit_verdict
-    from yanshou.harness.engine import write_record
-    from yanshou.reports.render import render
 
     place = _case_folder(folder)
-    record = write_record(place)
-    files = render(record, place / "report")
+    if lang is Lang.EN:
+        from yanshou.harness.paperwork import write_english
+
+        record, files = write_english(place)
+    else:
+        from yanshou.harness.engine import write_record
+        from yanshou.reports.render import render
+
+        record = write_record(place)
+        files = render(record, place / "report")
     if as_json:
         _print_json({"verdict": record["verdict"], "files": {k: str(v) for k, v in files.items()}})
     else:

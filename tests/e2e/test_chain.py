@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.support import YANSHOU, finding, record_of, yanshou
+from tests.editions import untranslated
 from yanshou.chains.bcos3.simulate import SimulatedNode, serving
 from yanshou.demo.s05 import (
     AFFILIATED,
@@ -46,6 +47,7 @@ def test_the_demonstration_says_what_its_standards_hold(tmp_path: Path) -> None:
     assert subjects["columns"] == [["无共同控制方", PARTICIPANTS - AFFILIATED], ["有共同控制方", AFFILIATED]]
     assert [v["code"] for v in found["S05-I03"]["validity"]] == []
     assert all(f["calibration"]["within"] for f in found.values())
+    assert untranslated(record) == []
 
 
 @dataclass

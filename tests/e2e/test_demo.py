@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import package_of, record_of, yanshou
+from tests.editions import untranslated
 from yanshou.demo.s10 import COMMITTED_DEVICES, TRUE_DEVICES
 from yanshou.harness.bag import make_bag, write_package
 from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
@@ -224,3 +225,7 @@ def test_other_keys_cannot_sign_a_demo(demo: Path, tmp_path: Path) -> None:
 def test_status_and_json_of_a_finished_case(demo: Path) -> None:
     done = yanshou("status", demo, "--json")
     assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "pass")
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

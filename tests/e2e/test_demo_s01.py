@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.support import demonstration, package_of, record_of, yanshou
+from tests.editions import untranslated
 from yanshou.demo.s01 import COUNT, TRUE_PARAMETERS, VEHICLES
 from yanshou.probes.inspection.vin import written, wrong
 
@@ -74,3 +75,7 @@ def test_a_changed_check_digit_in_the_evidence_is_found(demo: Path, tmp_path: Pa
     done = yanshou("verify", sheet.parents[3])
     assert done.returncode == 4
     assert "items.json" in done.stdout
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

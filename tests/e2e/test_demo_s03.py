@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import demonstration, finding, passed_and_verified
+from tests.e2e.support import demonstration, finding, passed_and_verified, record_of
+from tests.editions import untranslated
 from yanshou.demo import s03
 
 
@@ -35,3 +36,7 @@ def test_a_host_without_the_extra_is_asked_for_no_model(tmp_path: Path) -> None:
 
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     passed_and_verified(demo)
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import demonstration, finding, passed_and_verified
+from tests.e2e.support import demonstration, finding, passed_and_verified, record_of
+from tests.editions import untranslated
 from yanshou.demo import s04
 from yanshou.demo.checkpoint import parameters, vision
 
@@ -52,3 +53,7 @@ def test_answers_change_with_the_picture(demo: Path) -> None:
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     passed_and_verified(demo)
     assert finding(demo, "S04-I02")["value"] == 2
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

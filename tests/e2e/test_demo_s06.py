@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.support import record_of, yanshou
 from tests.e2e.test_demo import package_of
+from tests.editions import untranslated
 from yanshou.demo import s06, s06_receiver, s06_scale
 from yanshou.demo.s06_receiver import SEEDS, SIGMA_MM, Motion, State, World, receiver
 from yanshou.harness.evidence import read_ledger
@@ -176,3 +177,7 @@ def test_the_world_changes_when_it_is_told_to() -> None:
         world.order(line)
     seen = [world.at(moment) for moment in (9.9, 10.0, 20.0, 25.0, 30.0)]
     assert seen == [State(), State("", 50.0), State("BDS", 50.0), State("", 50.0), State()]
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

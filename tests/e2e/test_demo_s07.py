@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import demonstration, finding, passed_and_verified
+from tests.e2e.support import demonstration, finding, passed_and_verified, record_of
+from tests.editions import untranslated
 from yanshou.demo import s07
 
 pytestmark = pytest.mark.alone
@@ -44,3 +45,7 @@ def test_a_host_without_a_browser_is_asked_for_no_click() -> None:
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     passed_and_verified(demo)
     assert finding(demo, "S07-I01")["value"] == 1
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

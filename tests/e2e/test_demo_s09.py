@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import demonstration, finding, passed_and_verified
+from tests.e2e.support import demonstration, finding, passed_and_verified, record_of
+from tests.editions import untranslated
 from yanshou.demo import s09
 
 pytestmark = pytest.mark.alone
@@ -35,3 +36,7 @@ def test_software_counts_once_by_its_package_and_only_where_it_is_called(demo: P
 def test_all_pass_and_the_package_verifies(demo: Path) -> None:
     passed_and_verified(demo)
     assert finding(demo, "S09-I01")["value"] == len(s09.MODES)
+
+
+def test_its_report_is_complete_in_english(demo: Path) -> None:
+    assert untranslated(record_of(demo)) == []

@@ -135,7 +135,9 @@ class Change:
     @property
     def word(self) -> str:
         """The Chinese words printed for people."""
-        return f"{'提升' if self.grows else '降低'}{'幅度(相对改造前)' if self.relative else '量'}"
+        if self.relative:
+            return "提升幅度(相对改造前)" if self.grows else "降低幅度(相对改造前)"
+        return "提升量" if self.grows else "降低量"
 
 
 def plain_number(value: Decimal | Fraction | bool | int | float) -> bool | int | float:

@@ -1,17 +1,24 @@
 """The pieces a report is made of, without layout: PDF and HTML each lay out every kind of block once.
 
-It must never know a record. All texts are final: a layout adds marks, lines and pages, no words.
+It must never know a record. All texts are final: a layout adds marks, lines and pages, and few words of its own, which it asks
+for by `say("…")`, so that they are in the language of the document.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import count
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+from rich.cells import cell_len
 
 from yanshou.harness.basics import Json
 from yanshou.reports.display import NOTHING, Data, display
+
+CHINESE: Final = "zh-CN"
+"""The language that everything is written in."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,8 @@ class Table:
     widths: tuple[float, ...]
     rows: tuple[tuple[Cell, ...], ...]
     right: tuple[int, ...] = ()
+    fitted: bool = False
+    """Whether the widths follow the lengths of its texts, in whatever language these are."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A whole report. `marking` stands on every page; `formal` asks for a seal box; `ended` (UTC) dates the file."""
+    """A whole report. `marking` stands on every page; `formal` asks for a seal box; `ended` (UTC) dates the file.
+
+    `lang`: of its texts, as HTML names it. `translation`: of what it is one, on every page; a translation is not sealed.
+    """
 
     title: str
     basis: str
@@ -142,11 +154,25 @@ class Document:
     statement: tuple[str, ...]
     sections: tuple[Section, ...]
     end: str = "报告结束"
+    lang: str = CHINESE
+    translation: str = ""
 
     def to_json(self) -> dict[str, Json]:
         """Plain dicts and lists; every block says its kind under "is"."""
         found: dict[str, Json] = plain(self)
         return found
+
+
+SHORTEST, LONGEST, DIGEST = 7, 24, 64
+"""Half-width characters that a fitted column is as wide as, at least and at most; of a line as long as a digest, twice as wide."""
+Say: TypeAlias = Callable[[str], str]
+"""A text in the language of an edition; `str` for Chinese, in which everything is written."""
+ASKED = re.compile(r'\bsay\("([^"]*)"')
+
+
+def words_of(layout: str, say: Say) -> dict[str, str]:
+    """Every text that a layout asks for by `say("…")`, and what is said."""
+    return {text: say(text) for text in ASKED.findall(layout)}
 
 
 def plain(value: Json) -> Json:
@@ -217,6 +243,16 @@ def table(
     """A table of any values; `columns` are heads with their shares of the line."""
     cells = tuple(tuple(cell(value) for value in row) for row in rows)
     return Table(title, tuple(columns), tuple(columns.values()), cells, right)
+
+
+def fitted(listed: Table) -> Table:
+    """The same table, each column as wide as its longest line, in half-width characters and within bounds; a head may take two."""
+    lengths = [
+        max(-(-cell_len(head) // 2), *(cell_len(line) for row in listed.rows for line in row[column].text.split("\n")))
+        for column, head in enumerate(listed.head)
+    ]
+    widths = tuple(float(min(max(n + 2, SHORTEST), LONGEST if n < DIGEST else 2 * LONGEST)) for n in lengths)
+    return replace(listed, widths=widths, fitted=True)
 
 
 def numbered(sections: Sequence[Section]) -> Iterator[Section]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len
-
 from yanshou.harness.basics import Json, RunStatus
 from yanshou.harness.model import Kind, Mode, Severity, Verdict
 from yanshou.reports.blocks import (
@@ -31,6 +29,7 @@ from yanshou.reports.blocks import (
     digest,
     facts,
     field,
+    fitted,
     numbered,
     table,
     verdict_cell,
@@ -79,8 +78,6 @@ LISTED = 400
 """Rows of an instrument's own list that are printed."""
 TOGETHER, RUN = 40, "运行"
 """Rows of such lists of several runs that are one table, and the name of the column that tells the runs apart."""
-SHORTEST, LONGEST, DIGEST = 7, 24, 64
-"""Characters that a column of such a list is as wide as, at least and at most; of a line as long as a digest, twice as wide."""
 SIDE_BY_SIDE = 4
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
@@ -836,7 +833,7 @@ def _annex(record: Data, record_sha256: str) -> Iterator[Block]:
     tool: dict[str, Json] = record["plan"].get("tool") or {}
     commit = f"{tool['commit']}{'（有未提交的改动）' if tool.get('dirty') else ''}" if tool.get("commit") else None
     yield facts(
-        ("yanshou 版本", tool.get("version")), ("提交", digest(commit)), ("软件摘要", digest(tool.get("sha256")))
+        ("yanshou 版本", tool.get("version")), ("源码提交", digest(commit)), ("软件摘要", digest(tool.get("sha256")))
     )
     yield Heading("核对本报告")
     yield _anchor(record, record_sha256)
@@ -922,16 +919,10 @@ def _listed(title: str, rows: Sequence[Data]) -> Table:
     names = [*(name for name in order if name in present), *(name for name in present if name not in order)]
     cells = [[_entry(row.get(name)) for name in names] for row in rows[:LISTED]]
     heads = [word(name) for name in names]
-    # A column's share is its longest line, in columns of a terminal: Chinese characters are twice as wide; a head may take two.
-    lengths = [
-        max(-(-cell_len(head) // 2), *(cell_len(line) for text in column for line in text.split("\n")))
-        for head, column in zip(heads, zip(*cells, strict=True), strict=True)
-    ]
     shown: list[Sequence[object]] = list(cells)
     if len(rows) > LISTED:
         shown.append([f"……共 {len(rows)} 行，全部见 results.json", *("" for _ in names[1:])])
-    widths = [min(max(n + 2, SHORTEST), LONGEST if n < DIGEST else 2 * LONGEST) for n in lengths]
-    return table(title, {head: float(width) for head, width in zip(heads, widths, strict=True)}, shown)
+    return fitted(table(title, dict.fromkeys(heads, 1.0), shown))
 
 
 def _entry(value: Json) -> str:

@@ -7,7 +7,9 @@ colour also differs in dash, width, mark or hatching.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,24 @@ LIMIT_LINE: dict[str, Any] = {"color": VERMILLION, "lw": 1.2, "ls": (0, (5, 2)),
 NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 
 
+_SAY: ContextVar[Callable[[str], str]] = ContextVar("say", default=str)
+
+
+@contextmanager
+def words_by(say: Callable[[str], str]) -> Iterator[None]:
+    """Within, every word in a plot is what `say` makes of it: words become paths, and cannot be said otherwise afterwards."""
+    token = _SAY.set(say)
+    try:
+        yield
+    finally:
+        _SAY.reset(token)
+
+
+def said(text: str) -> str:
+    """A word of a plot in the language of the edition that is drawn; for what is measured or cut before it is drawn."""
+    return _SAY.get()(text)
+
+
 @dataclass(frozen=True)
 class Panel:
     """One plot: a title to print above it, its SVG, the same in words for who cannot see it, and what to say below."""
@@ -64,6 +84,7 @@ def draw(paint: Callable[[Figure], None], height: float = HEIGHT) -> str:
     from matplotlib import font_manager
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     if FAMILY not in font_manager.fontManager.get_font_names():
         font_manager.fontManager.addfont(font_file())
@@ -72,6 +93,9 @@ def draw(paint: Callable[[Figure], None], height: float = HEIGHT) -> str:
         mpl.rcParams.update(STYLE)
         canvas = FigureCanvasSVG(Figure(figsize=(WIDTH, height), layout="constrained"))
         paint(canvas.figure)
+        if _SAY.get() is not str:
+            for text in canvas.figure.findobj(Text):
+                text.set_text(said(text.get_text()))
         out = io.StringIO()
         canvas.figure.savefig(out, format="svg", transparent=True, metadata=NO_METADATA)
     return out.getvalue()
@@ -83,6 +107,9 @@ def draw_axes(paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
 
 
 def short(text: str, most: int = 16) -> str:
-    """One line of at most `most` characters."""
-    text = text.replace("\n", " ")
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """One line of at most `most` characters; of Latin letters, which are half as wide, two more for every three."""
+    known = text.replace("\n", " ")
+    text = said(known)
+    if text != known:
+        most += 2 * most // 3
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"

@@ -15,7 +15,7 @@ from typing import Final
 
 from yanshou.harness.basics import Problem, UserError
 from yanshou.harness.model import Verdict
-from yanshou.reports.blocks import Document
+from yanshou.reports.blocks import Document, Say, words_of
 from yanshou.reports.display import MARKS
 from yanshou.reports.font import font_file
 
@@ -34,18 +34,20 @@ class Attachment:
     relationship: str = "data"
 
 
-def render_pdf(document: Document, attachments: Sequence[Attachment]) -> bytes:
+def render_pdf(document: Document, attachments: Sequence[Attachment], say: Say = str) -> bytes:
     """PDF bytes. Raises UserError E-GLYPH when a text cannot be shown in the packaged font."""
     import typst
 
+    layout = TEMPLATE.read_bytes()
     inputs = {
         "document": document.to_json(),
-        "verdicts": {v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict},
+        "words": words_of(layout.decode(), say),
+        "verdicts": {v.value: {"mark": MARKS[v], "word": say(v.word)} for v in Verdict},
         "attachments": [a.__dict__ for a in attachments],
     }
     try:
         pdf = typst.compile(
-            TEMPLATE.read_bytes(),
+            layout,
             format="pdf",
             font_paths=typst.Fonts(include_system_fonts=False, font_paths=[str(font_file().parent)]),
             sys_inputs={name: json.dumps(value, ensure_ascii=False) for name, value in inputs.items()},

@@ -29,6 +29,7 @@ from yanshou.reports.drawing import (
     Panel,
     draw,
     draw_axes,
+    said,
     short,
 )
 
@@ -94,6 +95,8 @@ def _drawn(picture: Data, what: str) -> list[str]:
 
 def _legend(axes: Axes, handles: Sequence[Any]) -> None:
     """Above the plot, in as many columns as the longest words leave."""
+    for handle in handles:
+        handle.set_label(said(handle.get_label()))
     longest = max((cell_len(h.get_label()) for h in handles), default=0)
     columns = max(1, min(len(handles), LINE // (longest + 6)))
     figure = axes.get_figure(root=True)
@@ -345,7 +348,9 @@ def _sky(figure: Figure, picture: Data) -> None:
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 90)
     axes.set_yticks([0, 30, 60], ["90°", "60°", "30°"], color=GREY, fontsize=6)
-    axes.set_xticks([math.radians(a) for a in range(0, 360, 45)], ["北", "", "东", "", "南", "", "西", ""])
+    axes.set_xticks(
+        [math.radians(a) for a in range(0, 360, 45)], [said(c) for c in ("北", "", "东", "", "南", "", "西", "")]
+    )
     axes.tick_params(pad=-1)
     axes.grid(color=PALE, lw=0.6)
     axes.spines["polar"].set(color=GREY, lw=0.6)

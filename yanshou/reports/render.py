@@ -10,10 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 from yanshou.harness.evidence import canonical, sha256_bytes, write_atomic
+from yanshou.reports.blocks import Document, Say
 from yanshou.reports.display import Data, fit
 from yanshou.reports.document import build
+from yanshou.reports.drawing import words_by
+from yanshou.reports.english import edition, speaker
 from yanshou.reports.html import render_html
-from yanshou.reports.machine import machine_files
+from yanshou.reports.machine import machine_files, results_json
 from yanshou.reports.pdf import Attachment, render_pdf
 from yanshou.reports.summary import results_xlsx
 
@@ -36,15 +39,8 @@ def rendered(record: bytes) -> Mapping[str, bytes]:
     printable = fit(data)
     document = build(printable, sha256_bytes(record))
     machine = machine_files(data)
-    results = machine["results.json"]
-    attached = Attachment(
-        "results.json", results.decode(), "application/json", "机器可读的检测结果（yanshou/results/1）"
-    )
-    attachments = [attached]
-    if envelope := data["plan"].get("envelope"):
-        signed = canonical(envelope).decode()
-        attachments.append(Attachment("plan.dsse.json", signed, "application/json", "方案的签名信封（DSSE）", "source"))
-    pictured = {"report.pdf": render_pdf(document, attachments), "report.html": render_html(document, results)}
+    laid_out = _laid_out(document, data, machine["results.json"], str)
+    pictured = {f"report.{form}": content for form, content in laid_out.items()}
     return {**pictured, **machine, "results.xlsx": results_xlsx(printable)}
 
 
@@ -53,7 +49,30 @@ def render(record: Data, folder: Path) -> dict[str, Path]:
 
     Everything is made before anything is written. Raises UserError (E-GLYPH), OSError.
     """
-    files = rendered(canonical(dict(record)) + b"\n")
+    return _write(rendered(canonical(dict(record)) + b"\n"), folder)
+
+
+def render_english(record: Data, folder: Path) -> dict[str, Path]:
+    """Write report.en.pdf and report.en.html, a translation of the report of a record; their paths by name."""
+    printable, digest = fit(record), sha256_bytes(canonical(dict(record)) + b"\n")
+    say = speaker(printable)
+    with words_by(say):
+        document = build(printable, digest)
+    laid_out = _laid_out(edition(document, say, digest), record, results_json(record), say)
+    return _write({f"report.en.{form}": content for form, content in laid_out.items()}, folder)
+
+
+def _laid_out(document: Document, record: Data, results: bytes, say: Say) -> dict[str, bytes]:
+    described = say("机器可读的检测结果（yanshou/results/1）")
+    attachments = [Attachment("results.json", results.decode(), "application/json", described)]
+    if envelope := record["plan"].get("envelope"):
+        signed = canonical(envelope).decode()
+        described = say("方案的签名信封（DSSE）")
+        attachments.append(Attachment("plan.dsse.json", signed, "application/json", described, "source"))
+    return {"pdf": render_pdf(document, attachments, say), "html": render_html(document, results, say)}
+
+
+def _write(files: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, content)

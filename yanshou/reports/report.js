@@ -4,6 +4,9 @@
 "use strict";
 
 const results = JSON.parse(document.getElementById("results").textContent);
+const words = JSON.parse(document.getElementById("words").textContent);
+/** What the page says, in its own language: `words` holds what is not Chinese. {0}, {1} … are the values. */
+const say = (text, ...values) => (words[text] ?? text).replace(/\{(\d)\}/g, (_, i) => values[i]);
 const utf8 = new TextDecoder();
 const bytesOf = (text) => new TextEncoder().encode(text);
 const hex = (bytes) => Array.from(bytes, (b) => b.toString(16).padStart(2, "0")).join("");
@@ -94,7 +97,7 @@ class Damaged extends Error {}
 async function entries(file) {
   const view = async (from, to) => new DataView(await file.slice(from, to).arrayBuffer());
   const number = (v, at) => Number(v.getBigUint64(at, true));
-  const need = (condition) => { if (!condition) throw new Damaged("zip 的结构不是 yanshou 写的形式"); };
+  const need = (condition) => { if (!condition) throw new Damaged(say("zip 的结构不是 yanshou 写的形式")); };
   need(file.size > 98);
   const end = await view(file.size - 98, file.size);
   need(end.getUint32(76, true) === 0x06054b50 && end.getUint32(56, true) === 0x07064b50 && end.getUint32(0, true) === 0x06064b50);
@@ -135,14 +138,14 @@ async function* unpacked(file, entry) {
     const { done, value } = await reader.read();
     if (done) break;
     seen += value.length;
-    if (seen > entry.size) throw new Damaged("文件展开后比声明的大");
+    if (seen > entry.size) throw new Damaged(say("文件展开后比声明的大"));
     yield value;
   }
-  if (seen !== entry.size) throw new Damaged("文件展开后比声明的小");
+  if (seen !== entry.size) throw new Damaged(say("文件展开后比声明的小"));
 }
 
 async function whole(file, entry, most = 1 << 26) {
-  if (entry.size > most) throw new Damaged("文件太大");
+  if (entry.size > most) throw new Damaged(say("文件太大"));
   const data = new Uint8Array(entry.size);
   let at = 0;
   for await (const piece of unpacked(file, entry)) { data.set(piece, at); at += piece.length; }
@@ -165,15 +168,15 @@ async function signatures(envelope) {
     const spki = fromBase64(signer.public.replace(/-----[^-]+-----|\s/g, ""));
     const line = { role: signer.role, name: signer.name, algorithm: signer.algorithm, id: signer.id, good: false, why: "" };
     signers.push(line);
-    if (sha256(spki) !== signer.id) line.why = "密钥与其编号不符";
-    else if (!given.has(signer.id)) line.why = "还没有签名，或签名被去掉";
-    else if (signer.algorithm !== "ed25519") { line.good = null; line.why = "浏览器不会 SM2，用 yanshou verify 或 openssl 核对"; }
+    if (sha256(spki) !== signer.id) line.why = say("密钥与其编号不符");
+    else if (!given.has(signer.id)) line.why = say("还没有签名，或签名被去掉");
+    else if (signer.algorithm !== "ed25519") { line.good = null; line.why = say("浏览器不会 SM2，用 yanshou verify 或 openssl 核对"); }
     else {
       try {
         const key = await crypto.subtle.importKey("spki", spki, { name: "Ed25519" }, false, ["verify"]);
         line.good = await crypto.subtle.verify({ name: "Ed25519" }, key, given.get(signer.id), message);
-        line.why = line.good ? "" : "签名不成立：内容被改动";
-      } catch { line.good = null; line.why = "这个浏览器不会 Ed25519，换新版浏览器"; }
+        line.why = line.good ? "" : say("签名不成立：内容被改动");
+      } catch { line.good = null; line.why = say("这个浏览器不会 Ed25519，换新版浏览器"); }
     }
     given.delete(signer.id);
   }
@@ -188,14 +191,14 @@ function same(a, b) {
 }
 
 // --- The panel.
-const ROLES = { tester: "检测", reviewer: "审核", approver: "批准", project: "受检方", witness: "见证" };
-const STATES = { good: ["✓", "成立"], bad: ["✗", "不成立"], open: ["○", "未核对"] };
+const ROLES = { tester: say("检测"), reviewer: say("审核"), approver: say("批准"), project: say("受检方"), witness: say("见证") };
+const STATES = { good: ["✓", say("成立")], bad: ["✗", say("不成立")], open: ["○", say("未核对")] };
 const panel = document.getElementById("check");
 const list = panel.querySelector("ul.checks");
 const sum = panel.querySelector("output");
 let counts = { good: 0, bad: 0, open: 0 };
 
-function say(state, text) {
+function tell(state, text) {
   counts[state] += 1;
   const [mark, word] = STATES[state];
   list.append(make("li", { class: `check ${state}` }, make("b", {}, `${mark} ${word}`), make("span", {}, text)));
@@ -203,27 +206,27 @@ function say(state, text) {
 
 function conclude() {
   panel.dataset.state = counts.bad ? "bad" : "good";
-  sum.textContent = `核对了 ${counts.good + counts.bad} 项：${counts.good} 项成立，${counts.bad} 项不成立；${counts.open} 项浏览器核对不了`;
+  sum.textContent = say("核对了 {0} 项：{1} 项成立，{2} 项不成立；{3} 项浏览器核对不了", counts.good + counts.bad, counts.good, counts.bad, counts.open);
 }
 
-function saySigners(what, found) {
+function tellSigners(what, found) {
   for (const s of found.signers) {
-    const who = `${what}：${ROLES[s.role] || s.role} ${s.name}，${s.algorithm}，密钥 ${s.id.slice(0, 16)}…`;
-    say(s.good === null ? "open" : s.good ? "good" : "bad", s.why ? `${who}：${s.why}` : who);
+    const who = say("{0}：{1} {2}，{3}，密钥 {4}…", what, ROLES[s.role] || s.role, s.name, s.algorithm, s.id.slice(0, 16));
+    tell(s.good === null ? "open" : s.good ? "good" : "bad", s.why ? say("{0}：{1}", who, s.why) : who);
   }
-  if (found.strangers) say("bad", `${what}：有 ${found.strangers} 个名册以外的签名`);
+  if (found.strangers) tell("bad", say("{0}：有 {1} 个名册以外的签名", what, found.strangers));
 }
 
 /** What the page itself carries: the signed plan, and that it is the plan of these results. */
 async function checkPage() {
   const envelope = results.plan.envelope;
-  if (!envelope) { say("open", "方案没有在测量之前签名，页内没有可核对的签名"); return; }
+  if (!envelope) { tell("open", say("方案没有在测量之前签名，页内没有可核对的签名")); return; }
   const found = await signatures(envelope);
-  saySigners("方案的签名", found);
+  tellSigners(say("方案的签名"), found);
   for (const [name, digest] of [["plan.lock.json", results.plan.sha256], ["case.yaml", results.case.sha256]]) {
     const subject = found.statement.subject.find((s) => s.name === name);
     const fits = Boolean(subject) && subject.digest.sha256 === digest;
-    say(fits ? "good" : "bad", fits ? `方案签名所指的 ${name} 就是本报告所依据的` : `本报告所依据的 ${name} 不是签过的那份`);
+    tell(fits ? "good" : "bad", fits ? say("方案签名所指的 {0} 就是本报告所依据的", name) : say("本报告所依据的 {0} 不是签过的那份", name));
   }
 }
 
@@ -231,40 +234,40 @@ async function checkPage() {
 async function checkPackage(file) {
   const inside = await entries(file);
   const [top] = [...inside.keys()][0].split("/");
-  if (![...inside.keys()].every((name) => name.startsWith(`${top}/`))) throw new Damaged("zip 里不止一个文件夹");
+  if (![...inside.keys()].every((name) => name.startsWith(`${top}/`))) throw new Damaged(say("zip 里不止一个文件夹"));
   const get = (name) => inside.get(`${top}/${name}`);
   for (const name of ["bagit.txt", "bag-info.txt", "manifest-sha256.txt", "manifest-sm3.txt", "package.dsse.json"]) {
-    if (!get(name)) throw new Damaged(`没有 ${name}，不是 yanshou 的证据包`);
+    if (!get(name)) throw new Damaged(say("没有 {0}，不是 yanshou 的证据包", name));
   }
   const manifest = new Map(utf8.decode(await whole(file, get("manifest-sha256.txt"))).split("\n").filter(Boolean).map((line) => [line.slice(66), line.slice(0, 64)]));
   let wrong = 0;
   let done = 0;
-  const bad = (text) => { wrong += 1; say("bad", text); };
+  const bad = (text) => { wrong += 1; tell("bad", text); };
   for (const name of inside.keys()) {
     const short = name.slice(top.length + 1);
-    if (short.startsWith("data/") && !manifest.has(short)) bad(`${short}：清单里没有，是后来加的`);
+    if (short.startsWith("data/") && !manifest.has(short)) bad(say("{0}：清单里没有，是后来加的", short));
   }
   for (const [name, digest] of manifest) {
-    sum.textContent = `核对文件摘要 ${++done}/${manifest.size}：${name}`;
+    sum.textContent = say("核对文件摘要 {0}/{1}：{2}", ++done, manifest.size, name);
     const entry = get(name);
-    if (!entry) { bad(`${name}：清单里有，包里没有`); continue; }
+    if (!entry) { bad(say("{0}：清单里有，包里没有", name)); continue; }
     const hash = new Sha256();
     try {
       for await (const piece of unpacked(file, entry)) hash.update(piece);
-      if (hash.digest() !== digest) bad(`${name}：内容与摘要不符，被改动`);
-    } catch { bad(`${name}：解不开，已损坏或被改动`); }
+      if (hash.digest() !== digest) bad(say("{0}：内容与摘要不符，被改动", name));
+    } catch { bad(say("{0}：解不开，已损坏或被改动", name)); }
   }
-  if (!wrong) say("good", `${manifest.size} 个文件的 SHA-256 与清单一致，不多不少`);
+  if (!wrong) tell("good", say("{0} 个文件的 SHA-256 与清单一致，不多不少", manifest.size));
   const found = await signatures(JSON.parse(utf8.decode(await whole(file, get("package.dsse.json")))));
-  saySigners("证据包的签名", found);
+  tellSigners(say("证据包的签名"), found);
   for (const subject of found.statement.subject) {
     const entry = get(subject.name);
     const fits = Boolean(entry) && sha256(await whole(file, entry)) === subject.digest.sha256;
-    say(fits ? "good" : "bad", fits ? `签名所指的 ${subject.name} 就是包里的` : `包里的 ${subject.name} 不是签过的那份`);
+    tell(fits ? "good" : "bad", fits ? say("签名所指的 {0} 就是包里的", subject.name) : say("包里的 {0} 不是签过的那份", subject.name));
   }
   const packed = get("data/report/results.json");
   const equal = Boolean(packed) && same(JSON.parse(utf8.decode(await whole(file, packed))), results);
-  say(equal ? "good" : "bad", equal ? "包里的结果与本页内嵌的结果逐项相同" : "包里的结果不是本页内嵌的结果：不是同一份报告");
+  tell(equal ? "good" : "bad", equal ? say("包里的结果与本页内嵌的结果逐项相同") : say("包里的结果不是本页内嵌的结果：不是同一份报告"));
   return { file, get, manifest };
 }
 
@@ -278,7 +281,7 @@ async function checkHtml(file, bag) {
     hash.update(value);
   }
   const fits = hash.digest() === bag.manifest.get("data/report/report.html");
-  say(fits ? "good" : "bad", fits ? `${file.name} 与包里签过的 report.html 逐字节相同` : `${file.name} 与包里签过的 report.html 不同`);
+  tell(fits ? "good" : "bad", fits ? say("{0} 与包里签过的 report.html 逐字节相同", file.name) : say("{0} 与包里签过的 report.html 不同", file.name));
 }
 
 // --- From a number to its raw samples.
@@ -297,9 +300,9 @@ async function beginning(bag, name) {
 
 function shown(name, data, total) {
   const text = utf8.decode(data);
-  if (text.includes("\u0000")) return make("p", {}, `${name} 不是文本，共 ${total} 字节；用清单里的摘要核对`);
+  if (text.includes("\u0000")) return make("p", {}, say("{0} 不是文本，共 {1} 字节；用清单里的摘要核对", name, total));
   const lines = text.split(/\r?\n/).slice(0, 201);
-  const note = make("p", {}, `${name}：共 ${total} 字节，这里是开头 ${Math.min(lines.length, 200)} 行`);
+  const note = make("p", {}, say("{0}：共 {1} 字节，这里是开头 {2} 行", name, total, Math.min(lines.length, 200)));
   if (!name.endsWith(".csv")) return make("div", {}, note, make("pre", {}, lines.slice(0, 200).join("\n")));
   const rows = lines.filter(Boolean).slice(0, 200).map((line) => line.split(","));
   const head = make("tr", {}, ...rows[0].map((c) => make("th", { scope: "col" }, c)));
@@ -309,23 +312,23 @@ function shown(name, data, total) {
 
 function listEvidence(bag) {
   const place = panel.querySelector(".evidence");
-  place.replaceChildren(make("h3", {}, "从数字到原始记录"));
+  place.replaceChildren(make("h3", {}, say("从数字到原始记录")));
   for (const finding of results.findings) {
     const files = (finding.attempts || []).flatMap((a) => (a.evidence || []).map((e) => ({ ...e, attempt: a.attempt })));
     if (!files.length) continue;
     const rows = files.map((e) => {
       const name = `data/${e.name}`;
       const fits = bag.manifest.get(name) === e.sha256 && Boolean(bag.get(name));
-      const row = make("li", {}, make("code", {}, e.name), ` ${e.bytes} 字节 `, make("b", {}, fits ? "✓ 摘要与报告一致" : "✗ 摘要与报告不符"));
+      const row = make("li", {}, make("code", {}, e.name), ` ${say("{0} 字节", e.bytes)} `, make("b", {}, fits ? say("✓ 摘要与报告一致") : say("✗ 摘要与报告不符")));
       if (fits) {
-        const button = make("button", { type: "button" }, "看开头");
+        const button = make("button", { type: "button" }, say("看开头"));
         button.addEventListener("click", async () => showDialog(shown(e.name, await beginning(bag, name), e.bytes), e.name));
         row.append(" ", button);
-      } else say("bad", `${e.name}：报告里的摘要与包里的不符`);
+      } else tell("bad", say("{0}：报告里的摘要与包里的不符", e.name));
       return row;
     });
-    const value = finding.value === null || finding.value === undefined ? "" : `：${finding.value} ${finding.unit}`;
-    place.append(make("details", {}, make("summary", {}, `${finding.indicator} ${finding.name}${value}（${files.length} 个文件）`), make("ul", {}, ...rows)));
+    const value = finding.value === null || finding.value === undefined ? "" : `${say("：")}${finding.value} ${finding.unit}`;
+    place.append(make("details", {}, make("summary", {}, say("{0} {1}{2}（{3} 个文件）", finding.indicator, finding.name, value, files.length)), make("ul", {}, ...rows)));
   }
 }
 
@@ -370,12 +373,12 @@ function enlarge(figure, title) {
     b.addEventListener("click", () => zoom(by));
     return b;
   };
-  showDialog(make("div", { class: "zoom" }, svg, make("p", {}, button("放大", 0.5), " ", button("缩小", 2), " 滚轮缩放，按住拖动")), title);
+  showDialog(make("div", { class: "zoom" }, svg, make("p", {}, button(say("放大"), 0.5), " ", button(say("缩小"), 2), ` ${say("滚轮缩放，按住拖动")}`)), title);
 }
 
 for (const plot of document.querySelectorAll(".plots > div")) {
   const title = plot.querySelector(".plot-title").textContent;
-  const button = make("button", { type: "button", class: "enlarge", "aria-label": `放大：${title}` }, "放大");
+  const button = make("button", { type: "button", class: "enlarge", "aria-label": say("放大：{0}", title) }, say("放大"));
   button.addEventListener("click", () => enlarge(plot, title));
   plot.append(button);
 }
@@ -385,18 +388,18 @@ for (const table of document.querySelectorAll("main table")) {
   const body = table.tBodies[0];
   if (!body || body.rows.length < 8) continue;
   const original = [...body.rows];
-  const filter = make("input", { type: "search", placeholder: "筛选本表", "aria-label": `筛选：${table.caption ? table.caption.textContent : "表"}` });
+  const filter = make("input", { type: "search", placeholder: say("筛选本表"), "aria-label": say("筛选：{0}", table.caption ? table.caption.textContent : say("表")) });
   filter.addEventListener("input", () => { for (const row of original) row.hidden = !row.textContent.includes(filter.value.trim()); });
   table.before(make("p", { class: "filter" }, filter));
   [...table.tHead.rows[0].cells].forEach((head, column) => {
-    const button = make("button", { type: "button", class: "sort", title: "排序" }, ...head.childNodes);
+    const button = make("button", { type: "button", class: "sort", title: say("排序") }, ...head.childNodes);
     head.append(button);
     button.addEventListener("click", () => {
       const order = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
       for (const other of head.parentNode.cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", order);
       const key = (row) => row.cells[column].textContent.trim();
-      const compare = (a, b) => { const [x, y] = [numeric(key(a)), numeric(key(b))]; return Number.isNaN(x) || Number.isNaN(y) ? key(a).localeCompare(key(b), "zh") : x - y; };
+      const compare = (a, b) => { const [x, y] = [numeric(key(a)), numeric(key(b))]; return Number.isNaN(x) || Number.isNaN(y) ? key(a).localeCompare(key(b), document.documentElement.lang) : x - y; };
       body.append(...[...body.rows].sort((a, b) => (order === "ascending" ? 1 : -1) * compare(a, b)));
     });
   });
@@ -416,9 +419,9 @@ async function start(files) {
       const bag = await checkPackage(zip);
       for (const page of html) await checkHtml(page, bag);
       listEvidence(bag);
-    } else if (files.length) say("bad", "放进来的文件里没有证据包（.zip）");
+    } else if (files.length) tell("bad", say("放进来的文件里没有证据包（.zip）"));
   } catch (error) {
-    say("bad", error instanceof Damaged ? `证据包：${error.message}` : `核对中断：${error.message}`);
+    tell("bad", error instanceof Damaged ? say("证据包：{0}", error.message) : say("核对中断：{0}", error.message));
   }
   conclude();
 }
@@ -431,4 +434,4 @@ panel.addEventListener("dragover", (event) => { event.preventDefault(); panel.cl
 panel.addEventListener("dragleave", () => panel.classList.remove("over"));
 panel.addEventListener("drop", (event) => { event.preventDefault(); panel.classList.remove("over"); start([...event.dataTransfer.files]); });
 if (globalThis.crypto && crypto.subtle && globalThis.DecompressionStream) start([]);
-else { say("open", "这个浏览器（或打开方式）没有 WebCrypto，页面不能自己核对；用 yanshou verify 核对"); conclude(); }
+else { tell("open", say("这个浏览器（或打开方式）没有 WebCrypto，页面不能自己核对；用 yanshou verify 核对")); conclude(); }

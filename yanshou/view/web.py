@@ -101,7 +101,7 @@ def environment() -> Environment:
     made.filters["inline"] = lambda svg, prefix: Markup(prefixed(svg, prefix))
     made.globals |= {
         "verdicts": {v.value: {"mark": MARKS[v], "word": v.word} for v in Verdict}, "mode_word": _mode, "display": display,
-        "moment": moment, "Kind": files.Kind, "longest": LONGEST,
+        "moment": moment, "Kind": files.Kind, "longest": LONGEST, "say": str,
     }  # fmt: skip
     return made
 

@@ -17,7 +17,7 @@ from yanshou.probes.sampling import RESULTS
 
 
 def capture(params: Params, run: RunContext) -> None:
-    """Raises ProbeError ARE-E01 (visits missing, empty), E02 (column), E03 (word, personal data), E04 (changed meanwhile), BND-E."""
+    """Raises ProbeError ARE-E01 (visits missing, empty), E02 (column), E03 (word, personal data), E04 (changed), BND-E."""
     path = None
     if params.visits is not None:
         codes = dict.fromkeys(("missing", "directory", "empty", "unreadable"), "ARE-E01")
