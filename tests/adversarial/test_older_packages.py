@@ -16,8 +16,9 @@ from tests.resealing import FIRST_FORM, edit_json, edit_ledger, resealed
 from tests.reviewing import reviewed
 from yanshou.harness import replay
 from yanshou.harness.basics import UserError
+from yanshou.harness.engine import write_record
 from yanshou.harness.envelope import Role
-from yanshou.harness.evidence import sha256_bytes
+from yanshou.harness.evidence import Ledger, sha256_bytes
 from yanshou.harness.plan import plan_bytes
 from yanshou.harness.replay import sealing_tool
 from yanshou.harness.sealing import sign_package
@@ -28,6 +29,7 @@ from yanshou.reports.document import build
 from yanshou.reports.html import render_html
 from yanshou.reports.machine import results_json
 from yanshou.reports.pdf import Attachment, render_pdf
+from yanshou.reports.render import render
 
 Change = Callable[[Path], object]
 
@@ -67,6 +69,18 @@ def swapped(name: str, old: str, new: str) -> Change:
         path.write_text(text.replace(old, new), encoding="utf-8")
 
     return swap
+
+
+def shown(old: str, new: str) -> Change:
+    """Other words where people read, and the true results below."""
+
+    def change(data: Path) -> None:
+        path = data / "report/report.html"
+        seen, script, rest = path.read_text(encoding="utf-8").partition('<script type="application/json"')
+        assert old in seen, old
+        path.write_text(seen.replace(old, new) + script + rest, encoding="utf-8")
+
+    return change
 
 
 def drawn_as_passed(name: str) -> Change:
@@ -157,7 +171,9 @@ LIES: dict[str, tuple[Change, list[str]]] = {
     "results of their own": (
         lambda data: edit_json(data / "report/results.json", lambda r: r["findings"][0].update(value=6)), ["V-R03"]
     ),
-    "a number on a page": (swapped("report/report.html", "不少于5个", "不少于97个"), ["V-R03"]),
+    "a number on a page": (shown("不少于5个", "不少于97个"), ["V-R03"]),
+    "a mark on a page": (shown("× 不符合", "✓ 符合"), ["V-R03"]),
+    "a verdict not printed": (shown("×", ""), ["V-R03"]),
     "a verdict on a page": (drawn_as_passed("report.html"), ["V-R03"]),
     "a verdict in print": (drawn_as_passed("report.pdf"), ["V-R03"]),
     "a page with other results": (swapped("report/report.html", '"value":4', '"value":6'), ["V-R03"]),
@@ -250,3 +266,14 @@ def test_a_report_that_was_edited_is_not_signed(tmp_path: Path, name: str) -> No
         sign_package(folder, reviewed().demo, Role.TESTER)
     assert [p.code for p in refused.value.problems] == ["S-E15"]
     assert not (folder / "package").exists()
+
+
+def test_two_reports_of_one_number_are_told_apart(tmp_path: Path) -> None:
+    folder = tmp_path / "case"
+    shutil.copytree(reviewed().folder / "after", folder)
+    with Ledger(folder) as ledger:
+        ledger.append("recovered", number=1, streams={})
+    render(write_record(folder), folder / "report")
+    found = verify(sign_package(folder, reviewed().demo, Role.TESTER).path, None)
+    assert codes(found) == ([], ["V-S14"])
+    assert f"还封存过 {reviewed().after.stem}，编号相同" in found.limits[0].text

@@ -22,14 +22,14 @@ from yanshou.harness.bag import make_bag, open_package, write_package
 from yanshou.harness.basics import UserError
 from yanshou.harness.digests import measure_file
 from yanshou.harness.encryption import load_identities, new_reading_key
-from yanshou.harness.engine import write_record
+from yanshou.harness.engine import freeze_case, write_record
 from yanshou.harness.envelope import PUBLIC, Envelope, Role, Signer, add_signature, statement
 from yanshou.harness.evidence import Ledger, utc_now
 from yanshou.harness.handover import examine
 from yanshou.harness.keys import PrivateKey, load_private, new_key
 from yanshou.harness.listing import load_list
 from yanshou.harness.public import _summary_bytes, public_page, public_summary
-from yanshou.harness.sealing import sealed_package
+from yanshou.harness.sealing import sealed_package, sign_plan
 from yanshou.harness.trust import load_trust
 from yanshou.reports.render import render
 
@@ -245,27 +245,81 @@ def test_what_is_not_complete_is_not_published(formal: Formal, unsealed: Path, t
     assert (wrong.returncode, "U-E03" in wrong.stderr) == (2, True)
 
 
-def test_the_package_of_a_case_is_the_one_sealed_last(unsealed: Path, formal: Formal, tmp_path: Path) -> None:
-    first = seal(unsealed, formal.keys, (Role.TESTER,)).path
+def correct(case: Path, number: str, replaces: str | None) -> None:
+    """Amend the case after everything was measured: another report number, and which report it replaces."""
+    text = (case / "case.yaml").read_text(encoding="utf-8")
+    told = f", replaces: {{number: {replaces}, reason: 地址写错, changes: [封面的地址]}}" if replaces else ""
+    changed = re.sub("(?m)^report: .*$", lambda _: f"report: {{number: {number}{told}}}", text)
+    (case / "case.yaml").write_text(changed, encoding="utf-8")
+    freeze_case(case, "欧阳检测", "更正报告")
+    for role in (Role.PROJECT, Role.TESTER):
+        others = [Signer(r, formal_keys(case)[r].public) for r in (Role.PROJECT, Role.TESTER) if r is not role]
+        sign_plan(case, formal_keys(case)[role], role, others)
+    render(write_record(case), case / "report")
+
+
+def formal_keys(case: Path) -> dict[Role, PrivateKey]:
+    return {role: load_private(case.parent / "keys" / role) for role in PEOPLE}
+
+
+def test_a_correction_is_sealed_and_is_then_the_package_of_the_case(formal: Formal, unsealed: Path) -> None:
+    shutil.copytree(formal.key_files, unsealed.parent / "keys")
+    first = seal(unsealed, formal.keys).path
     assert sealed_package(unsealed) == first
     (first.parent / "other.zip").write_bytes(b"somebody else's")
-    with Ledger(unsealed) as ledger:  # something happened since: the next record says so
+    with Ledger(unsealed) as ledger:  # the record is another one now: two reports of one number
         ledger.append("recovered", number=1, streams={})
     render(write_record(unsealed), unsealed / "report")
-    second = seal(unsealed, formal.keys, (Role.TESTER,)).path
-    assert second != first
+    for number, replaces in ((None, None), (f"{NUMBER}-B", "OTHER-1")):
+        if number:
+            correct(unsealed, number, replaces)
+        with pytest.raises(UserError) as refused:
+            seal(unsealed, formal.keys, (Role.TESTER,))
+        assert [p.code for p in refused.value.problems] == ["S-E16"]
+    correct(unsealed, f"{NUMBER}-C", NUMBER)
+    second = seal(unsealed, formal.keys).path
     assert sealed_package(unsealed) == second
     assert sealed_package(first) == first  # named, it is itself
-    second.rename(tmp_path / second.name)
-    for command in (
-        ("package", unsealed, "--for", "age1x"),
-        ("pdf", "sign", unsealed, "--role", "tester", "--p12", tmp_path / "p"),
-    ):
+    found = examine(second, load_trust(formal.trust))
+    assert (found.problems, found.limits) == ([], [])
+    assert f"这份报告代替此前封存的 {first.stem}" in found.notes
+    assert found.record is not None
+    assert (found.record["plan"]["signed_by"], found.record["plan"]["signed"]["revision"]) == (["project", "tester"], 1)
+
+    second.rename(second.with_suffix(".moved"))
+    by_file = ("--role", "tester", "--p12", unsealed / "p")
+    for command in (("package", unsealed, "--for", "age1x"), ("pdf", "sign", unsealed, *by_file)):
         gone = yanshou(*command)
         assert (gone.returncode, "S-E22" in gone.stderr, second.name in gone.stderr) == (2, True, True), gone.stderr
-    for place, word in ((tmp_path / "none", "没有这个文件"), (unpacked(first, tmp_path), "是解开的数据包")):
+    for place, word in ((unsealed / "none", "没有这个文件"), (unpacked(first, unsealed), "是解开的数据包")):
         with pytest.raises(UserError, match=word):
             sealed_package(place)
+
+
+def test_a_correction_may_not_change_what_decides(formal: Formal, unsealed: Path) -> None:
+    text = (unsealed / "case.yaml").read_text(encoding="utf-8")
+    assert "不少于109台" in text
+    (unsealed / "case.yaml").write_text(text.replace("不少于109台", "不少于108台"), encoding="utf-8")
+    freeze_case(unsealed, "欧阳检测", "放宽")
+    for role in (Role.PROJECT, Role.TESTER):
+        other = Role.TESTER if role is Role.PROJECT else Role.PROJECT
+        sign_plan(unsealed, formal.keys[role], role, [Signer(other, formal.keys[other].public)])
+    record = write_record(unsealed)
+    assert (record["plan"]["signed_by"], record["plan"]["signed"]) == ([], None)
+    render(record, unsealed / "report")
+    with pytest.raises(UserError) as refused:
+        seal(unsealed, formal.keys, (Role.TESTER,))
+    assert [p.code for p in refused.value.problems] == ["S-E13"]
+
+
+def test_a_corrected_plan_is_signed_again(formal: Formal, unsealed: Path) -> None:
+    text = (unsealed / "case.yaml").read_text(encoding="utf-8")
+    (unsealed / "case.yaml").write_text(text.replace("珞瑜路 9527 号", "珞喻路 9527 号"), encoding="utf-8")
+    freeze_case(unsealed, "欧阳检测", "更正地址")
+    render(write_record(unsealed), unsealed / "report")
+    with pytest.raises(UserError, match="修订后的计划没有由") as refused:
+        seal(unsealed, formal.keys, (Role.TESTER,))
+    assert [p.code for p in refused.value.problems] == ["S-E13"]
 
 
 def unpacked(package: Path, folder: Path) -> Path:

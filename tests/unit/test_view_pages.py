@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 from werkzeug.test import Client
 
+from tests.resealing import FIRST_FORM
 from tests.reviewing import FILES, HOSTILE, TURNED, reviewed
 from yanshou.harness.basics import UserError
 from yanshou.harness.envelope import Document, Role
@@ -447,3 +448,12 @@ def test_neither_package_nor_case(tmp_path: Path) -> None:
 def test_a_signed_report_opens_the_package_beside_it(package: tuple[Path, Opened], tmp_path: Path) -> None:
     one = open_verified(tmp_path / "P.signed.pdf", None, tmp_path / "again")
     assert (one.path, one.found.ok) == (package[0], True)
+
+
+def test_what_could_not_be_compared_stands_beside_the_verdict(tmp_path: Path) -> None:
+    older = open_verified(FIRST_FORM, None, tmp_path / "unpacked")
+    client = entered(Site([older], Gate("secret", frozenset({HOST}))))
+    for path in ("/", "/p/0"):
+        text = get(client, path).text
+        assert "核验通过，但有 2 项没有核对：V-R07、V-R05" in text
+        assert text.count("△ 未核对") == 2

@@ -44,7 +44,7 @@ from yanshou.harness.judge import (
 )
 from yanshou.harness.model import Checklist, Count, Limit, Measurement, Mode, Reason, Severity, Validity, Verdict
 from yanshou.harness.pictures import kept
-from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, frozen_plan
+from yanshou.harness.plan import FrozenPlan, Plan, PlannedIndicator, Setup, decides, frozen_plan
 from yanshou.harness.runs import MEASUREMENT, Run, damaged_streams, last_calibration, machine, runs_of
 from yanshou.harness.statistics import empirical_cdf, time_series
 from yanshou.harness.units import TargetError, convert, parse_level, rate_of_time
@@ -217,7 +217,7 @@ def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
         if i.id not in grouped:
             softened = verdicts[i.id] is Verdict.FAIL and not i.fatal_alone
             combined.append(Verdict.INCONCLUSIVE if softened else verdicts[i.id])
-    verdict = worst(combined)
+    verdict, timely = worst(combined), timely_seals(state)
     return {
         "format": FORMAT,
         "mode": plan.mode.value,
@@ -233,8 +233,9 @@ def assess(state: CaseState, known: Analysed | None = None) -> dict[str, Json]:
             "frozen": plan.frozen,
             "confidence": min((i.confidence for i in plan.indicators), default=None),
             "tool": dict(plan.tool),
-            "signed_by": plan_signers(state),
-            "envelope": plan_envelope(state),
+            "signed_by": timely.signers,
+            "signed": _signed_earlier(state, timely),
+            "envelope": timely.envelope,
             "not_planned": list(plan.not_planned),
         },
         "amendments": [
@@ -259,28 +260,49 @@ def record_bytes(record: Mapping[str, Json]) -> bytes:
     return canonical(dict(record)) + b"\n"
 
 
-def _plan_seals(state: CaseState) -> list[Mapping[str, Json]]:
-    """Seals of the plan in force from before the first measurement run, or before the kit was made that recorded it."""
+@dataclass(frozen=True)
+class TimelySeals:
+    """The revision of the plan whose signatures count, as the ledger holds it, and its seals in the ledger."""
+
+    revision: Mapping[str, Json]
+    seals: tuple[Mapping[str, Json], ...]
+
+    @property
+    def signers(self) -> list[str]:
+        """Roles that signed it."""
+        return sorted({str(r["role"]) for r in self.seals})
+
+    @property
+    def envelope(self) -> Json:
+        """The DSSE envelope with all these signatures, None where there is none."""
+        return self.seals[-1]["envelope"] if self.seals else None
+
+
+def timely_seals(state: CaseState) -> TimelySeals:
+    """Signatures of the plan in force from before the first measurement run, or before the kit was made that recorded it.
+
+    Where it has none, those of the last revision before it that decides in everything alike: a correction changes words of the
+    case (a report's number, an address) when everything was measured long ago.
+    """
     opened = [r["seq"] for r in state.records if r["kind"] == "run_opened" and r["meta"]["purpose"] == MEASUREMENT]
     brought = {r.origin.kit_sha256 for r in state.runs if r.origin and r.purpose == MEASUREMENT}
     opened += [r["seq"] for r in state.records if r["kind"] == "kit" and r["kit_sha256"] in brought]
     first = min(opened, default=math.inf)
-    return [
-        r
-        for r in state.records
-        if r["kind"] == "seal" and r["of"] == "plan" and r["sha256"] == state.frozen.sha256 and r["seq"] < first
-    ]
+    timely = [r for r in state.records if r["kind"] == "seal" and r["of"] == "plan" and r["seq"] < first]
+    revisions = [r for r in reversed(state.records) if r["kind"] in ("plan", "amendment")]
+    for revision in revisions:
+        seals = tuple(r for r in timely if r["sha256"] == revision["sha256"])
+        if seals and decides(revision["plan"]) == decides(state.frozen.data):
+            return TimelySeals(revision, seals)
+    return TimelySeals(revisions[0], ())
 
 
-def plan_signers(state: CaseState) -> list[str]:
-    """Roles that signed the plan in force in time."""
-    return sorted({str(r["role"]) for r in _plan_seals(state)})
-
-
-def plan_envelope(state: CaseState) -> Json:
-    """The DSSE envelope with all signatures that the plan in force got in time, None where it has none."""
-    seals = _plan_seals(state)
-    return seals[-1]["envelope"] if seals else None
+def _signed_earlier(state: CaseState, timely: TimelySeals) -> dict[str, Json] | None:
+    """Which revision was signed in time, where that is not the one in force."""
+    if timely.revision["sha256"] == state.frozen.sha256:
+        return None
+    plan = timely.revision["plan"]
+    return {"sha256": timely.revision["sha256"], "case_sha256": plan["case_sha256"], "revision": plan["revision"]}
 
 
 def _qualitative(requirement: Mapping[str, Json], verdicts: Mapping[str, Verdict]) -> dict[str, Json]:

@@ -619,6 +619,12 @@ def frozen_plan(records: list[dict[str, Json]]) -> FrozenPlan | None:
     )
 
 
+def decides(data: Json) -> Json:
+    """Everything of a plan's JSON that a verdict may depend on: not which revision it is, when, and of which words of the case."""
+    left = {k: v for k, v in data.items() if k not in ("case_sha256", "revision", "frozen")}
+    return {**left, "tool": data["tool"]["sha256"]}
+
+
 def freeze(case: Case, plan: Plan, ledger: Ledger, author: str | None, reason: str | None) -> tuple[Plan, str]:
     """Freeze a dry-run plan, or amend the frozen one; returns the plan in force and "frozen", "unchanged" or "amended".
 

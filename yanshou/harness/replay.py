@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ FIRST_FILES = frozenset({"report.pdf", "report.html", "results.json", "results.c
 """What every report has had from the first version on."""
 GROWN = frozenset(
     {
-        "plan.envelope", "hosts", "runs[].host", "findings[].calibration.points[].basis",
+        "plan.envelope", "plan.signed", "hosts", "runs[].host", "findings[].calibration.points[].basis",
         *(f"findings[].{part}figure.{key}" for part in ("", "attempts[].") for key in ("unit", "per")),
         "findings[].figure.pictures",
     }
@@ -39,6 +39,9 @@ GROWN = frozenset(
 """Keys of a record that came after the first sealed packages, and that say something also of an earlier case. See docs/seal.md."""
 FACTS = "findings[].attempts[].facts."
 """What an instrument tells beside its measurement may become more at any time. None of it decides."""
+
+
+CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 class _Missing:
@@ -79,7 +82,7 @@ class Difference:
     @property
     def reworded(self) -> bool:
         """Whether words for people were put otherwise, with the same numbers in them. What decides has a code or a number."""
-        words = isinstance(self.stored, str) and isinstance(self.true, str)
+        words = isinstance(self.stored, str) and isinstance(self.true, str) and CHINESE.search(self.true) is not None
         told = self.place.rpartition(".")[2] in ("text", "basis") or _general(self.place).startswith(FACTS)
         return words and told and _numbers(self.stored) == _numbers(self.true)
 
@@ -104,15 +107,6 @@ def differences(stored: Json, true: Json, place: str = "") -> Iterator[Differenc
             yield from differences(a, b, f"{place}[{i}]")
     elif stored != true or type(stored) is not type(true):
         yield Difference(place, stored, true)
-
-
-def completed(stored: Json, true: Json) -> Json:
-    """`stored` with the keys that only `true` has."""
-    if isinstance(stored, dict) and isinstance(true, dict):
-        return {**true, **{key: completed(value, true.get(key)) for key, value in stored.items()}}
-    if isinstance(stored, list) and isinstance(true, list) and len(stored) == len(true):
-        return [completed(a, b) for a, b in zip(stored, true, strict=True)]
-    return stored
 
 
 def _short(value: Json) -> str:
@@ -154,6 +148,51 @@ class Replayed:
         self.checked += other.checked
 
 
+def number_as_file(text: str) -> str:
+    """A report number as part of a file name: letters, digits, dash, underscore and dot stay."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip(".-") or "report"
+
+
+def package_name(number: str, record: bytes) -> str:
+    """What the package of a record is called, without suffix."""
+    return f"{number_as_file(number)}-{sha256_bytes(record)[:12]}"
+
+
+@dataclass(frozen=True)
+class EarlierPackage:
+    """A package of another record that a case's ledger tells of: its name, and the report's number as it stands in the name."""
+
+    name: str
+    number: str
+
+
+def earlier_packages(records: Sequence[Mapping[str, Json]], record_sha256: str) -> list[EarlierPackage]:
+    """Packages that were sealed of other records of the same case, in their order."""
+    names = [
+        str(r["name"])
+        for r in records
+        if r["kind"] == "seal" and r["of"] == "package" and r["record_sha256"] != record_sha256
+    ]
+    return [EarlierPackage(name, name.rpartition("-")[0]) for name in dict.fromkeys(names)]
+
+
+def _other_reports(state: CaseState, record: Mapping[str, Json], stored: bytes) -> Replayed:
+    """What the ledger tells of other reports of the same case: one that this one replaces, or one that it could be taken for."""
+    found = Replayed()
+    earlier = earlier_packages(state.records, sha256_bytes(stored))
+    if not earlier:
+        return found
+    number, old = record["case"]["report_number"], record["case"]["replaces"]
+    names = "、".join(e.name for e in earlier)
+    taken = number_as_file(number or f"S{record['case']['scenario']:02d}") in {e.number for e in earlier}
+    if not taken and old is not None and number_as_file(old["number"]) == earlier[-1].number:
+        found.notes.append(f"这份报告代替此前封存的 {earlier[-1].name}")
+    else:
+        text = f"同一案卷此前还封存过 {names}，{'编号相同' if taken else '本报告没有说代替它'}：哪一份有效，这里核不出"
+        found.limits.append(Problem("V-S14", text, "问出具方，并与那一份对照（yanshou view 两份）", state.folder))
+    return found
+
+
 def replay(state: CaseState, *, sealed: bool) -> Replayed:
     """The record recomputed from raw evidence, held against the sealed one, and the report against both.
 
@@ -192,6 +231,8 @@ def replay(state: CaseState, *, sealed: bool) -> Replayed:
     found.add(compared)
     report = _Report(state.folder / "report", stored, told, sealed, same, theirs, theirs if by else "另一个版本")
     found.add(report.compared())
+    if sealed:
+        found.add(_other_reports(state, record, stored))
     return found
 
 
@@ -204,7 +245,7 @@ def _other_versions(state: CaseState, known: Mapping[str, str]) -> set[str]:
 def _compare_record(
     stored: bytes, record: dict[str, Json], path: Path, *, same: bool, theirs: str
 ) -> tuple[Replayed, dict[str, Json]]:
-    """What is wrong with the sealed record, and what a report of it must say: its own words, and what it is silent about."""
+    """What is wrong with the sealed record, and the record that a report must be of: that one, if nothing is wrong with it."""
     found, true = Replayed(), json.loads(record_bytes(record))
     word = f"结论：{record['verdict_word']}"
     try:
@@ -232,16 +273,16 @@ def _compare_record(
     if words := [str(d) for d in different if d.reworded]:
         text = f"{len(words)} 处文字与本机的不同，其中的数字、代码与判定相同：{_listed(words)}"
         found.limits.append(Problem("V-R08", text, "两种写法都在这里，看意思是否相同", path))
-    return found, completed(told, true)
+    return found, told
 
 
 @dataclass(frozen=True)
 class _Report:
-    """The files of a report, with what they are held against. `theirs` and `drawn` name the tool that sealed and that drew them."""
+    """The files of a report, with the record that they must be of; `theirs` and `drawn` name the tool that sealed and that drew."""
 
     folder: Path
     stored: bytes
-    record: Mapping[str, Json]
+    told: dict[str, Json]
     sealed: bool
     same: bool
     theirs: str
@@ -251,7 +292,7 @@ class _Report:
         """What is wrong with them. Where pages only look otherwise they are read, and what that leaves open is named."""
         found = Replayed()
         try:
-            true = rendered(record_bytes(self.record))
+            true = rendered(record_bytes(self.told))
         except UserError as error:
             found.problems += error.problems
             return found
@@ -267,7 +308,7 @@ class _Report:
         if self.same:
             wrong |= dict.fromkeys(different, "与记录不符")
         elif different:
-            wrong |= dict(_contradictions(different, true, self.stored, self.record))
+            wrong |= dict(_contradictions(different, true, self.stored, self.told))
         remedy = "由记录重新写出报告" if self.same else f"由记录重新写出报告；或用 {self.theirs} 核验"
         found.problems += [
             Problem("V-R03", f"report/{name} {why}", remedy, self.folder / name) for name, why in sorted(wrong.items())

@@ -7,13 +7,13 @@ sign a self-check, sign a demonstration with anything but its own throw-away key
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from yanshou.harness.assess import FILE as RECORD_FILE
-from yanshou.harness.assess import CaseState, assess, load_state, plan_signers, record_bytes
+from yanshou.harness.assess import CaseState, assess, load_state, record_bytes, timely_seals
 from yanshou.harness.bag import Bag, make_bag, write_package
 from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.digests import Digests, measure_file
@@ -34,7 +34,7 @@ from yanshou.harness.keys import PrivateKey
 from yanshou.harness.model import Mode, Verdict
 from yanshou.harness.plan import FILE as PLAN_FILE
 from yanshou.harness.plan import restore_lock
-from yanshou.harness.replay import sealing_tool
+from yanshou.harness.replay import earlier_packages, number_as_file, package_name, sealing_tool
 from yanshou.harness.seal import PREDICATE_TYPES, countersign, result_predicate
 from yanshou.harness.trust import BEIJING, Trust
 from yanshou.reports.display import limit_text
@@ -156,13 +156,46 @@ def refusals(state: CaseState, key: PrivateKey) -> list[Problem]:
             found.append(
                 Problem("S-E12", f"受检对象是 {kind}，不是生产环境", "正式报告只对 target.kind: production 出具", case)
             )
-        missing = sorted(r.word for r in PLAN_ROLES if r.value not in plan_signers(state))
-        if missing:
-            text = f"计划没有在第一次测量之前由{'、'.join(missing)}签署"
-            found.append(Problem("S-E13", text, "先 yanshou sign --plan 由双方签署，再测量", state.folder / PLAN_FILE))
+        found += _unsigned_plan(state)
     if any(r.status is None for r in state.runs):
         found.append(Problem("S-E14", "有一次运行没有收尾", "先运行 yanshou run", state.folder))
     return found
+
+
+def _unsigned_plan(state: CaseState) -> Iterator[Problem]:
+    """Who did not sign the plan in time, or what it says now."""
+    lock, path = state.folder / PLAN_FILE, state.folder / PLAN_ENVELOPE
+    timely = timely_seals(state)
+    if missing := sorted(r.word for r in PLAN_ROLES if r.value not in timely.signers):
+        text, remedy = (
+            f"计划没有在第一次测量之前由{'、'.join(missing)}签署",
+            "先 yanshou sign --plan 由双方签署，再测量；更正报告只改案卷的文字，并用冻结计划的同一版本",
+        )
+        yield Problem("S-E13", text, remedy, lock)
+        return
+    envelope = read_envelope(path.read_bytes(), path) if path.exists() else None
+    current = envelope is not None and dict(envelope.statement.subjects) == plan_subjects(state.folder)
+    signed = (
+        {s.role for s in envelope.statement.signers if s.key.id in envelope.signatures}
+        if envelope and current
+        else set()
+    )
+    if missing := sorted(r.word for r in PLAN_ROLES - signed):
+        yield Problem("S-E13", f"修订后的计划没有由{'、'.join(missing)}签署", "由双方 yanshou sign --plan", path)
+
+
+def _confusable(state: CaseState, number: str, replaces: Json, record_sha256: str) -> Iterator[Problem]:
+    """Why people could take this report for another one that was sealed of the same case."""
+    earlier = earlier_packages(state.records, record_sha256)
+    if not earlier:
+        return
+    case = state.folder / "case.yaml"
+    if number_as_file(number) in {e.number for e in earlier}:
+        text = f"编号 {number} 已经封存过另一份记录（{earlier[-1].name}）"
+        yield Problem("S-E16", text, "更正用新的 report.number，并写 report.replaces", case)
+    elif replaces is None or number_as_file(replaces["number"]) != earlier[-1].number:
+        text = f"这个案卷封存过 {earlier[-1].name}，报告没有说代替它"
+        yield Problem("S-E16", text, f"在 report.replaces 里写编号 {earlier[-1].number}、原因与改动", case)
 
 
 def package_files(folder: Path, record: Json) -> list[tuple[str, Path]]:
@@ -236,7 +269,11 @@ def sign_package(
         data = record_bytes(record)
         _require_current_report(folder, data)
         number = record["case"]["report_number"] or f"S{state.plan.scenario:02d}"
-        name = f"{_file_name(number)}-{sha256_bytes(data)[:12]}"
+        if state.plan.mode is Mode.ACCEPTANCE and (
+            problems := list(_confusable(state, number, record["case"]["replaces"], sha256_bytes(data)))
+        ):
+            raise UserError(problems)
+        name = package_name(number, data)
         path = folder / "package" / f"{name}.zip"
         told = ToSign(
             Document.PACKAGE,
@@ -267,11 +304,6 @@ def sign_package(
         path.parent.mkdir(exist_ok=True)
         write_package(path, bag, envelope.to_bytes())
     return Sealed(path, envelope)
-
-
-def _file_name(text: str) -> str:
-    """A report number as part of a file name: letters, digits, dash, underscore and dot stay."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in text).strip(".-") or "report"
 
 
 def _bag(folder: Path, name: str, number: str, record: Json) -> Bag:

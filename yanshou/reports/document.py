@@ -342,7 +342,7 @@ def _commitments(record: Data) -> Iterator[Block]:
     yield facts(
         ("计划冻结时间", moment(plan.get("frozen"))),
         ("计划版本", f"第 {plan.get('revision', 1)} 版"),
-        ("测量前签署", _joined(signers) if signers else "无人签署"),
+        ("测量前签署", _joined(signers) + _which(plan.get("signed")) if signers else "无人签署"),
         *_digests(record),
     )
     amendments = record.get("amendments") or ()
@@ -356,6 +356,11 @@ def _commitments(record: Data) -> Iterator[Block]:
             (str(a["revision"]), author, a["reason"], "\n".join(a["changes"]), "放宽" if a["weakening"] else "未放宽")
         )
     yield table("计划修订", {"版": 0.5, "作者与时间": 2.4, "理由": 3.6, "变更": 2.8, "要求": 1}, rows)
+
+
+def _which(signed: Data | None) -> str:
+    """Of which revision the signatures are, where it is not the one in force."""
+    return f"（第 {signed['revision']} 版；以后的修订没有改动判定所依据的内容）" if signed else ""
 
 
 def _definition(f: Data) -> Iterator[Block]:

@@ -223,9 +223,13 @@ async function checkPage() {
   if (!envelope) { tell("open", say("方案没有在测量之前签名，页内没有可核对的签名")); return; }
   const found = await signatures(envelope);
   tellSigners(say("方案的签名"), found);
-  for (const [name, digest] of [["plan.lock.json", results.plan.sha256], ["case.yaml", results.case.sha256]]) {
+  const earlier = results.plan.signed;
+  if (earlier) tell("open", say("测量之前签的是方案第 {0} 版；以后的修订有没有动判定所依据的内容，浏览器核对不了", earlier.revision));
+  const [plan, text] = earlier ? [earlier.sha256, earlier.case_sha256] : [results.plan.sha256, results.case.sha256];
+  for (const [name, digest] of [["plan.lock.json", plan], ["case.yaml", text]]) {
     const subject = found.statement.subject.find((s) => s.name === name);
     const fits = Boolean(subject) && subject.digest.sha256 === digest;
+    if (earlier && fits) continue;
     tell(fits ? "good" : "bad", fits ? say("方案签名所指的 {0} 就是本报告所依据的", name) : say("本报告所依据的 {0} 不是签过的那份", name));
   }
 }

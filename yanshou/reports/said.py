@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from html.parser import HTMLParser
+from logging import CRITICAL, getLogger
 from xml.etree import ElementTree as ET
 
 from yanshou.harness.basics import Json
@@ -26,7 +27,8 @@ WHOLE = "案卷结论"
 """What stands before the verdict on the case as a whole."""
 CERTAIN = 3
 """So many significant digits are no coincidence: a number that is printed with fewer than another one may be its rounding."""
-_NUMBER = r"(?<![\w.])(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)(?![\w.])"
+_NUMBER = r"(?<![A-Za-z0-9_.])(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)(?!\d|_|\.\d)"
+_PART_OF_DIGEST = re.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}(?![A-Za-z0-9])")
 _VERDICT = rf"(?P<mark>[{''.join(MARKS.values())}])\s*(?=[^\W\d])"
 
 
@@ -71,8 +73,10 @@ def said(text: str, named: Collection[str], digests: Iterable[str]) -> Said:
 
     A digest may be broken across lines anywhere, so that a piece of it would look like a number.
     """
-    for digest in digests:
+    whole = "".join(text.split())
+    for digest in (d for d in digests if d in whole):
         text = re.sub(r"\s*".join(digest), " ", text)
+    text = _PART_OF_DIGEST.sub(" ", text)
     names = "|".join(re.escape(n) for n in sorted({WHOLE, *named}, key=len, reverse=True))
     numbers, verdicts, last = set[Decimal](), set[tuple[str, str]](), ""
     for found in re.finditer(rf"(?P<name>{names})|{_VERDICT}|{_NUMBER}", text):
@@ -134,6 +138,7 @@ def _html(data: bytes) -> Page:
 def _pdf(data: bytes) -> Page:
     from pypdf import PdfReader
 
+    getLogger("pypdf").setLevel(CRITICAL)  # what is wrong with a PDF from strangers is said in one line, by us
     reader = PdfReader(io.BytesIO(data))
     (results,) = reader.attachments["results.json"]
     return Page("\n".join(page.extract_text() for page in reader.pages), results.decode())
