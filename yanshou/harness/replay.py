@@ -224,8 +224,9 @@ def replay(state: CaseState, *, sealed: bool) -> Replayed:
     compared, told = _compare_record(stored, record, path, same=same, theirs=theirs)
     other = sorted(_other_versions(state, known))
     if other and compared.problems:
-        text = f"仪器的版本不同，本机不能重放：{'、'.join(other)}；重放的结果与记录不符"
-        found.problems.append(Problem("V-R06", text, f"用 {theirs} 核验", path))
+        text = f"仪器的版本不同，本机不能重放：{'、'.join(other)}。{compared.problems[0].text}"
+        remedy = f"用 {theirs} 核验：同一版本仪器重放仍不符，才是改动"
+        found.problems.append(Problem("V-R06", text, remedy, path))
         return found
     found.record = record
     found.add(compared)
