@@ -12,8 +12,8 @@ from yanshou.reports.said import Said, read_junit, read_page, read_table, said
 DIGEST = sha256(b"x").hexdigest()
 
 
-def numbers(text: str, *digests: str) -> set[str]:
-    return {str(n) for n in said(text, (), digests).numbers}
+def numbers(text: str, *codes: str) -> set[str]:
+    return {str(n) for n in said(text, (), codes).numbers}
 
 
 def test_numbers_are_those_that_people_read() -> None:

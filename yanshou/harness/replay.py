@@ -367,30 +367,39 @@ def _other(embedded: str, results: bytes) -> bool:
     return canonical(json.loads(embedded)) + b"\n" != results
 
 
+def _texts(value: Json) -> Iterator[str]:
+    """Every text in a JSON value, keys apart."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (dict, list)):
+        for inside in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inside)
+
+
 @dataclass(frozen=True)
 class _Reader:
     """What this version prints of the record, to hold another version's pages against.
 
-    `verdicts`: codes that a whole report must print, by what stands before them. `digests`: texts that look like numbers.
+    `verdicts`: codes that a whole report must print, by what stands before them. `codes`: long words with digits (digests,
+    addresses, file names), which are no numbers.
     """
 
     ours: Said
     verdicts: Mapping[str, str]
     named: frozenset[str]
-    digests: frozenset[str]
+    codes: frozenset[str]
 
     @classmethod
     def of(cls, true: Mapping[str, bytes], stored: bytes, record: Mapping[str, Json]) -> _Reader:
         """By our own renderings of the record."""
         verdicts = {f["indicator"]: f["verdict"] for f in record["findings"]}
         named = frozenset({*verdicts, *(q["id"] for q in record["qualitative"])})
-        known = record_bytes(record)
-        digests = {sha256_bytes(stored), sha256_bytes(known), *re.findall(r"\b[0-9a-f]{64}\b", known.decode())}
+        codes = {sha256_bytes(stored), *(c for text in _texts(record) for c in re.findall(r"[!-~]{12,}", text))}
         text = "\n".join(read_page(name, data).text for name, data in true.items() if _is_page(name))
-        return cls(said(text, named, digests), {WHOLE: record["verdict"], **verdicts}, named, frozenset(digests))
+        return cls(said(text, named, codes), {WHOLE: record["verdict"], **verdicts}, named, frozenset(codes))
 
     def strange(self, page: Page, *, whole: bool) -> list[str]:
         """What `page` says and none of our pages says; where it is a `whole` report, also the verdicts that it leaves out."""
-        told = said(page.text, self.named, self.digests)
+        told = said(page.text, self.named, self.codes)
         left_out = told.silent(self.verdicts) if whole else []
         return [*(f"印着 {each}" for each in told.strange(self.ours)), *(f"没有印 {name} 的判定" for name in left_out)]

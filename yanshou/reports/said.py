@@ -70,15 +70,15 @@ def _rounded(number: Decimal, step: Decimal) -> Decimal | None:
         return None
 
 
-def said(text: str, named: Collection[str], digests: Iterable[str]) -> Said:
-    """What a page's text says. `named`: ids of indicators and requirements; `digests`: hexadecimal texts that are no numbers.
+def said(text: str, named: Collection[str], codes: Iterable[str]) -> Said:
+    """What a page's text says. `named`: ids of indicators and requirements; `codes`: words with digits that are no numbers.
 
-    A digest may be broken across lines anywhere, so that a piece of it would look like a number.
+    A digest or another long word may be broken across lines anywhere, so that a piece of it would look like a number.
     """
     text = _LAYOUT.sub(" ", text)
     whole = "".join(text.split())
-    for digest in (d for d in digests if d in whole):
-        text = re.sub(r"\s*".join(digest), " ", text)
+    for code in sorted((c for c in codes if c in whole), key=len, reverse=True):
+        text = re.sub(r"\s*".join(map(re.escape, code)), " ", text)
     text = _PART_OF_DIGEST.sub(" ", text)
     names = "|".join(re.escape(n) for n in sorted({WHOLE, *named}, key=len, reverse=True))
     numbers, verdicts, last = set[Decimal](), set[tuple[str, str]](), ""
