@@ -48,12 +48,12 @@ def open_table(
         with read_table(stream, table.encoding, table.delimiter, errors) as (columns, rows):
             yield columns, rows
         return
-    with stream, warnings.catch_warnings():
+    with stream:
         import openpyxl
 
-        warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
         data = io.BytesIO(stream.read())
-        with _sound():
+        with _sound(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
             if part := bloated(data):
                 raise UnreadableTable(f"的部件 {part} 压缩了几百倍，展开会占满内存")
             book = openpyxl.load_workbook(data, read_only=True, data_only=True)
