@@ -185,16 +185,17 @@ def test_a_message_that_cannot_be_written_down_ends_the_recording(
     def fails(_source: Source) -> bool:
         raise RecursionError
 
-    monkeypatch.setattr(record_module, "_needs_json", fails)
-    with mosquitto(tmp_path / "broker") as broker:
-        client = connected(broker.port, "c")
-        with (
-            pytest.raises(RecursionError),
-            recording(tmp_path / "case", record_source, source(port=broker.port)) as going,
-        ):
+    def hear(client: Client, port: int) -> None:
+        with recording(tmp_path / "case", record_source, source(port=port)) as going:
             client.publish("f/x", b"1", qos=1, retain=True).wait_for_publish(5)
             with pytest.raises(AssertionError, match="RecursionError"):
                 going.wait_for("messages.csv", b"f/x")
+
+    monkeypatch.setattr(record_module, "_needs_json", fails)
+    with mosquitto(tmp_path / "broker") as broker:
+        client = connected(broker.port, "c")
+        with pytest.raises(RecursionError):
+            hear(client, broker.port)
         client.disconnect()
         client.loop_stop()
 
