@@ -439,6 +439,23 @@ def test_evidence_of_a_source_that_cannot_be_read_is_invalid() -> None:
     assert codes(found.validity)["DEV-V18"] == "invalid"
 
 
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b'{"round": 0, "t": 1, "body": {"data": [], "meta": []}}', b"[]", b"\xff"]
+)
+def test_lines_that_no_source_writes_are_a_finding_and_never_a_crash(line: bytes) -> None:
+    emqx = {"kind": "emqx", "url": "http://127.0.0.1:1", "credentials": "k"}
+    found = count(rows(1), {"emqx/clients.jsonl": line + b"\n"}, sources=[emqx])
+    assert codes(found.validity)["DEV-V18"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    "session", [b"[" * 100_000, b"[]", b"null", b'{"files": []}', b'{"files": {"x": "y"}, "done": true}']
+)
+def test_a_session_that_no_capture_writes_is_a_finding_and_never_a_crash(session: bytes) -> None:
+    found = count(rows(1), mqtt(live(1)) | {"session.json": session})
+    assert codes(found.validity)["DEV-V13"] == "invalid"
+
+
 # --- audit ---------------------------------------------------------------------------------------------------------------
 
 AUDIT = {"file": "a.csv", "size": 5}
