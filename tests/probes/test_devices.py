@@ -9,6 +9,8 @@ import random
 import re
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from tests.probes.devices_support import (
     table,
     wander,
 )
-from tests.probes.records_support import codes, excluded, record
+from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.calibrate import calibrate_here
 from yanshou.harness.evidence import Ledger, RunWriter
@@ -437,6 +439,23 @@ def test_evidence_of_a_source_that_cannot_be_read_is_invalid() -> None:
     assert codes(found.validity)["DEV-V18"] == "invalid"
 
 
+@pytest.mark.parametrize(
+    "line", [b"[" * 100_000, b'{"round": 0, "t": 1, "body": {"data": [], "meta": []}}', b"[]", b"\xff"]
+)
+def test_lines_that_no_source_writes_are_a_finding_and_never_a_crash(line: bytes) -> None:
+    emqx = {"kind": "emqx", "url": "http://127.0.0.1:1", "credentials": "k"}
+    found = count(rows(1), {"emqx/clients.jsonl": line + b"\n"}, sources=[emqx])
+    assert codes(found.validity)["DEV-V18"] == "invalid"
+
+
+@pytest.mark.parametrize(
+    "session", [b"[" * 100_000, b"[]", b"null", b'{"files": []}', b'{"files": {"x": "y"}, "done": true}']
+)
+def test_a_session_that_no_capture_writes_is_a_finding_and_never_a_crash(session: bytes) -> None:
+    found = count(rows(1), mqtt(live(1)) | {"session.json": session})
+    assert codes(found.validity)["DEV-V13"] == "invalid"
+
+
 # --- audit ---------------------------------------------------------------------------------------------------------------
 
 AUDIT = {"file": "a.csv", "size": 5}
@@ -705,6 +724,63 @@ def test_a_workbook_without_the_sheet_is_refused(case: Path) -> None:
     openpyxl.Workbook().save(case / "r.xlsx")
     error = refused(case, table_params(register={"file": "r.xlsx", "id": "sn", "sheet": "清册"}))
     assert (error.problem.code, "清册" in error.problem.text) == ("DEV-E02", True)
+
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def workbook(change: Callable[[bytes], bytes], part: str = SHEET, rows: int = 3) -> bytes:
+    """A register of devices as openpyxl writes it, with one part changed."""
+    book = openpyxl.Workbook()
+    for line in (["sn"], *([f"S{n}"] for n in range(1, rows + 1))):
+        book.active.append(line)
+    plain, out = io.BytesIO(), io.BytesIO()
+    book.save(plain)
+    with zipfile.ZipFile(plain) as there, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as changed:
+        for name in there.namelist():
+            data = there.read(name)
+            changed.writestr(name, change(data) if name == part else data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"),
+    [
+        (SHEET, lambda xml: xml[: len(xml) // 2], "xlsx"),
+        (SHEET, lambda xml: xml.replace(b"<sheetData>", b"<sheetData><row r='x'>"), "xlsx"),
+        ("xl/styles.xml", lambda xml: xml + b" " * (2 << 20), "占满内存"),
+    ],
+    ids=["cut", "senseless", "bomb"],
+)
+def test_a_workbook_that_is_broken_inside_or_a_bomb_is_refused(
+    case: Path, part: str, change: Callable[[bytes], bytes], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("yanshou.formats.office.BLOATED", 1 << 20)
+    (case / "r.xlsx").write_bytes(workbook(change, part))
+    error = refused(case, table_params(register={"file": "r.xlsx", "id": "sn"}))
+    assert error.problem.code == "DEV-E02"
+    assert says in error.problem.text
+
+
+def test_a_workbook_broken_inside_is_a_finding_where_it_is_in_evidence_already() -> None:
+    given = table_params(register={"file": "r.xlsx", "id": "sn"})
+    broken = MemoryEvidence({"register.xlsx": workbook(lambda xml: xml[: len(xml) // 2])})
+    assert codes(analyse(broken, given, 1).validity)["DEV-V01"] == "invalid"
+
+
+def test_a_workbook_that_says_it_is_enormous_is_as_large_as_its_rows(case: Path) -> None:
+    """Formats on whole columns make spreadsheets write the largest sheet there can be; it has three rows, one in the last line."""
+
+    def swell(xml: bytes) -> bytes:
+        return re.sub(b'<dimension ref="[^"]*"', b'<dimension ref="A1:XFD1048576"', xml).replace(b'"A4"', b'"A1048576"').replace(
+            b'<row r="4"', b'<row r="1048576"'
+        )  # fmt: skip
+
+    (case / "r.xlsx").write_bytes(workbook(swell))
+    given = table_params(register={"file": "r.xlsx", "id": "sn"})
+    found = analyse(record(case, capture, given), given, 1)
+    assert found.gross == 3
+    assert [row for row in ("S1", "S2", "S3") if status(found)[row] == "ghost"] == ["S1", "S2", "S3"]
 
 
 def test_a_register_that_changes_while_it_is_copied_is_refused(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:

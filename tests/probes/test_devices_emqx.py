@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from tests.probes.devices_support import START, TreeEvidence, certificates, jsonl
 from tests.probes.records_support import codes
@@ -172,6 +174,35 @@ def test_what_cannot_be_read_is_refused(case: Path) -> None:
             assert refused(case, source(platform.port)).problem.code == "EMQ-E03"
         platform.body, platform.fails_after = None, 0
         assert refused(case, source(platform.port)).problem.code == "EMQ-E03"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://admin:public@10.0.0.5:18083", "http://h/api", "h:1", "http://h:99999", "http://h :1"]
+)
+def test_an_address_holds_no_secret_and_is_whole(url: str) -> None:
+    with pytest.raises(ValidationError):
+        source(1, url=url)
+
+
+HTTP = b"HTTP/1.0 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "said", [b"SSH-2.0-OpenSSH_9.6\r\n", HTTP + b"Content-Length: 9\r\n\r\n{", HTTP + b"\r\n" + b"[" * 100_000]
+)
+def test_what_answers_is_no_management_interface(case: Path, said: bytes) -> None:
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(said)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        error = refused(case, source(server.getsockname()[1]))
+        thread.join()
+    assert error.problem.code == "EMQ-E03"
 
 
 def test_the_key_does_not_follow_a_redirection(case: Path) -> None:

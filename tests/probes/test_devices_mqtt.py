@@ -177,6 +177,29 @@ def test_takeovers_and_retained_messages_of_the_real_broker(tmp_path: Path) -> N
     assert b"aGVsbA==" in going.evidence.open("messages.csv").read()  # base64 of the first four bytes
 
 
+def test_a_message_that_cannot_be_written_down_ends_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not only, unseen, the thread in which it came: a recording that no longer hears anything looks like a quiet site."""
+
+    def fails(_source: Source) -> bool:
+        raise RecursionError
+
+    def hear(client: Client, port: int) -> None:
+        with recording(tmp_path / "case", record_source, source(port=port)) as going:
+            client.publish("f/x", b"1", qos=1, retain=True).wait_for_publish(5)
+            with pytest.raises(AssertionError, match="RecursionError"):
+                going.wait_for("messages.csv", b"f/x")
+
+    monkeypatch.setattr(record_module, "_needs_json", fails)
+    with mosquitto(tmp_path / "broker") as broker:
+        client = connected(broker.port, "c")
+        with pytest.raises(RecursionError):
+            hear(client, broker.port)
+        client.disconnect()
+        client.loop_stop()
+
+
 # --- what is refused -----------------------------------------------------------------------------------------------------
 
 

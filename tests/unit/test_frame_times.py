@@ -84,3 +84,10 @@ def test_one_of_several_applications_is_picked_by_name() -> None:
 def test_averages_and_other_tables_are_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         read(text)
+
+
+def test_cells_without_end_and_lines_that_break_off() -> None:
+    with pytest.raises(ValueError, match="不是 CSV"):
+        read_frames(io.BytesIO(b"frame_ms\n" + b"1" * 200_000 + b"\n"))
+    log = read_frames(io.BytesIO(b"TimeInSeconds,MsBetweenPresents,Dropped\n1,16.6,0\n2,16.6,1\n3,16.6\n"))
+    assert (list(log.times_ms), log.unshown) == ([16.6, 16.6], 1)

@@ -185,3 +185,9 @@ def test_no_frame_is_too_strange(link: int, data: bytes) -> None:
 def test_arp_has_no_ip() -> None:
     headers = read(ETHERNET, ether(5) / ARP(psrc="10.0.0.5"))
     assert (headers.source_ip, headers.kind, headers.protocol) == (b"", 0x0806, -1)
+
+
+def test_vlan_tags_without_end_are_not_followed() -> None:
+    headers = dissect(ETHERNET, bytes(12) + b"\x81\0" + b"\0\1\x81\0" * 100_000)
+    assert headers is not None
+    assert len(headers.vlans) == 16

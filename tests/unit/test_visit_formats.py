@@ -212,3 +212,11 @@ def test_damaged_headers_are_read_or_refused_and_nothing_else(tmp_path: Path) ->
         except BadRecord:
             refused += 1
     assert 0 < refused < 300
+
+
+def test_what_cannot_be_unescaped_is_printed_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    said = b"MSH|^~\\&|A|B|C|D|20240101||ADT^A01|1|P|2.5\rPID|1||110105\\X24Q\\1990\rPV1|1|I\r"
+    assert [m.event for m in hl7v2.read_messages(io.BytesIO(said))] == ["A01"]
+    assert "1990" not in caplog.text
+    with pytest.raises(BadRecord):
+        list(hl7v2.read_messages(io.BytesIO(b"MSH|^&|A|B|C|D|20241101||ADT^A01|0|P|2.5\rEVN|A01|2024\rPID|1||123\r")))

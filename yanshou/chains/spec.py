@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from yanshou.harness.names import is_whole_url
 
 Kind = Literal["bcos3", "bcos2", "ethereum", "chainmaker", "fabric"]
 """A folder of `yanshou.chains`."""
@@ -36,12 +37,7 @@ class Endpoint(BaseModel):
     @field_validator("url")
     @classmethod
     def _whole(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            whole = bool(parts.hostname) and parts.port != 0 and value.isprintable()
-        except ValueError:
-            whole = False
-        if not whole:
+        if not is_whole_url(value):
             raise ValueError("不是完整的地址，请写成 http://10.0.0.5:20200，端口为 1 到 65535")
         return value
 

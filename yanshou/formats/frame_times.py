@@ -11,7 +11,7 @@ import io
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -64,7 +64,7 @@ def read_frames(stream: BinaryIO, application: str | None = None) -> FrameLog:
     Raises ValueError, in words for people, for a log that is none of these, holds averages, or several applications.
     """
     with io.TextIOWrapper(stream, "utf-8-sig", errors="replace", newline="") as text:
-        rows = (row for row in csv.reader(text) if any(cell.strip() for cell in row))
+        rows = (row for row in _rows(text) if any(cell.strip() for cell in row))
         head = [cell.strip() for cell in next(rows, [])]
         reading, first = _recognised(head)
         log = FrameLog(reading.kind, reading.shown)
@@ -80,6 +80,14 @@ def read_frames(stream: BinaryIO, application: str | None = None) -> FrameLog:
         raise ValueError(f"日志里没有程序 {application}；有：{'、'.join(sorted(log.applications)[:LISTED]) or '无'}")
     log.resolution_ms = reading.factor * 10.0**-digits
     return log
+
+
+def _rows(text: Iterable[str]) -> Iterator[list[str]]:
+    """Raises ValueError for what is no CSV."""
+    try:
+        yield from csv.reader(text)
+    except csv.Error:
+        raise ValueError("不是 CSV：有一格长得不可能") from None
 
 
 def _all(first: list[str] | None, rows: Iterator[list[str]]) -> Iterator[list[str]]:
@@ -126,7 +134,9 @@ def _presentmon(place: dict[str, int]) -> _Reading:
 
     def not_shown(row: Sequence[str]) -> bool:
         tracked = changes if changes is not None else shows
-        if dropped is not None and row[dropped].strip() == "1":
+        if (
+            dropped is not None and "".join(row[dropped : dropped + 1]).strip() == "1"
+        ):  # a line that broke off has no such cell
             return True
         return tracked is not None and row[tracked].strip().casefold() in NOT_SHOWN
 

@@ -7,6 +7,7 @@ events: HL7 v2.5 chapter 3. It must never open a socket. Pure.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -147,7 +148,10 @@ def _segments(stream: BinaryIO) -> Iterator[bytes]:
 
 def _read(number: int, segments: list[bytes], encoding: str) -> Message | None:
     import hl7
+    import hl7.util
 
+    # Of an escape that is none it would print the field, which may be a patient's number. Its logger is named after its file.
+    logging.getLogger(hl7.util.__file__).setLevel(logging.CRITICAL)
     place = f"第 {number} 条消息"
     header = segments[0].decode("latin-1")
     if len(header) < 8:
@@ -182,5 +186,5 @@ def _read(number: int, segments: list[bytes], encoding: str) -> Message | None:
             said("PV1", 2),
             said("MSH", 4),
         )
-    except hl7.HL7Exception as error:
+    except (hl7.HL7Exception, AssertionError) as error:  # separators that are none
         raise BadRecord(place, f"不是 HL7 v2 消息（{type(error).__name__}）", "向接口引擎重新导出日志") from None

@@ -68,7 +68,7 @@ def dissect(link: int, data: bytes) -> Headers | None:
         kind, at = _by_version(data[4:]), 4
     else:
         return None
-    while kind in _VLAN and len(data) >= at + 4:
+    while kind in _VLAN and len(vlans) < _MOST_HEADERS and len(data) >= at + 4:
         vlans += (int.from_bytes(data[at : at + 2], "big") & 0x0FFF,)
         kind, at = int.from_bytes(data[at + 2 : at + 4], "big"), at + 4
     if kind == _PPPOE and len(data) > at + 8:

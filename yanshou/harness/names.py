@@ -1,12 +1,13 @@
-"""Names: of files, that mean the same file on every system and to every tool, and of people, that mean the same person.
+"""Names: of files and services, that mean the same on every system and to every tool, and of people, that mean the same person.
 
-It must never touch a file.
+It must never touch a file or a service.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import urlsplit
 
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?")
 
@@ -37,3 +38,14 @@ def person(name: str) -> str:
     """What tells one person from another by name: width, case, blanks and characters that nobody sees do not."""
     seen = unicodedata.normalize("NFKC", name)
     return "".join(c for c in seen if unicodedata.category(c)[0] not in "CZ").casefold()
+
+
+def is_whole_url(url: str) -> bool:
+    """Whether `url` names a host, a port that there is where it names one, and nobody's name or password."""
+    try:
+        parts = urlsplit(url)
+        return (
+            bool(parts.hostname) and parts.port != 0 and parts.username is None and url.isprintable() and " " not in url
+        )
+    except ValueError:
+        return False

@@ -29,8 +29,8 @@ DigestOf = Callable[[Transaction, int], bytes | None]
 class Sample:
     """What came of recomputing the drawn records.
 
-    `faults` counts them by what did not hold, `personal` by the kinds of personal data that anybody can read in them. `untold`:
-    those of which only the node says what came of them.
+    `faults` counts them by what did not hold, `personal` by the kinds of personal data that anybody can read in them.
+    `untold`: those of which only the node says what came of them.
     """
 
     drawn: int = 0

@@ -57,6 +57,8 @@ BURST_NS = 10 * 10**9
 SETTLED_NS = 60 * 10**9
 """After the window began: who is first seen later than this was not simply waiting for its next report."""
 LISTED = 5
+UNREADABLE = (KeyError, ValueError, TypeError, AttributeError, IndexError, ArithmeticError, RecursionError, OSError)
+"""What reading raises of evidence that no capture wrote."""
 
 Node = tuple[str, str]
 
@@ -460,7 +462,7 @@ def _cross_checks(evidence: RunEvidence, params: Params, net: int) -> Iterator[V
     """The count beside what the sources that only have gauges say; evidence that cannot be read is a finding already."""
     for source in params.sources:
         if (compared := getattr(_reader(source), "compared", None)) is not None:
-            with suppress(KeyError, ValueError, TypeError, OSError):
+            with suppress(*UNREADABLE):
                 yield from compared(evidence.sub(source.name), source, net)
 
 
@@ -530,7 +532,7 @@ def _read(evidence: RunEvidence, params: Params) -> _Run:
     ties, start_ns = list[Tie](), 0
     try:
         rows, before = register_rows(evidence, params), baseline_ids(evidence, params)
-    except (KeyError, ValueError, OSError):
+    except UNREADABLE:
         validity.append(Validity("DEV-V01", Severity.INVALID, "清册或基线没有完整收入证据：计数不能作数"))
     try:
         with evidence.open(SESSION) as f:
@@ -539,7 +541,7 @@ def _read(evidence: RunEvidence, params: Params) -> _Run:
         if not (whole and session["done"] and isinstance(session["start_ns"], int)):
             raise ValueError
         start_ns = session["start_ns"]
-    except (KeyError, ValueError, TypeError):
+    except UNREADABLE:
         validity.append(Validity("DEV-V13", Severity.INVALID, "观察没有做完：窗口被中断，或证据不齐"))
     for source in params.sources:
         part, reader = evidence.sub(source.name), _reader(source)
@@ -547,7 +549,7 @@ def _read(evidence: RunEvidence, params: Params) -> _Run:
             observations.extend(reader.observations(part, source))
             validity.extend(reader.findings(part, source))
             ties.extend(reader.ties(part, source) if hasattr(reader, "ties") else ())
-        except (KeyError, ValueError, TypeError, OSError):
+        except UNREADABLE:
             validity.append(Validity("DEV-V18", Severity.INVALID, f"来源 {source.name} 的证据读不出来"))
     return _Run(rows, before, observations, ties, start_ns, validity)
 

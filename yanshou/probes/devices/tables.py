@@ -51,26 +51,40 @@ def open_table(
     with stream:
         import openpyxl
 
-        try:
-            data = io.BytesIO(stream.read())
+        data = io.BytesIO(stream.read())
+        with _sound(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
             if part := bloated(data):
                 raise UnreadableTable(f"的部件 {part} 压缩了几百倍，展开会占满内存")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # openpyxl speaks of styles and extensions that no cell depends on
-                book = openpyxl.load_workbook(data, read_only=True, data_only=True)
-                sheet = book[table.sheet] if table.sheet else book.worksheets[0]
-        except UnreadableTable:
-            raise
-        except KeyError:
-            raise UnreadableTable(f"没有工作表“{table.sheet}”") from None
-        except Exception:  # openpyxl raises whatever the zip and XML readers below it do
-            raise UnreadableTable("不是完好的 xlsx 文件") from None
-        cells = ([_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True))
+            book = openpyxl.load_workbook(data, read_only=True, data_only=True)
+            if table.sheet and table.sheet not in book.sheetnames:
+                raise UnreadableTable(f"没有工作表“{table.sheet}”")
+            sheet = book[table.sheet] if table.sheet else book.worksheets[0]
+            sheet.reset_dimensions()  # what a sheet says of its size is often all that there can be
+        cells = _cells(sheet)
         columns = tuple(name.strip() for name in next(cells, []))
         while columns and not columns[-1]:
             columns = columns[:-1]
         yield columns, ((row + [""] * len(columns))[: len(columns)] for row in cells if any(row))
         book.close()
+
+
+@contextmanager
+def _sound() -> Iterator[None]:
+    """Raises UnreadableTable for what openpyxl raises: whatever the zip and XML readers below it do."""
+    try:
+        yield
+    except UnreadableTable:
+        raise
+    except Exception:
+        raise UnreadableTable("不是完好的 xlsx 文件") from None
+
+
+def _cells(sheet: Any) -> Iterator[list[str]]:
+    """The rows of a sheet as text. Raises UnreadableTable."""
+    with _sound():
+        for row in sheet.iter_rows(values_only=True):
+            yield [_text(cell) for cell in row]
 
 
 def _text(cell: Any) -> str:

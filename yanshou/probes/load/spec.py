@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from yanshou.harness.model import Kind
+from yanshou.harness.names import is_whole_url
 from yanshou.probes.contract import Estimate, ProbeSpec
 
 LARGEST = 1 << 20
@@ -48,15 +49,8 @@ class HttpRequest(_Frozen):
     @field_validator("url")
     @classmethod
     def _whole(cls, value: str) -> str:
-        try:
-            parts = urlsplit(value)
-            whole = parts.scheme in ("http", "https") and parts.hostname and (parts.port or True)
-        except ValueError:
-            whole = False
-        if not whole:
-            raise ValueError("写成完整网址，如 http://192.0.2.7:8080/api")
-        if parts.username or parts.password:
-            raise ValueError("网址里不要写用户名与口令，写进 credentials 所指的文件")
+        if not value.lower().startswith(("http://", "https://")) or not is_whole_url(value):
+            raise ValueError("写成完整网址，如 http://192.0.2.7:8080/api；用户名与口令写进 credentials 所指的文件")
         return value
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from yanshou.harness.names import is_whole_url
 
 
 class Source(BaseModel):
@@ -21,3 +23,10 @@ class Source(BaseModel):
     ca: str | None = Field(default=None, description="签发接口证书的 CA（PEM）；不写则用系统的")
     page_size: int = Field(default=100, ge=1, le=10000, description="每页条数")
     every_s: float = Field(default=30, gt=0, description="每隔几秒查一遍；收包数的增量就是窗口内的消息数")
+
+    @field_validator("url")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        if not is_whole_url(value):
+            raise ValueError("写成 http://10.0.0.5:18083；不得含用户名与口令，密钥写进 credentials 所指的文件")
+        return value

@@ -7,6 +7,7 @@ It must never change anything at the broker, nor write a key into evidence. Stre
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import threading
@@ -102,7 +103,7 @@ class _Api:
             reason = getattr(error, "reason", None) or error
             text = f"连不上管理接口 {self._source.url}：{reason}"
             raise ProbeError("EMQ-E01", " ".join(text.split()), "检查地址、端口与防火墙，HTTPS 时检查 ca") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError, http.client.HTTPException):
             pass
         text = f"管理接口 {self._source.url} 的应答不是客户端列表"
         raise ProbeError("EMQ-E03", text, "检查地址是不是 EMQX 5 的管理接口（默认端口 18083）")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from yanshou.harness.names import is_whole_url
 from yanshou.probes.params import Frozen
 
 
@@ -40,6 +41,13 @@ class Address(Frozen):
         pattern=r"^https?://[^@/?#\s]+(/[^#\s]*)?$", description="如 http://10.0.0.5:9090/metrics；不得含用户名与口令"
     )
     gauges: tuple[Gauge, ...] = Field(min_length=1, description="读哪几个数 {text, metric 或 pointer}")
+
+    @field_validator("url")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        if not is_whole_url(value):
+            raise ValueError("不是完整的网址，请写成 http://10.0.0.5:9090/metrics")
+        return value
 
 
 class Source(Frozen):

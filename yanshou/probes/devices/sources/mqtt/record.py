@@ -104,7 +104,7 @@ class _Subscription:
         self._seen: set[int] = set()
         self._answered = threading.Event()
         self._refusal: ProbeError | None = None
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self._closing = False
         self._asked: int | None = None
         self._client.on_connect = self._on_connect
@@ -189,7 +189,9 @@ class _Subscription:
                 self._sys.row((t_ns, topic, message.payload[:LONGEST].decode("utf-8", "replace")))
             else:
                 self._write(t_ns, topic, bytes(message.payload), message.retain)
-        except OSError as error:
+        except (
+            Exception
+        ) as error:  # left to itself paho's thread would end, and nobody would notice that nothing comes any more
             self._failure = error
 
     def _write(self, t_ns: int, topic: str, payload: bytes, retain: bool) -> None:
