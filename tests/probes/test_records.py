@@ -382,6 +382,17 @@ def test_last_seven_days_above_half_is_a_warning() -> None:
     assert codes(found.validity) == {"REC-V01": "warning"}
 
 
+def test_a_few_rows_of_a_later_date_do_not_hide_a_week_of_filling_up() -> None:
+    early, late, last = spread(40, 60, "E"), spread(100, 5, "L"), spread(3, 3, "Z")
+    for rows, days in ((late, 100), (last, 130)):
+        for row in rows:
+            row[1] = str(datetime.fromisoformat(row[1]) + timedelta(days=days))
+    found = count(early + late + last)
+    assert found.facts["last_seven_days_share"] < 0.03
+    assert codes(found.validity) == {"REC-V01": "warning"}
+    assert "70%" in found.validity[0].text
+
+
 def test_a_window_of_a_week_has_no_last_week() -> None:
     rows = spread(100, 5)
     assert codes(count(rows).validity) == {"REC-V01": "warning"}

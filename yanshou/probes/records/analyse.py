@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,6 +186,18 @@ class Tally:
             return None
         since = (self.last.date() - timedelta(days=RECENT_DAYS - 1)).isoformat()
         return sum(n for day, n in self.days if day >= since) / self.net
+
+    def busiest_days(self) -> tuple[float, str]:
+        """The largest share of the net records in seven days on end, and the last of these; (0, "") without times."""
+        best, held, first = (0, ""), 0, 0
+        for day, number in self.days:
+            held += number
+            since = (date.fromisoformat(day) - timedelta(days=RECENT_DAYS - 1)).isoformat()
+            while self.days[first][0] < since:
+                held -= self.days[first][1]
+                first += 1
+            best = max(best, (held, day), key=lambda b: b[0])
+        return best[0] / self.net if self.net else 0.0, best[1]
 
     def order(self) -> None:
         """Lay out the net records in order of first appearance, once."""
@@ -399,9 +411,9 @@ def _audited(data: bytes, params: Params, population: int, drawn: frozenset[Key]
 def _findings(params: Params, tally: Tally, whole: bool) -> Iterator[Validity]:
     if not whole:
         yield Validity("REC-V07", Severity.INVALID, "导出文件没有完整导入，或缺少声明的列：计数不能作数")
-    share = tally.share_at_the_end() or 0.0
+    share, until = tally.busiest_days()
     if share > RECENT_SHARE and not (params.window and _days(params.window) <= RECENT_DAYS):
-        text = f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {tally.last:%Y-%m-%d}），请查明是否突击补录"
+        text = f"{share:.0%} 的记录集中在连续 {RECENT_DAYS} 天（至 {until}），请查明是否突击补录"
         yield Validity("REC-V01", Severity.WARNING, text)
     candidates = tally.net + tally.counts[DUP]
     if tally.mangled:

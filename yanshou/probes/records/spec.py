@@ -289,7 +289,7 @@ VISIT = "按关键列到独立来源（业务系统、纸质单据、当事人�
 
 SPEC = ProbeSpec(
     name="records",
-    version="2",
+    version="3",
     title="记录计数",
     kind=Kind.COUNTED,
     unit="条",
