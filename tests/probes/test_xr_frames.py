@@ -295,6 +295,15 @@ def test_reports_that_end_early_are_void() -> None:
     assert codes(judged(page(*session()), duration_s=30).validity)["XRF-V01"] == "invalid"
 
 
+def test_a_session_that_was_left_before_the_heavy_part_is_void() -> None:
+    """The window goes on and reports; what the headset would have shown is not in the sample."""
+    reports = session()
+    for late in reports[-6:]:
+        late["window"], late["xr"] = late["xr"], []
+    assert codes(judged(page(*reports)).validity)["XRF-V01"] == "invalid"
+    assert "XRF-V01" not in codes(judged(page(*session())).validity)
+
+
 def test_a_page_cannot_report_in_the_recorders_place(tmp_path: Path) -> None:
     with programmed_page(1.0, lasting_s=2) as (address, _):
         params = Params(page=address, duration_s=1, warmup_s=0, least_s=0)
