@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 EXPORT, OTHER, AUDIT, IMPORT = "export.csv", "other.csv", "audit.csv", "import.json"
 ROWS, OTHER_ROWS = "rows.csv.gz", "other.rows.csv.gz"
 """The declared columns of an export and of a second source, where they do not enter the evidence as they are."""
+ANOTHER = "导出文件不是计划里的那一份（SHA-256 不符）"
 RECENT_DAYS = 7
 RECENT_SHARE = 0.5
 MANGLED_SHARE = 0.01
@@ -338,6 +339,8 @@ def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[K
     if params.audit is None:
         return []
     frozen = in_folder(source, params) if isinstance(source, Path) else in_evidence(source, params)
+    if params.sha256 not in (None, frozen.sha256):
+        raise ValueError(ANOTHER)
     with tallied(frozen, params) as tally:
         if not tally.whole:
             raise ValueError("导出文件缺少声明的列，或没有完整导入")
@@ -445,8 +448,13 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     frozen = in_evidence(evidence, params)
     with tallied(frozen, params) as tally:
         validity = list(_findings(params, tally, whole=tally.whole and not _incomplete(evidence, params)))
+        if params.sha256 not in (None, frozen.sha256):
+            validity.append(Validity("REC-V10", Severity.INVALID, ANOTHER))
         audit = None
         if params.audit is not None and tally.net:
+            if params.sha256 is None and params.audit.size < tally.net:
+                text = "计划里没有导出文件的摘要：知道抽样种子的人可以排列行序，直到抽中的都经得起核验"
+                validity.append(Validity("REC-V09", Severity.WARNING, text))
             chosen = draw_sample(tally.net, params.audit.size, seed, frozen.sha256)
             drawn = frozenset(tally.keys(chosen, len(params.key)))
             with closing(evidence.open(AUDIT) if AUDIT in evidence.streams() else io.BytesIO()) as stream:
