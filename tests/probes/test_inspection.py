@@ -188,6 +188,12 @@ more: 1
     ]
 
 
+def test_a_key_that_is_no_word_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        record(site(tmp_path, "items: {? [a, b] : {answer: 未查}}\n"), capture, checklist("M01"))
+    assert [(p.code, p.text) for p in caught.value.problems] == [("INS-E06", "items 下没有 （不是一个词） 这一项")]
+
+
 def test_a_slip_of_the_pen_gets_the_right_word(tmp_path: Path) -> None:
     folder = site(tmp_path, "items:\n  M01: {anwser: 是}\n  M03: {answer: 未查}\n")
     with pytest.raises(UserError) as caught:
@@ -229,6 +235,7 @@ def test_what_is_written_is_kept_letter_by_letter(tmp_path: Path) -> None:
         ("items:\n  A: 是\n".encode("gb18030"), 2),
         (b"items: \x00", None),
         (b"a: 1\n---\nb: 1\n", 2),
+        (b"items:\n  A: " + b"[" * 5000, None),
     ],
 )
 def test_a_sheet_that_is_no_yaml_is_refused(tmp_path: Path, sheet: bytes, line: int | None) -> None:

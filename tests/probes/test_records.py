@@ -382,6 +382,17 @@ def test_last_seven_days_above_half_is_a_warning() -> None:
     assert codes(found.validity) == {"REC-V01": "warning"}
 
 
+def test_a_few_rows_of_a_later_date_do_not_hide_a_week_of_filling_up() -> None:
+    early, late, last = spread(40, 60, "E"), spread(100, 5, "L"), spread(3, 3, "Z")
+    for rows, days in ((late, 100), (last, 130)):
+        for row in rows:
+            row[1] = str(datetime.fromisoformat(row[1]) + timedelta(days=days))
+    found = count(early + late + last)
+    assert found.facts["last_seven_days_share"] < 0.03
+    assert codes(found.validity) == {"REC-V01": "warning"}
+    assert "70%" in found.validity[0].text
+
+
 def test_a_window_of_a_week_has_no_last_week() -> None:
     rows = spread(100, 5)
     assert codes(count(rows).validity) == {"REC-V01": "warning"}
@@ -443,7 +454,7 @@ def drawn(export: bytes, seed: int = 7) -> list[tuple[str, ...]]:
 
 
 def audited(export: bytes, audit: bytes | None, seed: int = 7) -> Count:
-    return analyse(imported(export, audit), params(audit=AUDITED), seed)
+    return analyse(imported(export, audit), params(audit=AUDITED, sha256=sha256_bytes(export)), seed)
 
 
 def test_draw_is_the_documented_one() -> None:
@@ -779,3 +790,45 @@ def test_audit_results_that_cannot_be_read_are_refused(tmp_path: Path, audit: by
     error = refused(tmp_path, params(audit=AUDITED))
     assert error.problem.code == "REC-E09"
     assert says in error.problem.text
+
+
+# --- who may know the seed -------------------------------------------------------------------------------------------------
+
+
+def test_rows_arranged_for_the_draw_pass_an_audit_unless_the_file_was_fixed_before_the_seed(tmp_path: Path) -> None:
+    """A tenth of the records is invented; whoever knows the seed tries orders until no invented one is drawn."""
+    rows, size, seed = spread(60), 12, 5
+    invented = {row[0] for row in rows[:6]}
+    agreed = {"audit": {"file": "audit.csv", "size": size}, "sha256": sha256_bytes(table(rows))}
+
+    def drawn(given_rows: list[list[str]]) -> set[str]:
+        data = table(given_rows)
+        return {given_rows[i][0] for i in draw_sample(len(rows), size, seed, sha256_bytes(data))}
+
+    rng = random.Random(1)
+    while drawn(rows) & invented:
+        rng.shuffle(rows)
+    (tmp_path / "export.csv").write_bytes(table(rows))
+    (_, sheet), *_ = sheets(tmp_path, params(audit=agreed["audit"]), seed).items()
+    assert not any(key in sheet for key in invented)
+    (tmp_path / "audit.csv").write_text(sheet.replace(",,", ",好,"), encoding="utf-8")
+    silent = params(audit=agreed["audit"])
+    evidence = record(tmp_path, capture, silent)
+    found = analyse(evidence, silent, seed)
+    assert (found.audit, codes(found.validity)) == (Audit(60, size, size), {"REC-V09": "warning"})
+    fixed = params(**agreed)
+    assert refused(tmp_path, fixed).problem.code == "REC-E16"
+    with pytest.raises(ValueError, match="SHA-256"):
+        sheets(tmp_path, fixed, seed)
+    assert codes(analyse(evidence, fixed, seed).validity)["REC-V10"] == "invalid"
+
+
+def test_an_export_that_was_fixed_before_the_seed_is_taken(tmp_path: Path) -> None:
+    data = table(spread(60))
+    (tmp_path / "export.csv").write_bytes(data)
+    fixed = params(audit={"file": "audit.csv", "size": 12}, sha256=sha256_bytes(data))
+    (_, sheet), *_ = sheets(tmp_path, fixed, 5).items()
+    (tmp_path / "audit.csv").write_text(sheet.replace(",,", ",好,"), encoding="utf-8")
+    assert analyse(record(tmp_path, capture, fixed), fixed, 5).validity == ()
+    with pytest.raises(ValidationError, match="database"):
+        params(file=None, database="HIS", query="SELECT 1", sha256="0" * 64)

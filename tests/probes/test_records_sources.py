@@ -428,6 +428,7 @@ def test_of_520_000_visits_in_gbk_every_exclusion_is_the_truth(tmp_path: Path) -
             ],
             "unit": "人次",
             "audit": {"file": "audit.csv", "size": 122},
+            "sha256": sha256_bytes((tmp_path / "export.csv").read_bytes()),
         }
     )
     keys = sample_keys(tmp_path, wanted, 11)

@@ -6,9 +6,11 @@ import json
 import math
 import queue
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -293,6 +295,15 @@ def test_reports_that_end_early_are_void() -> None:
     assert codes(judged(page(*session()), duration_s=30).validity)["XRF-V01"] == "invalid"
 
 
+def test_a_session_that_was_left_before_the_heavy_part_is_void() -> None:
+    """The window goes on and reports; what the headset would have shown is not in the sample."""
+    reports = session()
+    for late in reports[-6:]:
+        late["window"], late["xr"] = late["xr"], []
+    assert codes(judged(page(*reports)).validity)["XRF-V01"] == "invalid"
+    assert "XRF-V01" not in codes(judged(page(*session())).validity)
+
+
 def test_a_page_cannot_report_in_the_recorders_place(tmp_path: Path) -> None:
     with programmed_page(1.0, lasting_s=2) as (address, _):
         params = Params(page=address, duration_s=1, warmup_s=0, least_s=0)
@@ -307,6 +318,62 @@ def test_a_page_cannot_report_in_the_recorders_place(tmp_path: Path) -> None:
                 tab.listen(0.1)
             left = tab.call("Runtime.evaluate", expression=f"typeof globalThis.{BINDING}")
     assert left["result"]["value"] == "undefined"
+
+
+LIES = """<!doctype html><meta charset="utf-8"><script>
+let t = 0;
+const even = (rows) => rows.map(() => [t += 16.6 + Math.random() / 5, t + 0.4 + Math.random() / 3]);
+const native = JSON.stringify, push = Array.prototype.push;
+JSON.stringify = (value, ...more) => native(value && value.window ? {...value, window: even(value.window)} : value, ...more);
+Array.prototype.push = function (row) {
+  return Array.isArray(row) && row.length === 2 ? push.call(this, [t += 16.6, t + Math.random()]) : push.apply(this, arguments);
+};
+Array.prototype.toJSON = function () { return even(this); };
+Function.prototype.call = function () { return 0; };
+Object.defineProperty(Event.prototype, "timeStamp", {get: () => performance.now() + 1000});
+Object.defineProperty(Array.prototype, "0", {set() {}});
+let count = 0;
+const frame = () => {
+  const begun = performance.now();
+  count++;
+  while (count % 4 === 0 && performance.now() - begun < 90) ;
+  requestAnimationFrame(frame);
+};
+requestAnimationFrame(frame);
+</script>"""
+"""Every way known to stand between what a recorder saw and what it says: how it keeps rows, how it writes them, how it asks."""
+
+
+@contextmanager
+def shown(body: str) -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(1) as pool:
+        pool.submit(server.serve_forever, 0.05)
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+        server.shutdown()
+
+
+def test_a_page_that_rewrites_what_it_is_asked_for_hides_no_stall(tmp_path: Path) -> None:
+    with shown(LIES) as address:
+        params = Params(
+            page=address, metric="interaction", interactions=4, duration_s=4, warmup_s=0, least_s=0, wait_s=60
+        )
+        evidence = record(tmp_path, capture, params)
+    frames = analyse(evidence, params.model_copy(update={"metric": "frame"}), 1)
+    assert int((frames.values >= 60).sum()) >= 8, "it works for 90 ms in every fourth frame"
+    assert "invalid" not in codes(frames.validity).values()
+    inputs = analyse(evidence, params, 1)
+    assert inputs.values.size == 4
+    assert (inputs.values > 0).all()
 
 
 def test_too_short_a_session_is_void() -> None:

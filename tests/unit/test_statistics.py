@@ -548,6 +548,21 @@ def test_rms_bounds_of_independent_values_are_the_chi_square_ones() -> None:
     assert exact[1] < bounds.upper < exact[1] * 1.01
 
 
+@pytest.mark.parametrize("bias", [0.0, 0.5, 2.0])
+def test_rms_bounds_of_independent_values_with_a_bias_are_those_of_its_variance(bias: float) -> None:
+    """A constant offset is part of the root mean square, and makes its square vary more: by 4 b^2 s^2 / n."""
+    n = 4000
+    x = np.random.default_rng(8).standard_normal(n) + bias
+    bounds, square = rms_bounds(x, 0.05), float((x * x).mean())
+    spread, offset = float(x.var()), float(x.mean()) ** 2
+    freedom = 2 * square**2 / ((2 * spread**2 + 4 * offset * spread) / n)
+    lower, upper = (math.sqrt(freedom * square / chi2.ppf(q, freedom)) for q in (0.95, 0.05))
+    assert bounds.lower is not None
+    assert bounds.upper is not None
+    for found, exact in ((bounds.upper, upper), (bounds.lower, lower)):
+        assert 1.0 < (found - bounds.point) / (exact - bounds.point) < 1.1
+
+
 def test_rms_of_two_components_is_that_of_the_length() -> None:
     x = np.random.default_rng(9).standard_normal((2, 500)) + np.array([[3], [0]])
     bounds = rms_bounds(x, 0.05)

@@ -123,6 +123,8 @@ class _Reader:
             self.note(line, "INS-E01", "答卷不是 UTF-8 文本", "用编辑器另存为 UTF-8")
         except (OSError, ValueError) as error:
             self.note(None, "INS-E01", f"答卷{_why(error)}", "放好答卷，或改正 sheet 的路径")
+        except RecursionError:
+            self.note(None, "INS-E01", "答卷的括号或缩进层层相套，读不下去", "用 yanshou 生成的空白答卷填写")
         except YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             text = getattr(error, "problem", None) or "有不允许的字符"
@@ -137,7 +139,7 @@ class _Reader:
 
     def mapping(self, node: Node | None, allowed: Iterable[str], what: str) -> dict[str, tuple[Node, Node]]:
         """{key: (key node, value node)} of the allowed keys; none for no node."""
-        from ruamel.yaml.nodes import MappingNode
+        from ruamel.yaml.nodes import MappingNode, ScalarNode
 
         found: dict[str, tuple[Node, Node]] = {}
         if node is None or not isinstance(node, MappingNode):
@@ -146,7 +148,7 @@ class _Reader:
             return found
         names = list(allowed)
         for key, value in node.value:
-            name = str(key.value)
+            name = str(key.value) if isinstance(key, ScalarNode) else "（不是一个词）"
             if name in found:
                 self.note(key, "INS-E07", f"{what} 下 {name} 写了两次", "只留一个")
             elif name in names:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 EXPORT, OTHER, AUDIT, IMPORT = "export.csv", "other.csv", "audit.csv", "import.json"
 ROWS, OTHER_ROWS = "rows.csv.gz", "other.rows.csv.gz"
 """The declared columns of an export and of a second source, where they do not enter the evidence as they are."""
+ANOTHER = "导出文件不是计划里的那一份（SHA-256 不符）"
 RECENT_DAYS = 7
 RECENT_SHARE = 0.5
 MANGLED_SHARE = 0.01
@@ -187,6 +188,18 @@ class Tally:
         since = (self.last.date() - timedelta(days=RECENT_DAYS - 1)).isoformat()
         return sum(n for day, n in self.days if day >= since) / self.net
 
+    def busiest_days(self) -> tuple[float, str]:
+        """The largest share of the net records in seven days on end, and the last of these; (0, "") without times."""
+        best, held, first = (0, ""), 0, 0
+        for day, number in self.days:
+            held += number
+            since = (date.fromisoformat(day) - timedelta(days=RECENT_DAYS - 1)).isoformat()
+            while self.days[first][0] < since:
+                held -= self.days[first][1]
+                first += 1
+            best = max(best, (held, day), key=lambda b: b[0])
+        return best[0] / self.net if self.net else 0.0, best[1]
+
     def order(self) -> None:
         """Lay out the net records in order of first appearance, once."""
         self.scratch.db.execute(
@@ -326,6 +339,8 @@ def sample_keys(source: RunEvidence | Path, params: Params, seed: int) -> list[K
     if params.audit is None:
         return []
     frozen = in_folder(source, params) if isinstance(source, Path) else in_evidence(source, params)
+    if params.sha256 not in (None, frozen.sha256):
+        raise ValueError(ANOTHER)
     with tallied(frozen, params) as tally:
         if not tally.whole:
             raise ValueError("导出文件缺少声明的列，或没有完整导入")
@@ -399,9 +414,9 @@ def _audited(data: bytes, params: Params, population: int, drawn: frozenset[Key]
 def _findings(params: Params, tally: Tally, whole: bool) -> Iterator[Validity]:
     if not whole:
         yield Validity("REC-V07", Severity.INVALID, "导出文件没有完整导入，或缺少声明的列：计数不能作数")
-    share = tally.share_at_the_end() or 0.0
+    share, until = tally.busiest_days()
     if share > RECENT_SHARE and not (params.window and _days(params.window) <= RECENT_DAYS):
-        text = f"{share:.0%} 的记录集中在最后 {RECENT_DAYS} 天（至 {tally.last:%Y-%m-%d}），请查明是否突击补录"
+        text = f"{share:.0%} 的记录集中在连续 {RECENT_DAYS} 天（至 {until}），请查明是否突击补录"
         yield Validity("REC-V01", Severity.WARNING, text)
     candidates = tally.net + tally.counts[DUP]
     if tally.mangled:
@@ -433,8 +448,13 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Count:
     frozen = in_evidence(evidence, params)
     with tallied(frozen, params) as tally:
         validity = list(_findings(params, tally, whole=tally.whole and not _incomplete(evidence, params)))
+        if params.sha256 not in (None, frozen.sha256):
+            validity.append(Validity("REC-V10", Severity.INVALID, ANOTHER))
         audit = None
         if params.audit is not None and tally.net:
+            if params.sha256 is None and params.audit.size < tally.net:
+                text = "计划里没有导出文件的摘要：知道抽样种子的人可以排列行序，直到抽中的都经得起核验"
+                validity.append(Validity("REC-V09", Severity.WARNING, text))
             chosen = draw_sample(tally.net, params.audit.size, seed, frozen.sha256)
             drawn = frozenset(tally.keys(chosen, len(params.key)))
             with closing(evidence.open(AUDIT) if AUDIT in evidence.streams() else io.BytesIO()) as stream:

@@ -49,7 +49,8 @@ def capture(params: Params, run: RunContext) -> None:
 
     Raises ProbeError REC-E01 (missing), E02 (a folder), E03 (empty), E04 (not readable), E05 (encoding), E06 (column
     missing), E07 (column twice), E08 (changed while copied), E09 (audit results not readable), E10 (not that kind of file), E11
-    (database), E12 (personal data), E13 (no room), E14 (site key), E15 (frozen, and still to be audited).
+    (database), E12 (personal data), E13 (no room), E14 (site key), E15 (frozen, and still to be audited), E16 (not the file whose
+    digest is in the plan).
     """
     key = site_key(run.folder) if params.protect else None
     asks = [s for s in (params, params.join) if s is not None]
@@ -89,6 +90,15 @@ class _Origin:
         return {"name": self.path.name, "size": size, "sha256": sha256, "mtime": changed}
 
 
+def _agreed(folder: Path, params: Params) -> _Origin:
+    """The export as it is now. Raises ProbeError REC-E16 where it is not the one whose digest was handed in first."""
+    export = _Origin.of(folder, str(params.file), "导出文件")
+    if params.sha256 and digest_file(export.path) != params.sha256:
+        text = f"{export.path.name} 不是计划里的那一份（SHA-256 不符）"
+        raise ProbeError("REC-E16", text, "要回冻结之前交过摘要的那一份；要换文件须先修订计划")
+    return export
+
+
 def _write_import(run: RunContext, record: dict[str, Json], rows: int) -> None:
     run.sink.stream(IMPORT).write(canonical({**record, "rows": rows}) + b"\n")
     run.progress(Progress(rows, rows))
@@ -98,7 +108,7 @@ def _write_import(run: RunContext, record: dict[str, Json], rows: int) -> None:
 
 
 def _copied(params: Params, run: RunContext) -> None:
-    export = _Origin.of(run.folder, str(params.file), "导出文件")
+    export = _agreed(run.folder, params)
     other = _Origin.of(run.folder, str(params.join.file), "第二来源") if params.join else None
     audit = _Origin.of(run.folder, params.audit.file, "核验结果") if params.audit else None
     rows = _check_export(run.folder, params, params.columns())
@@ -180,7 +190,7 @@ def _from_files(params: Params, run: RunContext, key: SiteKey | None) -> None:
     audit = _Origin.of(run.folder, params.audit.file, "核验结果") if params.audit else None
     if audit:
         _check_audit(audit.path, params)
-    export = _Origin.of(run.folder, str(params.file), "导出文件")
+    export = _agreed(run.folder, params)
     other = _Origin.of(run.folder, str(params.join.file), "第二来源") if params.join else None
     rows, written = _take_rows(params, run, key, {})
     record = export.record(digest_file(export.path)) | written

@@ -230,6 +230,11 @@ class Params(Source):
     normalise: tuple[Literal["nfkc", "strip", "upper"], ...] = Field(
         default=("nfkc", "strip"), description="关键列的规范化：nfkc 全角转半角，strip 去首尾空白，upper 转大写"
     )
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="导出文件的 SHA-256，项目在计划冻结之前先交这一串数：抽样种子在其后才有，排列行序挑不了样本",
+    )
     audit: AuditFile | None = Field(default=None, description="抽样核验 {file, size}；不写则只计数，不核实")
     protect: tuple[str, ...] = Field(
         default=(),
@@ -252,6 +257,8 @@ class Params(Source):
         for name, values in named:
             if len(set(values)) != len(values):
                 raise ValueError(f"{name}有重复")
+        if self.sha256 and self.form is Form.DATABASE:
+            raise ValueError("sha256 是导出文件的摘要，database 没有")
         if self.time in self.protect:
             raise ValueError("时间列不能写进 protect")
         if lost := set(self.digits) - set(self.key):
@@ -289,7 +296,7 @@ VISIT = "按关键列到独立来源（业务系统、纸质单据、当事人�
 
 SPEC = ProbeSpec(
     name="records",
-    version="2",
+    version="3",
     title="记录计数",
     kind=Kind.COUNTED,
     unit="条",

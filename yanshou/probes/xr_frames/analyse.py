@@ -39,7 +39,7 @@ LOG_S = 0.2
 """How far a log's own times and the sum of its frames may, but for its digits: frames are shown later than they begin. What is
 longer was taken out."""
 EARLY_S = 2.0
-"""How long before the planned end the last report may have come."""
+"""How long before the planned end the last report may have come, and before that one the last frame."""
 CAPPED = 0.9
 STALL = 3
 """A frame that takes so many times the median is a stall."""
@@ -163,6 +163,13 @@ def _from_page(heard: Heard, session: dict[str, Json], params: Params) -> _Seen:
     found = list(_of_page(heard, session, kind))
     if heard.clocks and (passed := (heard.clocks[-1][1] - heard.clocks[0][1]) / 1000) < params.duration_s - EARLY_S:
         text = f"页面只报告了 {passed:.1f} s，约定 {params.duration_s:g} s：中途停了"
+        found.append(Validity("XRF-V01", Severity.INVALID, text))
+    elif (
+        heard.clocks
+        and heard.frames.begun
+        and (left := (heard.clocks[-1][1] - heard.frames.begun[-1]) / 1000) > EARLY_S
+    ):
+        text = f"最后一帧之后还报告了 {left:.1f} s：会话提前退出，其后的帧不在样本里"
         found.append(Validity("XRF-V01", Severity.INVALID, text))
     if times.size and bool((times <= 0).any()):
         text = f"帧的时间戳倒退或停住 {int((times <= 0).sum())} 次：不是逐帧的时钟"
