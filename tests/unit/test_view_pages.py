@@ -18,7 +18,7 @@ import pytest
 from werkzeug.test import Client
 
 from tests.reviewing import FILES, HOSTILE, TURNED, reviewed
-from yanshou.harness.basics import UserError
+from yanshou.harness.basics import ExitCode, UserError
 from yanshou.harness.envelope import Document, Role
 from yanshou.harness.keys import Algorithm, fresh_key
 from yanshou.harness.notes import notes_beside, read_note, write_note
@@ -472,6 +472,14 @@ def test_a_case_folder_opens_without_its_links(tmp_path: Path) -> None:
 def test_neither_package_nor_case(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="V-B13"):
         open_verified(tmp_path / "nothing.zip", None, tmp_path / "unpacked")
+
+
+def test_an_encrypted_package_is_opened_first(tmp_path: Path) -> None:
+    path = tmp_path / "1f0c.age"
+    path.write_bytes(b"age-encryption.org/v1\n-> X25519 x\n")
+    with pytest.raises(UserError, match=r"V-C01 .*yanshou open 1f0c\.age --identity") as error:
+        open_verified(path, None, tmp_path / "unpacked")
+    assert error.value.exit_code is ExitCode.UNVERIFIED
 
 
 def test_a_signed_report_opens_the_package_beside_it(package: tuple[Path, Opened], tmp_path: Path) -> None:
