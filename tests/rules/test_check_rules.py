@@ -271,6 +271,11 @@ def test_an_open_reading_is_an_error_only_where_it_forbids_a_verdict(public_list
     assert "口径未定" in found[1].text
 
 
+def test_a_section_that_may_be_left_out_may_be_empty(public_list: PublicList) -> None:
+    case = parse_case(SCENARIO_5 + "measure:\ninspections:\n", Path("case.yaml"))
+    assert not [p for p in check_case(case, public_list) if p.text.startswith(("measure", "inspections"))]
+
+
 def test_declined_members_need_nothing_else(public_list: PublicList) -> None:
     case = changed(SCENARIO_6, ("  S06-I06: {baseline: 无, ", "  S06-I06: {"))
     assert not [p for p in check_case(case, public_list) if "S06-I06" in p.text or "S06-I07" in p.text]

@@ -279,6 +279,10 @@ def c07(case: Case, public_list: PublicList) -> Iterator[Problem]:
                 yield _problem(case, "C07", f"{name} {error.text}", error.remedy, *place, "target")
 
 
+OPTIONAL = {("measure",), ("inspections",)}
+"""Sections that may stay empty: what they would say is the list's default."""
+
+
 def c08(case: Case, public_list: PublicList) -> Iterator[Problem]:
     """No cell is empty. Open questions are C05's and 五、项目验收 is C09's to name."""
     commitments = case.document.commitments
@@ -289,7 +293,9 @@ def c08(case: Case, public_list: PublicList) -> Iterator[Problem]:
         for question in indicator.must_define
     }
     for place in _blanks(case.data, ()):
-        if place[0] != "acceptance" and place not in questions and declined.isdisjoint(place):
+        if place in OPTIONAL or place[0] == "acceptance" or place in questions:
+            continue
+        if declined.isdisjoint(place):
             optional = "；可选的参数不用则删去此行" if "params" in place else ""
             yield _problem(case, "C08", f"{_dotted(place)} 空缺", f"填写{_hint(case.data, place)}{optional}", *place)
     for place, title in _cells(case.document):
