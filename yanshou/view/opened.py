@@ -58,7 +58,9 @@ class Opened:
 def open_verified(path: Path, trust: Trust | None, scratch: Path) -> Opened:
     """Verify `path` as `yanshou verify` does, and open it; a zip is unpacked into `scratch`. Raises UserError: neither of both."""
     path = package_beside(path.resolve())
-    if path.is_file() and is_encrypted(path):  # notes are kept beside what is opened, so it is opened where its reader says
+    if path.is_file() and is_encrypted(
+        path
+    ):  # notes are kept beside what is opened, so it is opened where its reader says
         remedy = f"先 yanshou open {path.name} --identity 私钥，再 yanshou view 解出的 zip"
         raise UserError(Problem("V-C01", "数据包是加密的", remedy, path), ExitCode.UNVERIFIED)
     found = verify_unpacked(path, trust, scratch)
