@@ -42,7 +42,7 @@ from yanshou.harness.case import (
 from yanshou.harness.evidence import digest_file
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
 from yanshou.harness.model import Change, Limit, Mode, Op
-from yanshou.harness.names import person
+from yanshou.harness.names import name_problem, person
 from yanshou.harness.privacy import PERSONAL, printable
 from yanshou.harness.units import (
     TargetError,
@@ -481,6 +481,12 @@ def c16(case: Case, _public_list: PublicList) -> Iterator[Problem]:
     for (file, digest), name in kept.items():
         place = ("commitments", name, "source") if name else ("scan",)
         path = case.path.parent / file
+        if why := name_problem(file):
+            yield here(f"{file!r} 不是案卷里的文件：{why}", "写相对案卷文件夹的文件名", *place)
+            continue
+        if path.exists() and not path.is_file():  # a device or a pipe would never end
+            yield here(f"{file} 不是普通文件", "把原件放回案卷文件夹", *place)
+            continue
         try:
             changed = digest_file(path) != digest
         except OSError:
