@@ -47,7 +47,7 @@ def check_files() -> None:
 def main() -> None:
     """Check, make the environment, install, show what this machine can do."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")
     if len(sys.argv) != 2:
         refuse("用法：python install.py 目标文件夹（如 yanshou-venv）")
     if not all((HERE / name).exists() for name in ("PYTHON", "SHA256SUMS", "wheels")):

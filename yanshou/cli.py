@@ -295,6 +295,7 @@ def plan(
 ) -> None:
     """测试计划:方法、样本、时长、设备、待定口径。不加 --freeze 只看不写。"""
     from yanshou.harness.engine import draft, freeze_case
+    from yanshou.harness.model import Mode
     from yanshou.harness.plan import open_points
     from yanshou.show import equipment_lines, plan_table, problems
 
@@ -322,7 +323,10 @@ def plan(
         "amended": f"变更已登记，计划第 {shown.revision} 版",
     }
     if freeze:
-        out.print(f"{said[word]}:{place / 'plan.lock.json'} sha256:{shown.sha256}", markup=False, soft_wrap=True)
+        out.print(f"{said[word]}：{place / 'plan.lock.json'} sha256:{shown.sha256}", markup=False, soft_wrap=True)
+        if shown.mode is Mode.ACCEPTANCE and word != "unchanged":
+            first = f"yanshou sign {place} --plan --role tester --key 私钥 --with project=受检方的公钥文件"
+            out.print(f"→ 测量之前由双方签计划：{first}", markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -421,6 +425,7 @@ def run(
 
     place = _case_folder(folder)
     out = console(stderr=as_json)
+    _warn_unsigned(place, ask=not as_json)
     selection = Selection(only or (), subject or (), condition or (), again)
     if from_ and selection != EVERYTHING:
         remedy = "先 yanshou run 案卷 --from 文件夹，再另行测量"
@@ -437,6 +442,28 @@ def run(
         head = f"台账 {ledger['records']} 条，末端 {ledger['head'][:16]} → 请见证人抄录，事后删改尾部即可发现"
         out.print(head, markup=False, soft_wrap=True)
     _leave(ExitCode.INTERNAL if summary.crashed else exit_verdict(record))
+
+
+def _warn_unsigned(place: Path, *, ask: bool) -> None:
+    """Before an acceptance is first measured: without both signatures on its plan no formal report can follow any more.
+
+    Raises Abort where a person at the terminal would rather have it signed first.
+    """
+    from yanshou.harness.assess import load_state, plan_signers
+    from yanshou.harness.model import Mode
+    from yanshou.harness.runs import MEASUREMENT
+    from yanshou.harness.sealing import PLAN_ROLES
+
+    state = load_state(place)
+    missing = sorted(role.word for role in PLAN_ROLES if role.value not in plan_signers(state))
+    begun = any(r.purpose == MEASUREMENT for r in state.runs) or any(r["kind"] == "kit" for r in state.records)
+    if state.plan.mode is not Mode.ACCEPTANCE or begun or not missing:
+        return
+    text = f"计划还没有{'、'.join(missing)}的签名；一旦开始测量，就再也签不出正式报告"
+    remedy = f"先由双方 yanshou sign {place} --plan；只想试测，用 mode: self-check 的案卷"
+    typer.echo(str(Problem("S-E13", text, remedy, place / "plan.lock.json", severity="warning")), err=True)
+    if ask and sys.stdin.isatty():
+        typer.confirm("仍然现在测量？", abort=True, err=True)
 
 
 @app.command()
@@ -491,7 +518,9 @@ def kit(
     """做采集包:在只有 Python 3.8 的终端上录证据,带回用 run --from 收入。"""
     from yanshou.kit.build import make_kit
 
-    made = make_kit(_case_folder(folder), probe, output)
+    place = _case_folder(folder)
+    _warn_unsigned(place, ask=not as_json)  # the making of a kit is where measuring begins
+    made = make_kit(place, probe, output)
     if as_json:
         names = [[job.indicator, job.condition] for job in made.jobs]
         _print_json({"file": str(made.path), "sha256": made.sha256, "jobs": names})
@@ -499,7 +528,7 @@ def kit(
     typer.echo(f"采集包：{made.path} sha256:{made.sha256}，可录 {len(made.jobs)} 项")
     for job in made.left_out:
         typer.echo(f"不能在终端上录：{job.indicator} {job.condition or ''}".rstrip())
-    typer.echo(f"→ 复制到终端，核对摘要后运行 python3 {made.path.name} --list")
+    typer.echo(f"→ 复制到终端，核对摘要后运行 python3 {made.path.name} --list，再 -o 文件夹 开始录")
 
 
 @app.command()
@@ -828,6 +857,7 @@ def sign(
             typer.echo(
                 f"计划已签：{place / 'plan.dsse.json'}({len(envelope.signatures)}/{len(envelope.statement.signers)})"
             )
+            _tell_roster(place, envelope.statement.signers)
         return
     sealed = sign_package(place, _private_key(key), capacity, roster, trusted, _walk(yes, as_json))
     if as_json:
@@ -835,6 +865,20 @@ def sign(
         return
     typer.echo(f"数据包：{sealed.path}")
     typer.echo(_who_is_missing(sealed.missing))
+
+
+def _tell_roster(place: Path, signers: Sequence[Signer]) -> None:
+    """Who an acceptance's plan must have on its roster and has not: said while nothing is measured yet."""
+    from yanshou.harness.assess import load_state
+    from yanshou.harness.model import Mode
+    from yanshou.harness.sealing import PLAN_ENVELOPE, PLAN_ROLES
+
+    lacking = sorted(role.value for role in PLAN_ROLES - {s.role for s in signers})
+    if lacking and load_state(place).plan.mode is Mode.ACCEPTANCE:
+        others = " ".join(f"--with {role}=公钥文件" for role in lacking)
+        text = f"名册里没有{'、'.join(_role(role).word for role in lacking)}，这样签不出正式报告"
+        remedy = f"删去 {PLAN_ENVELOPE}，首签时加 {others} 或 --trust，重新签"
+        typer.echo(str(Problem("S-E13", text, remedy, place / PLAN_ENVELOPE, severity="warning")), err=True)
 
 
 def _who_is_missing(missing: Sequence[Signer]) -> str:

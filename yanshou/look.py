@@ -128,7 +128,7 @@ def _table(f: io.BufferedReader) -> TableSummary | None:
 
 def _csv(text: io.TextIOWrapper) -> TableSummary:
     found = TableSummary("csv")
-    rows = csv.reader(text)
+    rows = csv.reader(iter(lambda: text.readline(LONGEST_LINE), ""))
     columns: list[str] = []
     while True:
         try:

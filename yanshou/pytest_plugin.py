@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 PRODUCED = ("ledger.jsonl", "plan.lock.json", "plan.dsse.json", "record.json", "runs", "report", "package", ".lock")
+COPIES = pytest.StashKey[list[Path]]()
+"""The working copies of this session."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -61,12 +63,26 @@ def _working_copy(source: Path) -> Path:
             shutil.copy2(a, b)
         return b
 
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns(*PRODUCED), copy_function=link)
+    def left_out(folder: str, names: list[str]) -> set[str]:
+        return set(PRODUCED) & set(names) if Path(folder) == source else set()
+
+    shutil.copytree(source, target, ignore=left_out, copy_function=link)
     case = target / "case.yaml"
     text = case.read_text(encoding="utf-8")
     case.unlink()  # it may be a hard link to the original
     case.write_text(re.sub(r"(?m)^mode\s*:.*$", "mode: self-check", text), encoding="utf-8")
     return target
+
+
+def _own_path(text: str, folder: Path, case: Path) -> str:
+    """`text` with the case that a person edits in place of its copy."""
+    return text.replace(f"{folder / 'case.yaml'}", f"{case}")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Where the evidence of this self-check lies: it is whoever ran it that keeps or deletes it."""
+    for folder in config.stash.get(COPIES, []):
+        terminalreporter.write_line(f"yanshou: 这次自检的副本与证据在 {folder} → yanshou report {folder}；不用了就删去")
 
 
 class CaseFile(pytest.File):
@@ -81,7 +97,9 @@ class CaseFile(pytest.File):
         try:
             plan, _ = freeze_case(folder)
         except UserError as error:
-            raise self.CollectError(str(error)) from None
+            shutil.rmtree(folder.parent)
+            raise self.CollectError(_own_path(str(error), folder, self.path)) from None
+        self.config.stash.setdefault(COPIES, []).append(folder)
         for indicator in plan.indicators:
             yield IndicatorItem.from_parent(self, name=indicator.id, folder=folder)
 
@@ -101,21 +119,24 @@ class IndicatorItem(pytest.Item):
         """Run what is due for this indicator and fail unless it is 符合."""
         from yanshou.harness.engine import run_case
         from yanshou.harness.recording import Selection
+        from yanshou.reports.display import limit_text
+        from yanshou.show import measured
 
         summary = run_case(self._folder, selection=Selection([self.name]))
         finding = next(f for f in summary.record["findings"] if f["indicator"] == self.name)
         for key in ("verdict", "statistic", "value", "lower", "upper", "unit", "n", "limit", "rule"):
             self.user_properties.append((key, str(finding[key])))
         if finding["verdict"] != "pass":
-            reasons = [f"{r['code']} {r['text']}" for r in finding["reasons"]] + [str(p) for p in summary.problems]
-            raise NotPassed(f"{finding['verdict_word']} {self.name} {finding['name']}: " + "; ".join(reasons))
+            told = f"实测 {' '.join(measured(finding).split())}，限值 {limit_text(finding['limit'])}"
+            reasons = [told, *(f"{r['code']} {r['text']}" for r in finding["reasons"]), *map(str, summary.problems)]
+            raise NotPassed(f"{finding['verdict_word']} {self.name} {finding['name']}：{'；'.join(reasons)}")
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The verdict in one line; a traceback only for what is a defect of the harness."""
         from yanshou.harness.basics import UserError
 
         if isinstance(excinfo.value, (NotPassed, UserError)):
-            return str(excinfo.value)
+            return _own_path(str(excinfo.value), self._folder, self.path)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:

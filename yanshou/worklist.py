@@ -18,6 +18,7 @@ from typing import Any
 from yanshou.formats.office import MAX_ROWS
 from yanshou.harness.assess import load_state
 from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.case import place_of
 from yanshou.harness.engine import Drawn, draw_samples
 from yanshou.harness.evidence import canonical, require_writable, sha256_bytes, write_atomic
 from yanshou.importers.grid import Cell, Grid
@@ -257,7 +258,7 @@ def take_back(folder: Path, file: Path) -> list[Returned]:
         raise UserError(problems)
     require_writable(folder)
     for worklist, text, _ in filled:
-        write_atomic(folder / worklist.drawn.file, text.encode())
+        write_atomic(place_of(folder, worklist.drawn.file), text.encode())
     return [Returned(folder / w.drawn.file, w.drawn.indicator.id, n, len(w.rows)) for w, _, n in filled]
 
 

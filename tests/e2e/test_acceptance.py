@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.support import device_export, export_counting, record_of, reflector, write_audit, yanshou
+from tests.e2e.support import YANSHOU, device_export, export_counting, record_of, reflector, write_audit, yanshou
+from tests.terminals import converse
 from yanshou.demo.s10 import Place, case_text, scenes
 from yanshou.demo.visits import write_sheet
 from yanshou.harness.keys import new_key
@@ -120,6 +121,23 @@ def test_what_may_not_become_a_formal_report(tmp_path: Path, kind: str, sign_pla
     done = yanshou("sign", case, "--role", "tester", "--key", tmp_path / "tester", "--trust", trust)
     assert (done.returncode, code in done.stderr) == (2, True), done.stderr
     assert not (case / "package").exists()
+
+
+def test_the_price_of_measuring_under_an_unsigned_plan_is_told_before(tmp_path: Path) -> None:
+    keys_and_trust(tmp_path)
+    case = formal_case(tmp_path / "case", 9)
+    frozen = yanshou("plan", case, "--freeze")
+    assert "--plan --role tester --key 私钥 --with project=" in frozen.stdout
+    alone = yanshou("sign", case, "--plan", "--role", "tester", "--key", tmp_path / "tester")
+    assert (alone.returncode, "--with project=" in alone.stderr) == (0, True), alone.stderr
+    run = [*YANSHOU, "run", str(case), "--only", "S10-I01"]
+    code, said = converse(run, [("仍然现在测量", "n")])
+    assert (code, "计划还没有受检方的签名" in said) == (130, True), said
+    assert not (case / "runs").exists()
+    done = yanshou("run", case, "--only", "S10-I01")
+    assert (done.returncode, "再也签不出正式报告" in done.stderr) == (3, True), done.stderr
+    again = yanshou("run", case, "--only", "S10-I01")
+    assert "S-E13" not in again.stderr
 
 
 def test_a_self_check_is_never_signed(tmp_path: Path) -> None:

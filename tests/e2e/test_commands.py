@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.e2e.support import latency_case, reflector, yanshou
+from tests.inspecting import confirm, frozen_case, photo, put, say
+from yanshou.inspect.recorder import recording
 from yanshou.probes.contract import probe_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -137,4 +141,25 @@ def test_pytest_front_end_names_a_wrong_case(tmp_path: Path) -> None:
     path = case / "case.yaml"
     path.write_text(path.read_text().replace("probe: rtt", "probe: rrt"), encoding="utf-8")
     done = pytest_on(case)
-    assert (done.returncode, "P-PROBE" in done.stdout) == (2, True), done.stdout
+    assert (done.returncode, f"{path}:" in done.stdout, "P-PROBE" in done.stdout) == (2, True, True), done.stdout
+
+
+def test_pytest_front_end_takes_the_journal_of_an_inspection_along(tmp_path: Path) -> None:
+    case = frozen_case(tmp_path / "case")
+    with recording(case) as recorder:
+        zhang, li = (recorder.identify(name, pin, name) for name, pin in (("张三", "1357"), ("李四", "2468")))
+        for number, item in enumerate(("M01", "M02")):
+            put(recorder, item, zhang, photo(number))
+            say(recorder, item, zhang)
+            confirm(recorder, item, li)
+    before = (case / "ledger.jsonl").read_bytes()
+    done = pytest_on(case)
+    assert (done.returncode, "不符合 S10-I01 典型应用场景数：实测 2 个，限值 ≥\xa05\xa0个" in done.stdout) == (
+        1,
+        True,
+    ), done.stdout
+    found = re.search(r"副本与证据在 (\S+) ", done.stdout)
+    assert found
+    assert list(Path(found[1]).glob("runs/*-S10-I01/journal.jsonl"))
+    shutil.rmtree(Path(found[1]).parent)
+    assert (case / "ledger.jsonl").read_bytes() == before

@@ -265,10 +265,29 @@ def test_the_pair_of_scan_and_table_holds_as_long_as_the_files_do(tmp_path: Path
     assert case.text.splitlines()[(found.line or 0) - 1].strip().startswith("source:")
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("/dev/zero", "不是案卷里的文件"), ("../表1.docx", "不是案卷里的文件"), ("inputs/链接", "不是普通文件")],
+)
+def test_what_a_case_names_as_its_source_is_a_file_of_the_case(
+    tmp_path: Path, public_list: PublicList, file: str, said: str
+) -> None:
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "inputs/链接").symlink_to("/dev/zero")
+    source = f"{{file: {file}, cell: 3行5列, sha256: {'a' * 64}, confirmed_by: [张三]}}"
+    case = parse_case(TEXT.replace(SOURCE, source), tmp_path / "case.yaml")
+    assert said in " ".join(p.text for p in of("C16", check_case(case, public_list)))
+
+
 def test_an_open_reading_is_an_error_only_where_it_forbids_a_verdict(public_list: PublicList) -> None:
     found = check_case(changed(TEXT, ("      scenes:", "      scene:"), ("      clock:", "      clocks:")), public_list)
     assert [(p.code, p.severity) for p in found] == [("C05", "warning"), ("C05", "error")]
     assert "口径未定" in found[1].text
+
+
+def test_a_section_that_may_be_left_out_may_be_empty(public_list: PublicList) -> None:
+    case = parse_case(SCENARIO_5 + "measure:\ninspections:\n", Path("case.yaml"))
+    assert not [p for p in check_case(case, public_list) if p.text.startswith(("measure", "inspections"))]
 
 
 def test_declined_members_need_nothing_else(public_list: PublicList) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from tests.unit.captures_support import MAC, UDP_IP, classic, client, connect
 from yanshou.harness.basics import UserError
-from yanshou.look import HEIGHT, read, show, to_json
+from yanshou.look import HEIGHT, TableSummary, read, show, to_json
 
 
 def look(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -92,3 +93,21 @@ def test_a_console_shows_texts_as_they_are(capsys: pytest.CaptureFixture[str]) -
 
     console().print("B9:04:AB:49 :smile:", markup=False)
     assert capsys.readouterr().out == "B9:04:AB:49 :smile:\n"
+
+
+def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "one.csv"
+    with path.open("wb") as f:
+        f.write(b"a,b\n1,2\n")
+        for _ in range(64):
+            f.write(b"x" * (1 << 20))
+        f.write(b"\n3,4\n")
+    tracemalloc.start()
+    try:
+        told = read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert isinstance(told, TableSummary)
+    assert (told.rows, told.damaged > 0) == (2, True)
+    assert peak < 32 << 20

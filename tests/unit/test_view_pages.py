@@ -19,14 +19,14 @@ from werkzeug.test import Client
 
 from tests.resealing import FIRST_FORM
 from tests.reviewing import FILES, HOSTILE, TURNED, reviewed
-from yanshou.harness.basics import UserError
+from yanshou.harness.basics import ExitCode, UserError
 from yanshou.harness.envelope import Document, Role
 from yanshou.harness.keys import Algorithm, fresh_key
 from yanshou.harness.notes import notes_beside, read_note, write_note
 from yanshou.harness.trust import Trust, TrustedKey
 from yanshou.local_site import Gate
 from yanshou.view import files
-from yanshou.view.compare import pairs, plan_differences
+from yanshou.view.compare import bounds, pairs, plan_differences
 from yanshou.view.files import Kind
 from yanshou.view.opened import Opened, open_verified
 from yanshou.view.timeline import timeline
@@ -248,6 +248,36 @@ def test_chinese_tables_of_old_programs_are_read(tmp_path: Path) -> None:
     assert files.rows_of(path, files.stretch(path, 1)) == files.Rows(("设备", "状态"), (("甲", "在线"),), False)
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('# 演示案卷：甲,乙\nyanshou: 1\nproject: {name: "x", lead: y}\n', Kind.TEXT),
+        ("甲,乙\n1,2\n", Kind.TABLE),
+        ('"甲","乙"\n"1,5",2\n"3\n4",5\n', Kind.TABLE),
+        ("甲,乙\n1,2\n3", Kind.TABLE),
+        ("甲,乙\n1,2,3\n4,5\n6,7\n8,9\n10,11\n12,13\n", Kind.TEXT),
+        ("一句话，没有逗号\n又一句\n", Kind.TEXT),
+        ('{"a": 1, "b": 2}\n{"a": 3, "b": 4}\n', Kind.TEXT),
+    ],
+)
+def test_a_table_has_as_many_cells_in_every_row(tmp_path: Path, text: str, kind: Kind) -> None:
+    path = tmp_path / "t"
+    path.write_text(text, encoding="utf-8")
+    assert files.kind_of(path) is kind
+
+
+def test_a_finding_without_bounds_has_none() -> None:
+    bare = {
+        "lower": None,
+        "upper": None,
+        "infinite": [],
+        "unit": "bool",
+        "limit": {"op": "=", "value": True, "unit": "bool"},
+    }
+    assert bounds(bare) == ""
+    assert bounds({**bare, "infinite": ["upper"], "lower": 3, "unit": "ms"}).endswith("至 ∞")
+
+
 def test_an_empty_file_has_one_empty_page(tmp_path: Path) -> None:
     path = tmp_path / "nothing"
     path.touch()
@@ -443,6 +473,14 @@ def test_a_case_folder_opens_without_its_links(tmp_path: Path) -> None:
 def test_neither_package_nor_case(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="V-B13"):
         open_verified(tmp_path / "nothing.zip", None, tmp_path / "unpacked")
+
+
+def test_an_encrypted_package_is_opened_first(tmp_path: Path) -> None:
+    path = tmp_path / "1f0c.age"
+    path.write_bytes(b"age-encryption.org/v1\n-> X25519 x\n")
+    with pytest.raises(UserError, match=r"V-C01 .*yanshou open 1f0c\.age --identity") as error:
+        open_verified(path, None, tmp_path / "unpacked")
+    assert error.value.exit_code is ExitCode.UNVERIFIED
 
 
 def test_a_signed_report_opens_the_package_beside_it(package: tuple[Path, Opened], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from yanshou.harness.basics import ExitCode, Problem, UserError
+from yanshou.harness.basics import ExitCode, Problem, UserError, refusal
 from yanshou.harness.container import (
     DAMAGED,
     LIMITS,
@@ -113,7 +113,7 @@ def make_bag(name: str, files: Iterable[tuple[str, Path]], info: Mapping[str, st
     try:
         payload = {file: measure_file(path) for file, path in sources.items()}
     except OSError as error:
-        text = f"文件读不出：{error.strerror}"
+        text = f"文件读不出：{refusal(error)}"
         raise UserError(Problem("B-E05", text, "检查路径与权限后重新打包", Path(str(error.filename)))) from None
     return Bag(name, dict(info), payload, sources)
 
@@ -247,7 +247,7 @@ def open_package(path: Path, target: Path, limits: Limits = LIMITS) -> PackageCo
         info, problems = _check(files, root)
         envelope = (root / ENVELOPE).read_bytes() if ENVELOPE in files else None
     except OSError as error:
-        text = f"证据包读不出：{error.strerror or error}"
+        text = f"证据包读不出：{refusal(error)}"
         raise UserError(Problem("V-B13", text, "检查路径与权限", path), ExitCode.UNVERIFIED) from None
     if problems:
         raise UserError([replace(p, file=path) for p in problems], ExitCode.UNVERIFIED)

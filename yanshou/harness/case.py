@@ -25,6 +25,7 @@ from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.evidence import sha256_bytes
 from yanshou.harness.invalid import explain
 from yanshou.harness.model import Kind, Mode
+from yanshou.harness.names import name_problem
 from yanshou.harness.privacy import printable
 from yanshou.harness.windows import parse_window
 
@@ -410,6 +411,20 @@ def find_case(start: Path) -> Path:
         if (candidate / FILE).is_file():
             return candidate / FILE
     raise UserError(Problem("E-CASE", f"从 {start} 往上没有 {FILE}", "进入案卷文件夹，或用 yanshou new 新建一个"))
+
+
+def place_of(folder: Path, name: str) -> Path:
+    """Where a file lies that a case wants written: below `folder`, wherever its name or a link would lead. Raises UserError.
+
+    A case may come from somebody else, and must not reach what else its reader may write.
+    """
+    why = name_problem(name)
+    if not why and not (folder / name).resolve().is_relative_to(folder.resolve()):
+        why = "经链接指到案卷之外"
+    if why:
+        remedy = "写相对案卷文件夹的文件名，如 inspections/S10-I01.yaml"
+        raise UserError(Problem("P-PLACE", f"案卷要写的文件 {name!r} 不能用：{why}", remedy, folder))
+    return folder / name
 
 
 def load_case(folder_or_file: Path) -> Case:

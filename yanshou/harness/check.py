@@ -42,7 +42,7 @@ from yanshou.harness.case import (
 from yanshou.harness.evidence import digest_file
 from yanshou.harness.listing import Indicator, PublicList, Qualitative, Scenario
 from yanshou.harness.model import Change, Limit, Mode, Op
-from yanshou.harness.names import person
+from yanshou.harness.names import name_problem, person
 from yanshou.harness.privacy import PERSONAL, printable
 from yanshou.harness.units import (
     TargetError,
@@ -279,6 +279,10 @@ def c07(case: Case, public_list: PublicList) -> Iterator[Problem]:
                 yield _problem(case, "C07", f"{name} {error.text}", error.remedy, *place, "target")
 
 
+OPTIONAL = {("measure",), ("inspections",)}
+"""Sections that may stay empty: what they would say is the list's default."""
+
+
 def c08(case: Case, public_list: PublicList) -> Iterator[Problem]:
     """No cell is empty. Open questions are C05's and 五、项目验收 is C09's to name."""
     commitments = case.document.commitments
@@ -289,7 +293,9 @@ def c08(case: Case, public_list: PublicList) -> Iterator[Problem]:
         for question in indicator.must_define
     }
     for place in _blanks(case.data, ()):
-        if place[0] != "acceptance" and place not in questions and declined.isdisjoint(place):
+        if place in OPTIONAL or place[0] == "acceptance" or place in questions:
+            continue
+        if declined.isdisjoint(place):
             optional = "；可选的参数不用则删去此行" if "params" in place else ""
             yield _problem(case, "C08", f"{_dotted(place)} 空缺", f"填写{_hint(case.data, place)}{optional}", *place)
     for place, title in _cells(case.document):
@@ -475,6 +481,12 @@ def c16(case: Case, _public_list: PublicList) -> Iterator[Problem]:
     for (file, digest), name in kept.items():
         place = ("commitments", name, "source") if name else ("scan",)
         path = case.path.parent / file
+        if why := name_problem(file):
+            yield here(f"{file!r} 不是案卷里的文件：{why}", "写相对案卷文件夹的文件名", *place)
+            continue
+        if path.exists() and not path.is_file():  # a device or a pipe would never end
+            yield here(f"{file} 不是普通文件", "把原件放回案卷文件夹", *place)
+            continue
         try:
             changed = digest_file(path) != digest
         except OSError:

@@ -18,7 +18,7 @@ from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import Analysed, assess, instrument_error, load_state, record_bytes
 from yanshou.harness.basics import ExitCode, Json, ProbeError, Problem, RunStatus, UserError
 from yanshou.harness.calibrate import read_calibration, run_calibration
-from yanshou.harness.case import Case, load_case
+from yanshou.harness.case import Case, load_case, place_of
 from yanshou.harness.case_template import ParameterHelp
 from yanshou.harness.check import check_case
 from yanshou.harness.evidence import (
@@ -178,6 +178,10 @@ def draft(folder: Path) -> Draft:
     plan = build_plan(case, public_list, describe, tool_identity())
     if refused := list(_only_for_demonstrations(case, plan)):
         raise UserError(refused)
+    for indicator in plan.indicators:
+        for setup in indicator.setups:
+            for name in _forms(setup.instrument):
+                place_of(case.path.parent, name)
     return Draft(case, public_list, problems, plan)
 
 
@@ -194,6 +198,12 @@ def _only_for_demonstrations(case: Case, plan: Plan) -> Iterator[Problem]:
                     line = case.line("measure", indicator.id, "params", name)
                     text = f"{indicator.id} 的参数 {name} 只有演示可以改"
                     yield Problem("P-DEMO", text, "删去它，用默认值", case.path, line)
+
+
+def _forms(instrument: Instrument) -> dict[str, str]:
+    """Forms that people fill in before a run with these parameters: relative path -> blank text."""
+    probe = Probe(instrument.probe)
+    return probe.forms(probe.params(dict(instrument.params)))
 
 
 def freeze_case(folder: Path, author: str | None = None, reason: str | None = None) -> tuple[Plan, str]:
@@ -214,8 +224,7 @@ def freeze_case(folder: Path, author: str | None = None, reason: str | None = No
         frozen = freeze(ready.case, ready.plan, ledger, author, reason)
     for indicator in ready.plan.indicators:
         for setup in indicator.setups:
-            probe = Probe(setup.instrument.probe)
-            for name, text in probe.forms(probe.params(dict(setup.instrument.params))).items():
+            for name, text in _forms(setup.instrument).items():
                 if not (folder / name).exists():
                     write_atomic(folder / name, text.encode())
     return frozen
@@ -271,7 +280,7 @@ def lay_out_samples(folder: Path) -> tuple[list[Sheet], list[Problem]]:
     drawn, problems = draw_samples(folder, plan)
     sheets = []
     for form in drawn:
-        path = folder / form.file
+        path = place_of(folder, form.file)
         begun = path.exists() and path.read_text(encoding="utf-8", errors="replace") not in (form.blank, form.text)
         if not begun:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NoReturn
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.evidence import disk_problem, sync
 
 MAX_KEY_FILE = 1 << 16
@@ -331,7 +331,7 @@ def read_key_file(path: Path) -> str:
         with path.open("rb") as f:
             data = f.read(MAX_KEY_FILE + 1)
     except OSError as error:
-        _refuse("K-E01", f"密钥文件读不出：{error.strerror}", "检查路径与权限", path)
+        _refuse("K-E01", f"密钥文件读不出：{refusal(error)}", "检查路径与权限", path)
     if len(data) > MAX_KEY_FILE or not re.fullmatch(rb"[^\0]+", data):
         _refuse("K-E02", "不是密钥文件", "给出 yanshou key new 写出的文件", path)
     return data.decode(errors="replace").replace("\r\n", "\n")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanshou.harness.basics import Problem, UserError
+from yanshou.harness.basics import Problem, UserError, refusal
 from yanshou.harness.digests import Digests
 from yanshou.harness.envelope import NOTE, Envelope, Role, Signer, read_envelope, sign, statement
 from yanshou.harness.evidence import disk_problem, sync, sync_folder, utc_now
@@ -88,7 +88,7 @@ def read_note(path: Path, subjects: Mapping[str, Digests], trust: Trust | None) 
     except UserError as error:
         return Note(path, "", "", "", None, error.problems, False)
     except OSError as error:
-        problem = Problem("N-E03", f"读不了：{error.strerror or error}", "检查权限", path)
+        problem = Problem("N-E03", f"读不了：{refusal(error)}", "检查权限", path)
         return Note(path, "", "", "", None, (problem,), False)
     made = envelope.statement
     problems = tuple(_problems(envelope, path, subjects, trust))

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.basics import Json, Problem, UserError, refusal
 from yanshou.harness.model import plain_number
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def read_bytes(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:
-        _refuse("L-FILE", f"数据文件读不出：{error.strerror}", file)
+        _refuse("L-FILE", f"数据文件读不出：{refusal(error)}", file)
 
 
 def decode(file: Path, data: bytes) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from yanshou.harness.assess import load_state
 from yanshou.harness.basics import Json, Problem, UserError
+from yanshou.harness.case import place_of
 from yanshou.harness.evidence import Ledger, read_ledger, require_writable, write_atomic
 from yanshou.harness.model import Answer
 from yanshou.harness.names import person
@@ -372,6 +373,8 @@ def recording(folder: Path) -> Iterator[Recorder]:
     """A guided inspection of the case in `folder`, resumed where it was left. Raises UserError, LedgerDamage."""
     state = load_state(folder)
     sheets = questions_of(state.plan)
+    for questions in sheets:
+        place_of(folder, questions.sheet)
     require_writable(folder)
     if found := [problem for questions in sheets for problem in _by_hand(folder, questions)]:
         raise UserError(found)

@@ -85,7 +85,9 @@ def _changes(a: Data | None, b: Data | None) -> Iterator[str]:
 
 
 def bounds(f: Data) -> str:
-    """Both bounds of a finding, ∞ where one is infinite."""
+    """Both bounds of a finding, ∞ where one is infinite; "" where it has none."""
+    if all(f[k] is None and k not in f["infinite"] for k in ("lower", "upper")):
+        return ""
     one, two = ("∞" if k in f["infinite"] else quantity(f[k], f["unit"], f["limit"]) for k in ("lower", "upper"))
     return f"{one} 至 {two}"
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -41,6 +42,8 @@ PAGE = 32 << 10
 LONGEST_LINE = 64 << 10
 """Bytes that a page may go on beyond its end, until its last line ends."""
 MOST_COLUMNS, LONGEST_CELL = 60, 300
+FIRST_ROWS = 6
+"""Rows by which a table is told from a text with commas."""
 LARGEST_JSON = 512 << 10
 """Bytes of a JSON file that is laid out; a larger one is shown as text."""
 READ = 64 << 20
@@ -85,11 +88,12 @@ def kind_of(path: Path) -> Kind:
         return Kind.CAPTURE
     if SENTENCE.search(head):
         return Kind.POSITIONS
-    if _encoding(head) is None:
+    encoding = _encoding(head)
+    if encoding is None:
         return Kind.BYTES
     if head.lstrip()[:1] in (b"{", b"[") and path.stat().st_size <= LARGEST_JSON and _parsed(path) is not None:
         return Kind.JSON
-    return Kind.TABLE if _is_table(head) else Kind.TEXT
+    return Kind.TABLE if _is_table(head, encoding) else Kind.TEXT
 
 
 def _encoding(head: bytes) -> str | None:
@@ -107,13 +111,17 @@ def _encoding(head: bytes) -> str | None:
     return None
 
 
-def _is_table(head: bytes) -> bool:
-    """Whether the first lines have as many commas each, and at least one."""
-    lines = head.split(b"\n")
-    commas = [line.count(b",") for line in (lines[:-1] or lines)[:5] if line.strip()]
-    return bool(commas) and commas[0] > 0 and b'"' not in lines[0] and not lines[0].startswith(b"{") and (
-        max(commas) == min(commas) or b'"' in head
-    )  # fmt: skip
+def _is_table(head: bytes, encoding: str) -> bool:
+    """Whether the first rows have as many cells each, and more than one."""
+    text = head.decode(encoding, errors="ignore").lstrip("\ufeff")
+    if text[:1] in "{[":
+        return False
+    try:
+        rows = [row for row in islice(csv.reader(io.StringIO(text, newline="")), FIRST_ROWS) if row]
+    except csv.Error:
+        return False
+    whole = rows[:-1] if len(rows) < FIRST_ROWS and len(rows) > 1 else rows  # the last one may be cut
+    return len({len(row) for row in whole}) == 1 and len(whole[0]) > 1
 
 
 def _parsed(path: Path) -> Json:

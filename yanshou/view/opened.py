@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanshou.harness.basics import Json, UserError
+from yanshou.harness.basics import ExitCode, Json, Problem, UserError
 from yanshou.harness.digests import Digests
+from yanshou.harness.encryption import is_encrypted
 from yanshou.harness.notes import Note, notes_beside
 from yanshou.harness.trust import Trust
 from yanshou.harness.verify import Verification, package_beside, verify_unpacked
@@ -57,6 +58,11 @@ class Opened:
 def open_verified(path: Path, trust: Trust | None, scratch: Path) -> Opened:
     """Verify `path` as `yanshou verify` does, and open it; a zip is unpacked into `scratch`. Raises UserError: neither of both."""
     path = package_beside(path.resolve())
+    if path.is_file() and is_encrypted(
+        path
+    ):  # notes are kept beside what is opened, so it is opened where its reader says
+        remedy = f"先 yanshou open {path.name} --identity 私钥，再 yanshou view 解出的 zip"
+        raise UserError(Problem("V-C01", "数据包是加密的", remedy, path), ExitCode.UNVERIFIED)
     found = verify_unpacked(path, trust, scratch)
     if found.contents is not None:
         payload = {n.removeprefix("data/"): m.size for n, m in found.contents.payload.items()}

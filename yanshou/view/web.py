@@ -431,13 +431,13 @@ def _side(f: Data | None) -> Cell:
     if f is None:
         return Cell("—")
     n = "" if f["n"] is None else f"　n = {display(f['n'])}"
-    return verdict_cell(
-        f["verdict"],
+    told = (
         f"实测 {value(f)}",
-        f"界 {bounds(f)}",
+        f"界 {both}" if (both := bounds(f)) else "",
         f"限值 {limit_text(f['limit'])}{n}",
         f"测量 {len(f['attempts'])} 次",
     )
+    return verdict_cell(f["verdict"], *filter(None, told))
 
 
 def _compared_facts(a: Opened, b: Opened) -> Block:
