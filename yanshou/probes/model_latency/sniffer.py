@@ -1,7 +1,7 @@
-"""A process that listens on the uplink and writes a row for what passed in each millisecond between the same two addresses.
+"""A process that listens on the uplink and writes a row for what passed in each tenth of a millisecond between the same two ends.
 
 It is a process of its own, so that reading packets takes no time from the one that stamps answers. It must never write what a
-packet carries, never send one, and never remember more than one millisecond. Bare Python 3.8.
+packet carries, never send one, and never remember more than that. Bare Python 3.8.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 from yanshou.formats.packets import ICMP, ICMP6, IP4, IP6, SCTP, TCP, UDP, Headers, content, dissect
 from yanshou.harness.basics import Json
 from yanshou.probes.listening import LINKTYPE_ETHERNET, PACKET_OTHERHOST, PACKET_OUTGOING, Frame, frames
-from yanshou.probes.model_latency.streams import GROUP, IN, OTHER, OUT, OWN, UPLINK_COLUMNS
+from yanshou.probes.model_latency.streams import GROUP, HERE, IN, OTHER, OUT, OWN, UPLINK_BIN_NS, UPLINK_COLUMNS
+from yanshou.probes.rtt.timing import read_clocks
 
-BIN_NS = 1_000_000
 IDLE_S = 0.2
 HEAD = 256
 """Octets of each frame that are looked at: its headers."""
-MOST_MACS = 16
+MOST_MACS, MOST_KNOWN = 16, 4096
 PROTOCOLS = {TCP: "tcp", UDP: "udp", SCTP: "sctp", ICMP: "icmp", ICMP6: "icmp6"}
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class Watched:
 class Sorter:
     """Frames by who they are from and to. MACs that send as the model's IP address are the model's, whatever else they send."""
 
-    def __init__(self, watched: Watched, link: int, mine: bytes) -> None:
-        self._link, self._mine = link, mine
+    def __init__(self, watched: Watched, link: int, mine: bytes, index: int) -> None:
+        self._link, self._mine, self._index = link, mine, index
+        self._here: dict[bytes, bool] = {}
         self._macs = {bytes.fromhex(one.replace(":", "")) for one in watched.model if is_mac(one)}
         self._ips = {packed(one) for one in watched.model if not is_mac(one)}
         self._host = not watched.model
@@ -58,16 +59,24 @@ class Sorter:
         """Where it belongs, and how many octets it carries above its transport."""
         h = dissect(self._link, frame.data) or Headers(b"", b"", (), -1)
         way = self._by_host(frame) if self._host else self._by_address(h)
-        if way == OUT and _to_group(h):
-            way = GROUP
-        theirs = way in (OUT, GROUP, OTHER)
+        theirs = way in (OUT, OTHER)
         local, remote = (_source(h), _target(h)) if theirs else (_target(h), _source(h))
         port = h.target_port if theirs else h.source_port
-        if h.protocol == TCP:
+        if way == OUT and _to_group(h):
+            way = GROUP
+        elif way in (OUT, IN) and not self._host and self._is_here(h, theirs):
             ends = (h.source_ip, h.target_ip, h.source_port) if theirs else (h.target_ip, h.source_ip, h.target_port)
-            if ends in self._own:
-                way = OWN
+            way = OWN if h.protocol == TCP and ends in self._own else HERE
         return (way, _protocol(h), local, remote, port if port >= 0 else ""), content(h, frame.data, frame.length)
+
+    def _is_here(self, h: Headers, theirs: bool) -> bool:
+        """Whether the model's other end is this host; that frames pass through it makes it none."""
+        ip, mac = (h.target_ip, h.target) if theirs else (h.source_ip, h.source)
+        if not ip:
+            return mac == self._mine
+        if ip not in self._here and len(self._here) < MOST_KNOWN:
+            self._here[ip] = is_ours(ip, self._index)
+        return self._here.get(ip, False)
 
     def _by_host(self, frame: Frame) -> str:
         return OUT if frame.kind == PACKET_OUTGOING else OTHER if frame.kind == PACKET_OTHERHOST else IN
@@ -81,15 +90,15 @@ class Sorter:
 
 
 class Bin:
-    """What passed in one millisecond."""
+    """What passed in one stretch of time."""
 
     def __init__(self) -> None:
         self._number = -1
         self._rows: dict[Key, list[int]] = {}
 
     def add(self, t_ns: int, key: Key, length: int, carried: int) -> bytes:
-        """One more frame; the rows of the millisecond that it ends."""
-        number = t_ns // BIN_NS
+        """One more frame; the rows of the stretch that it ends."""
+        number = t_ns // UPLINK_BIN_NS
         done = b"" if number == self._number else self.end()
         self._number = number
         row = self._rows.get(key)
@@ -117,6 +126,18 @@ def is_mac(address: str) -> bool:
 def packed(address: str) -> bytes:
     """An IP address as octets."""
     return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def is_ours(ip: bytes, index: int) -> bool:
+    """Whether an address is one of this host: then it can be bound. `index` of the interface, for link-local ones."""
+    family = socket.AF_INET if len(ip) == 4 else socket.AF_INET6
+    where = (socket.inet_ntop(family, ip), 0) if len(ip) == 4 else (socket.inet_ntop(family, ip), 0, 0, index)
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(where)
+        except OSError:
+            return False
+    return True
 
 
 def _text(ip: bytes, mac: bytes) -> str:
@@ -151,7 +172,7 @@ def main(argument: str) -> None:
     told = json.loads(argument)
     watched = Watched(tuple(told["model"]), tuple((theirs, ours, port) for theirs, ours, port in told["own"]))
     link, origin = told["link"], told["origin"]
-    sorter, now = Sorter(watched, link, bytes.fromhex(told["mine"])), Bin()
+    sorter, now = Sorter(watched, link, bytes.fromhex(told["mine"]), told["index"]), Bin()
     out = sys.stdout.buffer
     out.write(UPLINK_COLUMNS.encode() + b"\n")
     out.flush()
@@ -161,8 +182,9 @@ def main(argument: str) -> None:
         while True:
             ready, _, _ = select.select([sock], [], [], 0) if last else select.select([sock, sys.stdin], [], [], IDLE_S)
             if sys.stdin in ready:
-                last = time.perf_counter_ns()
-            ahead = time.time_ns() - time.perf_counter_ns()
+                last = time.monotonic_ns()
+            clocks = read_clocks()
+            ahead = clocks.realtime - (clocks.before + clocks.after) // 2
             data, t = b"", 0
             for frame in frames(sock, HEAD, link == LINKTYPE_ETHERNET) if sock in ready else ():
                 t = frame.t_ns - ahead

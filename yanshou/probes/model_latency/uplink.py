@@ -97,6 +97,7 @@ class Uplink:
             **self._watched.argument(),
             "link": self._link,
             "mine": self._mac(),
+            "index": socket.if_nametoindex(self._interface),
             "socket": sock.fileno(),
             "origin": origin,
         }
