@@ -29,12 +29,12 @@ SHARE = 0.25
 """Requests with something coming in beyond those that would have it by chance: a quarter of them is no accident."""
 FEW, COVER = 0.1, 0.5
 """So many beyond chance, and so many by chance, are worth a warning."""
-PACKETS, OCTETS = 0.5, 32.0
-"""Packets, and octets, out and in with each request beyond what goes and comes anyway: half of the smallest packet."""
+OCTETS = 32.0
+"""Out, and in, with each request beyond what goes and comes anyway: half of the smallest packet."""
 SIGMAS = 4.0
 MAD = 1.4826
 """Median absolute deviation to standard deviation, of normal noise."""
-PAUSE = 4
+PAUSE = 1
 """Slices without more than usual that end a burst."""
 LEAST_BURST = 64_000
 """Octets: what comes in at once with one secured connection of a telemetry service is less."""
@@ -52,25 +52,25 @@ def beyond(traffic: Traffic) -> Floats:
     return np.asarray(more / phases.starts.size, dtype=np.float64)
 
 
-def sustained(traffic: Traffic) -> Floats:
-    """As much of it as neither noise nor a burst makes, of all remote ends: (out, in) x packets, octets and content.
+def sustained(traffic: Traffic) -> float:
+    """Octets out as well as in with each request, of all remote ends: as many of them as neither noise nor a burst makes.
 
-    Of the quiet the side with less; medians where each slice has a request. Zeros where it is too short to tell.
+    Of the quiet the side with less; medians where each slice has a request. 0 where it is too short to tell.
     """
     phases = traffic.phases
     number = phases.starts.size
     edges = np.arange(len(traffic.slices) + 1) * round(SLICE_S * 1e9) + phases.begin
     during = (edges[:-1] >= phases.first) & (edges[1:] <= phases.last)
     quiet = [edges[1:] <= phases.first, (edges[:-1] >= phases.last) & (edges[1:] <= phases.end)]
-    slices = traffic.slices[:, BOTH]
+    slices = traffic.slices[:, BOTH, 1]
     sides = [slices[side] for side in quiet if side.sum() >= 2]
     if not sides or not during.any():
-        return np.zeros((2, 3))
+        return 0.0
     each = (phases.last - phases.first) / number / (SLICE_S * 1e9)  # slices to a request
     base = np.min([side.mean(axis=0) for side in sides], axis=0)
     noise = SIGMAS * np.max([side.std(axis=0) / np.sqrt(len(side)) for side in sides], axis=0)
     usual = np.median(slices[during], axis=0) if each <= 1 else slices[during].mean(axis=0)
-    return np.asarray((usual - base - noise) * each, dtype=np.float64)
+    return float(np.min(usual - base - noise)) * each
 
 
 def burst(traffic: Traffic) -> tuple[int, int]:
@@ -97,8 +97,7 @@ def judge(traffic: Traffic, answers: int) -> Validity:
         f"{found.share:.1%} 的请求在得到答案之前有包传来（静默时同样长短的间隔 {chance:.1%}）；除底数外每个请求出 {out[0]:.2f} 包 "
         f"{out[1]:.0f} 字节、入 {into[0]:.2f} 包 {into[1]:.0f} 字节"
     )
-    sure = sustained(traffic).min(axis=0)
-    if found.share - chance > SHARE or found.beat > SHARE or sure[0] > PACKETS or sure[1] > OCTETS:
+    if found.share - chance > SHARE or found.beat > SHARE or sustained(traffic) > OCTETS:
         remedy = "应答可能来自云端；若是上报、更新或远程显示，停掉后重测"
         return _v22(Severity.INVALID, f"{text}：流量随请求而动，往来的是 {_ends(traffic, False)}。{remedy}")
     others = traffic.others
@@ -254,8 +253,8 @@ def _facts(traffic: Traffic, told: dict[str, Json]) -> dict[str, Json]:
     model = told.get("model")
     return {
         "uplink": {
-            "interface": str(told.get("interface")), "model": " ".join(map(str, model)) if isinstance(model, list) else "",
-            "answered_during_arrival": traffic.model.share, "packets_own": int(traffic.seen(OWN)[0]),
+            "interface": str(told.get("interface")), "watched": " ".join(map(str, model)) if isinstance(model, list) else "",
+            "share_with_arrivals": traffic.model.share, "packets_own": int(traffic.seen(OWN)[0]),
             "packets_other": int(traffic.seen(OTHER)[0]),
             "dropped": _number(told.get("kernel_dropped")), "remotes_total": len(rows),
         },
