@@ -242,7 +242,7 @@ def spread(n: int) -> str:
 
 OFFLOADED = {
     "asks a cloud for every answer": (answered(), {}, CLOUD),
-    "spread over as many addresses as requests, by IPv6": (answered(remote=spread), {}, "共 705 个地址"),
+    "spread over as many addresses as requests, by IPv6": (answered(remote=spread), {}, "等 705 个地址"),
     "always the same delay": (answered(after_ms=30), {}, CLOUD),
     "under a steady stream of its own": (both(steady(5, remote=OTHER_CLOUD), answered()), {}, CLOUD),
     "in the telemetry's own packets, which grow": (padded(5, 64), {}, CLOUD),
@@ -353,6 +353,11 @@ def one_way(way: str) -> Traffic:
     return lambda times: (row for row in steady(1000)(times) if row.way == way)
 
 
+def vanished(times: Times) -> Iterator[Row]:
+    """A mirror that is taken away while requests are under way."""
+    return (row for row in steady(143)(times) if not times.starts[0] - 9 * MS <= row.t <= times.ends.max())
+
+
 def announced(times: Times) -> Iterator[Row]:
     """What every port of a switch shows."""
     return (row._replace(way="group") for row in one_way("out")(times))
@@ -362,10 +367,11 @@ def announced(times: Times) -> Iterator[Row]:
     ("traffic", "told", "severity", "words"),
     [
         (steady(1000), {}, "info", "监听看得见它的上行"),
-        (silent, {}, "invalid", "没有见到车端（192.0.2.1）与外界的一个包，证明不了"),
+        (silent, {}, "invalid", "没有见到车端 192.0.2.1 与外界的一个包，证明不了"),
         (announced, {}, "invalid", "证明不了"),
         (one_way("out"), {}, "invalid", "只见到车端发出的包"),
         (one_way("in"), {}, "invalid", "只见到车端收到的包"),
+        (vanished, {}, "invalid", "请求进行时一个也没有"),
         (silent, {"host": carrier(1, 0, 0, 1)}, "invalid", "有 50% 的时间断开"),
         (steady(1000), {"host": carrier(1, 1, 1, 0)}, "invalid", "有 25% 的时间断开"),
         (silent, {"confirmed": True}, "info", "确认上行已切断，eth1 上没有见到"),

@@ -112,10 +112,10 @@ VEHICLES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str], str]] 
         {"clouds": six(3), "addresses": six(3), "telemetry_hz": 9},
         {},
         {"LAT-V22": "invalid", "LAT-V23": "info"},
-        "个请求）等，共 2",
+        "个请求） 等 2",
     ),
     "fetched": ({"telemetry_hz": 1, "fetch": 300_000}, {}, {"LAT-V22": "invalid", "LAT-V23": "info"}, "装得下全部答案"),
-    "deaf": ({"clouds": ["10.213.8.3"]}, {"uplink": "deaf0"}, {"LAT-V23": "invalid"}, "没有见到车端（10.213.8.2）与外界的一个包"),
+    "deaf": ({"clouds": ["10.213.8.3"]}, {"uplink": "deaf0"}, {"LAT-V23": "invalid"}, "没有见到车端 10.213.8.2 与外界的一个包"),
     "cut": ({}, {"uplink_cut": True}, {"LAT-V22": "info", "LAT-V23": "info"}, "确认上行已切断，mirror0 上没有见到"),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from yanshou.harness.basics import ProbeError
+from yanshou.harness.basics import ProbeError, refusal
 
 LINKTYPE_ETHERNET, LINKTYPE_RAW = 1, 101
 ARPHRD = {1: LINKTYPE_ETHERNET, 772: LINKTYPE_ETHERNET, 65534: LINKTYPE_RAW, 519: LINKTYPE_RAW}
@@ -45,28 +45,29 @@ class Frame(NamedTuple):
     kind: int
 
 
-def link_type(interface: str, instead: str = "") -> int:
-    """What frames on `interface` begin with. `instead`: what else can be done. Raises ProbeError PKT-E03, PKT-E04."""
+def link_type(interface: str, elsewhere: str = "换用装有 Linux 的主机") -> int:
+    """What frames on `interface` begin with. `elsewhere`: what to do on other systems. Raises ProbeError PKT-E03, PKT-E04."""
     if sys.platform != "linux":
-        raise ProbeError("PKT-E04", "只有 Linux 能直接抓包", instead or "换用装有 Linux 的主机")
+        raise ProbeError("PKT-E04", "只有 Linux 能直接抓包", elsewhere)
     try:
         hardware = int((Path("/sys/class/net") / interface / "type").read_text())
     except (OSError, ValueError):
         known = [name for _, name in socket.if_nameindex()]
         raise ProbeError("PKT-E03", f"本机没有接口 {interface}", f"现有：{'、'.join(known)}") from None
     if hardware not in ARPHRD:
-        remedy = f"换用以太网接口{'，或' if instead else ''}{instead}"
-        raise ProbeError("PKT-E03", f"接口 {interface} 的类型（{hardware}）不能抓", remedy)
+        raise ProbeError("PKT-E03", f"接口 {interface} 的类型（{hardware}）不能抓", "换用以太网接口")
     return ARPHRD[hardware]
 
 
-def listen(interface: str, instead: str = "") -> socket.socket:
-    """A packet socket that sees everything on `interface`. `instead`: what else can be done. Raises ProbeError PKT-E03, PKT-E04."""
+def listen(interface: str, otherwise: str = "以 root 运行") -> socket.socket:
+    """A packet socket that sees everything on `interface`. `otherwise`: what to do without permission.
+
+    Raises ProbeError PKT-E03, PKT-E04.
+    """
     try:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     except PermissionError:
-        remedy = f"以 root 运行{'；或' if instead else ''}{instead}"
-        raise ProbeError("PKT-E04", "没有抓包的权限", remedy) from None
+        raise ProbeError("PKT-E04", "没有抓包的权限", otherwise) from None
     try:
         for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
             with contextlib.suppress(OSError):
@@ -81,7 +82,7 @@ def listen(interface: str, instead: str = "") -> socket.socket:
     except OSError as error:
         sock.close()
         raise ProbeError(
-            "PKT-E03", f"不能在接口 {interface} 上抓：{error.strerror}", "把接口启用（ip link set … up）后重新运行"
+            "PKT-E03", f"不能在接口 {interface} 上抓：{refusal(error)}", "把接口启用（ip link set … up）后重新运行"
         ) from None
     return sock
 

@@ -40,7 +40,10 @@ LEAST_BURST = 64_000
 """Octets: what comes in at once with one secured connection of a telemetry service is less."""
 MISSED, MISSED_OCTETS = 0.1, 3000
 """Share of the kernel's own count of octets that a capture may lack, and octets between two looks at different moments."""
+VANISHED = 10
+"""Packets that would have been seen at the pace of the quiet, and were not."""
 NAMED = 8
+RANKS = list(Severity)
 BOTH = [NUMBER[OUT], NUMBER[IN]]
 
 
@@ -141,7 +144,9 @@ def _ends(traffic: Traffic, strangers: bool) -> str:
     there = [(int(traffic.requests[n]), r) for n, r in enumerate(traffic.remotes) if r.stranger == strangers]
     active = sorted((one for one in there if one[0]), key=lambda one: (-one[0], one[1].name))
     told = "、".join(f"{r.name}（{'、'.join(r.ports)}，{number} 个请求）" for number, r in active[:NAMED])
-    return f"{told}{'等' if len(active) > NAMED else ''}，共 {len(active)} 个地址" if told else "没有见到对端"
+    if not told:
+        return "没有见到对端"
+    return f"{told} 等 {len(active)} 个地址" if len(active) > NAMED else told
 
 
 def telling(told: dict[str, Json], traffic: Traffic, host: Host, planned_cut: bool) -> Validity:
@@ -156,54 +161,68 @@ def telling(told: dict[str, Json], traffic: Traffic, host: Host, planned_cut: bo
         )
     carrier = host.get(f"carrier:{interface}")
     down = 0.0 if carrier is None or not carrier[1].size else float((carrier[1] == 0).mean())
-    out, into = int(traffic.seen(OUT)[0]), int(traffic.seen(IN)[0])
-    text, severity = "", Severity.INFO
     if not told.get("model"):
-        text, severity = _by_kernel(interface, traffic, host, down)
+        severity, text = _by_kernel(interface, traffic, host, down)
     elif told.get("confirmed"):
-        text = f"在场的人确认上行已切断，{interface} 上没有见到车端与外界往来"
-        if out and into:
-            severity, text = (
-                Severity.WARNING,
-                f"在场的人确认上行已切断，{interface} 上却见到车端发出 {out} 包、收到 {into} 包",
-            )
-    elif out and into and not down:
-        text = f"{interface} 上见到车端与外界往来（发出 {out} 包、收到 {into} 包）：监听看得见它的上行"
-        if planned_cut:
-            severity, text = Severity.WARNING, f"计划切断上行，没有人确认；{text}"
+        severity, text = _by_word(interface, traffic)
     else:
-        severity = Severity.INVALID
-        if down:
-            text = f"{interface} 在测量中有 {down:.0%} 的时间断开：监听不到，证明不了应答出自车端；插好镜像口后重测"
-        elif out or into:
-            text = f"{interface} 上只见到车端{'发出' if out else '收到'}的包，另一个方向没有镜像：证明不了应答出自车端"
-        else:
-            where = "、".join(map(str, told["model"])) if isinstance(told["model"], list) else ""
-            text = (
-                f"{interface} 上没有见到车端（{where}）与外界的一个包，证明不了应答出自车端：镜像口没有配好、"
-                "地址不对，还是确已切断，看不出来。静默时从车端向外 ping 一次，或断开上行并写 uplink_cut，由在场的人确认"
-            )
-    if full := told.get("full"):
-        severity = Severity.INVALID
-    note = ("；证据到了上限，此后没有记" if full else "") + (f"；内核来不及交出 {dropped} 包" if dropped else "")
-    return _v23(Severity.WARNING if dropped and severity is Severity.INFO else severity, text + note)
+        severity, text = _by_sight(interface, traffic, down, _listed(told["model"]))
+        if planned_cut and severity is Severity.INFO:
+            severity, text = Severity.WARNING, f"计划切断上行，没有人确认；{text}"
+    if told.get("full"):
+        return _v23(Severity.INVALID, f"{text}；证据到了上限，此后没有记")
+    if dropped:
+        return _v23(max(severity, Severity.WARNING, key=RANKS.index), f"{text}；内核来不及交出 {dropped} 包")
+    return _v23(severity, text)
 
 
-def _by_kernel(interface: str, traffic: Traffic, host: Host, down: float) -> tuple[str, Severity]:
+def _by_word(interface: str, traffic: Traffic) -> tuple[Severity, str]:
+    """Somebody on site said that the uplink is cut."""
+    out, into = int(traffic.seen(OUT)[0]), int(traffic.seen(IN)[0])
+    if out and into:
+        text = f"在场的人确认上行已切断，{interface} 上却见到车端发出 {out} 包、收到 {into} 包"
+        return Severity.WARNING, text
+    return Severity.INFO, f"在场的人确认上行已切断，{interface} 上没有见到车端与外界往来"
+
+
+def _by_sight(interface: str, traffic: Traffic, down: float, model: str) -> tuple[Severity, str]:
+    """The vehicle must have been seen to exchange something with somebody else, and not only while nothing was asked."""
+    out, into = int(traffic.seen(OUT)[0]), int(traffic.seen(IN)[0])
+    phases = traffic.phases
+    quiet, run = traffic.amounts[:, :, BOTH, 0].sum(axis=(0, 2))
+    due = quiet / max(phases.quiet, 1) * (phases.last - phases.first)
+    if down:
+        text = f"{interface} 在测量中有 {down:.0%} 的时间断开：监听不到，证明不了应答出自车端；插好镜像口后重测"
+    elif out and into and not run and due > VANISHED:
+        text = f"{interface} 上静默时见到车端 {quiet} 包，请求进行时一个也没有：监听可能被断开，证明不了应答出自车端"
+    elif out and into:
+        text = f"{interface} 上见到车端与外界往来（发出 {out} 包、收到 {into} 包）：监听看得见它的上行"
+        return Severity.INFO, text
+    elif out:
+        text = f"{interface} 上只见到车端发出的包，另一个方向没有镜像：证明不了应答出自车端"
+    elif into:
+        text = f"{interface} 上只见到车端收到的包，另一个方向没有镜像：证明不了应答出自车端"
+    else:
+        text = (
+            f"{interface} 上没有见到车端 {model} 与外界的一个包，证明不了应答出自车端：镜像口没有配好、地址不对，还是确已切断，"
+            "看不出来。静默时从车端向外 ping 一次，或断开上行并写 uplink_cut，由在场的人确认"
+        )
+    return Severity.INVALID, text
+
+
+def _by_kernel(interface: str, traffic: Traffic, host: Host, down: float) -> tuple[Severity, str]:
     """The host's own interface: the kernel counts there too, and must have counted the same."""
     if down == 1:
-        return f"上行接口 {interface} 全程断开（内核所报）", Severity.INFO
-    channels = [host.get(f"bytes:{interface}:{way}") for way in ("tx", "rx")]
-    counted = sum(
-        int(channel[1][-1] - channel[1][0]) for channel in channels if channel is not None and channel[1].size
-    )
+        return Severity.INFO, f"上行接口 {interface} 全程断开（内核所报）"
+    counts = [host.get(f"bytes:{interface}:{way}") for way in ("tx", "rx")]
+    counted = sum(int(values[-1] - values[0]) for _, values in filter(None, counts) if values.size)
     heard = int(traffic.amounts[..., 1].sum())
     text = f"{interface} 上听到 {heard} 字节，内核计数 {counted} 字节"
-    if None in channels:
-        return f"{text}：没有内核计数可比", Severity.WARNING
+    if None in counts:
+        return Severity.WARNING, f"{text}：没有内核计数可比"
     if heard < (1 - MISSED) * counted - MISSED_OCTETS:
-        return f"{text}：有没听到的，逐个地址的数偏少", Severity.WARNING
-    return f"{text}：相符", Severity.INFO
+        return Severity.WARNING, f"{text}：有没听到的，逐个地址的数偏少"
+    return Severity.INFO, f"{text}：相符"
 
 
 def _v23(severity: Severity, text: str) -> Validity:
@@ -229,6 +248,10 @@ def uplink_findings(
     )  # where nothing can be seen, nothing is said
 
 
+def _listed(value: Json) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else ""
+
+
 def _number(value: Json) -> int:
     return value if type(value) is int else -1
 
@@ -250,10 +273,9 @@ def _facts(traffic: Traffic, told: dict[str, Json]) -> dict[str, Json]:
         for n in order
         if packets[n]
     ]  # fmt: skip
-    model = told.get("model")
     return {
         "uplink": {
-            "interface": str(told.get("interface")), "watched": " ".join(map(str, model)) if isinstance(model, list) else "",
+            "interface": str(told.get("interface")), "watched": _listed(told.get("model")),
             "share_with_arrivals": traffic.model.share, "packets_own": int(traffic.seen(OWN)[0]),
             "packets_other": int(traffic.seen(OTHER)[0]),
             "dropped": _number(told.get("kernel_dropped")), "remotes_total": len(rows),

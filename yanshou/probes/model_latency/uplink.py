@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from yanshou.harness.basics import Json, ProbeError
+from yanshou.harness.basics import Json, ProbeError, refusal
 from yanshou.probes.capturing import RunContext
 from yanshou.probes.listening import counted, link_type, listen
 from yanshou.probes.model_latency.answer import now
@@ -138,7 +138,7 @@ def _connections(url: str) -> tuple[tuple[str, str, int], ...]:
                     continue
                 found[str(address[0]), str(sock.getsockname()[0]), port] = True
     except OSError as error:
-        raise ProbeError("LAT-E01", f"找不到 {parts.hostname}：{error.strerror}", "核对 url，或改写 IP 地址") from None
+        raise ProbeError("LAT-E01", f"找不到 {parts.hostname}：{refusal(error)}", "核对 url，或改写 IP 地址") from None
     return tuple(found)
 
 

@@ -67,8 +67,8 @@ def _close(run: RunContext, session: dict[str, Json]) -> None:
 
 def _listen(source: Source, interface: str, run: RunContext, stop: threading.Event) -> None:
     kind = link_type(interface, BY_HAND)
-    by_hand = f"运行 dumpcap -i {interface} -w 抓包.pcapng，再写 file: 抓包.pcapng"
-    with contextlib.closing(listen(interface, by_hand)) as sock:
+    otherwise = f"以 root 运行；或运行 dumpcap -i {interface} -w 抓包.pcapng，再写 file: 抓包.pcapng"
+    with contextlib.closing(listen(interface, otherwise)) as sock:
         stream = run.sink.stream(CAPTURES[False])
         stream.write(struct.pack("=IHHiIII", PCAP_NS, 2, 4, 0, 0, source.snaplen, kind))
         run.progress(Progress(0, 0))
