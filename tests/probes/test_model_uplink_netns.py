@@ -207,7 +207,7 @@ def test_the_measuring_host_s_own_uplink_names_the_cloud_and_agrees_with_the_ker
     }  # fmt: skip
     assert f"10.213.7.2（udp/9，{COUNT + 3} 个请求）" in told["LAT-V22"][1]
     heard, counted = map(int, re.findall(r"(\d+) 字节", told["LAT-V23"][1]))
-    assert heard == pytest.approx(counted, rel=0.05)
+    assert 0.95 * counted <= heard < counted + 2000  # listening begins before the first look at the counters
     assert alone["LAT-V22"][0] == "info"
     assert "全程断开（内核所报）" in alone["LAT-V23"][1]
 
