@@ -42,7 +42,8 @@ MISSED, MISSED_OCTETS = 0.1, 3000
 """Share of the kernel's own count of octets that a capture may lack, and octets between two looks at different moments."""
 VANISHED = 10
 """Packets that would have been seen at the pace of the quiet, and were not."""
-NAMED = 8
+SAID, NAMED = 4, 8
+"""Remote ends in a sentence, and in a table."""
 RANKS = list(Severity)
 BOTH = [NUMBER[OUT], NUMBER[IN]]
 
@@ -101,8 +102,10 @@ def judge(traffic: Traffic, answers: int) -> Validity:
         f"{out[1]:.0f} 字节、入 {into[0]:.2f} 包 {into[1]:.0f} 字节"
     )
     if found.share - chance > SHARE or found.beat > SHARE or sustained(traffic) > OCTETS:
-        remedy = "应答可能来自云端；若是上报、更新或远程显示，停掉后重测"
-        return _v22(Severity.INVALID, f"{text}：流量随请求而动，往来的是 {_ends(traffic, False)}。{remedy}")
+        return _v22(
+            Severity.INVALID,
+            f"{text}：流量随请求而动，往来的是 {_ends(traffic, False)}。应答可能来自云端；若是上报、更新或远程显示，停掉后重测",
+        )
     others = traffic.others
     usual = others.chance if np.isfinite(others.chance) else 0.0
     if others.share - usual > SHARE or others.beat > SHARE:
@@ -113,8 +116,11 @@ def judge(traffic: Traffic, answers: int) -> Validity:
     most, all_in = burst(traffic)
     if most >= max(answers, LEAST_BURST):
         source = traffic.remotes[int(traffic.amounts[:, :, NUMBER[IN], 2].sum(axis=1).argmax())].name
-        text += f"；有一阵传入 {most} 字节，装得下全部答案（{answers} 字节），传入最多的是 {source}：可能是预先取来的"
-        return _v22(Severity.INVALID, f"{text}，停掉更新与下载后重测")
+        return _v22(
+            Severity.INVALID,
+            f"{text}；有一阵传入 {most} 字节，装得下全部答案（{answers} 字节），传入最多的是 {source}：可能是预先取来的，"
+            "停掉更新与下载后重测",
+        )
     if most >= answers > 0 or all_in >= max(answers, LEAST_BURST):
         return _v22(
             Severity.WARNING, f"{text}；全程另传入 {all_in} 字节，装得下全部答案（{answers} 字节）：不能排除预先取来"
@@ -143,10 +149,10 @@ def _ends(traffic: Traffic, strangers: bool) -> str:
     """The remote ends with which most requests had something, and how many there are."""
     there = [(int(traffic.requests[n]), r) for n, r in enumerate(traffic.remotes) if r.stranger == strangers]
     active = sorted((one for one in there if one[0]), key=lambda one: (-one[0], one[1].name))
-    told = "、".join(f"{r.name}（{'、'.join(r.ports)}，{number} 个请求）" for number, r in active[:NAMED])
+    told = "、".join(f"{r.name}（{'、'.join(r.ports)}，{number} 个请求）" for number, r in active[:SAID])
     if not told:
         return "没有见到对端"
-    return f"{told} 等 {len(active)} 个地址" if len(active) > NAMED else told
+    return f"{told} 等 {len(active)} 个地址" if len(active) > SAID else told
 
 
 def telling(told: dict[str, Json], traffic: Traffic, host: Host, planned_cut: bool) -> Validity:
