@@ -16,13 +16,16 @@ from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
+from yanshou.harness.basics import ProbeError
 from yanshou.harness.model import Samples, Verdict
+from yanshou.kit.build import imported
 from yanshou.probes.listening import PACKET_OTHERHOST, PACKET_OUTGOING, Frame
 from yanshou.probes.model_latency import traffic as adding_up
 from yanshou.probes.model_latency.analyse import analyse
 from yanshou.probes.model_latency.sniffer import Bin, Sorter, Watched
 from yanshou.probes.model_latency.spec import Params
 from yanshou.probes.model_latency.streams import COLUMNS, HOST_COLUMNS, UPLINK_COLUMNS
+from yanshou.probes.model_latency.uplink import _connections
 
 CLOUD, OTHER_CLOUD = "203.0.113.7", "198.51.100.9"
 VEHICLE = "192.0.2.1"
@@ -532,3 +535,20 @@ def test_a_row_stands_for_what_passed_between_two_ends_in_a_tenth_of_a_milliseco
     told = [stretch.add(t, key, 100, 60) for t, key in ((10, one), (20, two), (90_000, one), (100_000, one))]
     assert told == [b"", b"", b"", b"10,out,udp,a,b,1,2,200,120\n20,in,udp,a,b,1,1,100,60\n"]
     assert (stretch.end(), stretch.end()) == (b"100000,out,udp,a,b,1,1,100,60\n", b"")
+
+
+def test_a_kit_takes_along_what_listens() -> None:
+    modules, foreign = imported(("yanshou.probes.model_latency.capture",))
+    assert foreign == ()
+    assert modules.keys() >= {
+        "yanshou.probes.model_latency.sniffer",
+        "yanshou.probes.listening",
+        "yanshou.formats.packets",
+    }
+
+
+def test_the_measured_connection_is_told_by_both_its_ends() -> None:
+    assert _connections("http://127.0.0.1:8000/v1") == (("127.0.0.1", "127.0.0.1", 8000),)
+    assert ("::1", "::1", 443) in _connections("https://[::1]/")
+    with pytest.raises(ProbeError, match="LAT-E01"):
+        _connections("http://no.such.host.invalid/")

@@ -105,6 +105,7 @@ class Uplink:
         return subprocess.Popen(
             [sys.executable, "-m", "yanshou.probes.model_latency.sniffer", json.dumps(told)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=(sock.fileno(),), env={**os.environ, "PYTHONPATH": paths},
+            start_new_session=True,  # ended by its standard input, not by whoever presses Ctrl-C
         )  # fmt: skip
 
     def _mac(self) -> str:
@@ -136,7 +137,8 @@ def _connections(url: str) -> tuple[tuple[str, str, int], ...]:
                     sock.connect(address)  # sends nothing: it only chooses our address
                 except OSError:  # no way there by this family
                     continue
-                found[str(address[0]), str(sock.getsockname()[0]), port] = True
+                theirs, ours = (str(one[0]).partition("%")[0] for one in (address, sock.getsockname()))
+                found[theirs, ours, port] = True
     except OSError as error:
         raise ProbeError("LAT-E01", f"找不到 {parts.hostname}：{refusal(error)}", "核对 url，或改写 IP 地址") from None
     return tuple(found)
