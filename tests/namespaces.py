@@ -1,4 +1,4 @@
-"""Two hosts in network namespaces of the tests' own, joined by a veth pair."""
+"""Hosts in network namespaces of the tests' own: two joined by a veth pair, or three on one segment that others can listen to."""
 
 from __future__ import annotations
 
@@ -47,3 +47,41 @@ def two_hosts(label: str) -> Iterator[tuple[Host, Host]]:
     finally:
         for host in hosts:
             subprocess.run(["ip", "netns", "del", host.namespace], check=False, capture_output=True)
+
+
+@contextmanager
+def segment(label: str) -> Iterator[tuple[Host, Host, Host]]:
+    """An evaluator, a vehicle and a cloud on a bridge that floods all frames to all ports; IPv6 is fd00::1, 2, 3.
+
+    The evaluator has three interfaces: veth0 (its own), mirror0 (a port that shows everything), deaf0 (one that shows nothing).
+    """
+    hosts = [
+        Host(f"ys-{label}-{who}-{os.getpid()}", f"10.213.8.{n}") for n, who in enumerate(("near", "car", "cloud"), 1)
+    ]
+    switch = f"ys-{label}-hub-{os.getpid()}"
+    namespaces = [switch, *(host.namespace for host in hosts)]
+    ports = [
+        *((host.namespace, "veth0") for host in hosts),
+        (hosts[0].namespace, "mirror0"),
+        (hosts[0].namespace, "deaf0"),
+    ]
+    try:
+        for namespace in namespaces:
+            _ip("netns", "add", namespace)
+        _ip("-n", switch, "link", "add", "hub", "type", "bridge", "ageing_time", "0", "mcast_snooping", "0")
+        for n, (namespace, name) in enumerate(ports):
+            _ip("link", "add", f"p{n}", "netns", switch, "type", "veth", "peer", name, "netns", namespace)
+            if name != "deaf0":
+                _ip("-n", switch, "link", "set", f"p{n}", "master", "hub")
+            _ip("-n", switch, "link", "set", f"p{n}", "up")
+        _ip("-n", switch, "link", "set", "hub", "up")
+        for n, host in enumerate(hosts, 1):
+            _ip("-n", host.namespace, "addr", "add", f"{host.address}/24", "dev", "veth0")
+            _ip("-n", host.namespace, "addr", "add", f"fd00::{n}/64", "dev", "veth0", "nodad")
+        for namespace, name in (*ports, *((host.namespace, "lo") for host in hosts)):
+            _ip("-n", namespace, "link", "set", name, "up")
+        near, car, cloud = hosts
+        yield near, car, cloud
+    finally:
+        for namespace in namespaces:
+            subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)

@@ -220,11 +220,12 @@ def test_live_on_a_real_interface(tmp_path: Path) -> None:
 def test_without_the_right_to_capture(tmp_path: Path) -> None:
     script = (
         "import os\n"
-        "from yanshou.probes.devices.sources.packets.record import _socket\n"
+        "from yanshou.probes.listening import listen\n"
         "from yanshou.harness.basics import ProbeError\n"
         "os.setuid(65534)\n"
-        "try: _socket('lo')\n"
+        "try: listen('lo', '抓成文件')\n"
         "except ProbeError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "PKT-E04" in done.stdout
+    assert "抓成文件" in done.stdout

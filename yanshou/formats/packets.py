@@ -78,16 +78,28 @@ def dissect(link: int, data: bytes) -> Headers | None:
 
 def payload(h: Headers, data: bytes) -> bytes:
     """What the transport carries, as far as it was captured: without TCP options, and without the padding of a short frame."""
-    at, end = h.start, len(data)
+    at, end = _carried(h, data, len(data))
+    return data[at:end]
+
+
+def content(h: Headers, data: bytes, length: int) -> int:
+    """How many octets the transport carries in a frame of `length`, of which `data` are the first; 0 of a bare acknowledgement."""
+    at, end = _carried(h, data, length)
+    return max(0, end - at)
+
+
+def _carried(h: Headers, data: bytes, length: int) -> tuple[int, int]:
+    """Where that begins and ends which the transport carries in a frame of `length` octets."""
+    at, end = h.start, length
     if h.kind == IP4 and h.ip >= 0:
         end = h.ip + int.from_bytes(data[h.ip + 2 : h.ip + 4], "big")
     elif h.kind == IP6 and h.ip >= 0:
         end = h.ip + 40 + int.from_bytes(data[h.ip + 4 : h.ip + 6], "big")
     if end <= at:  # no length: the network card was to fill it in
-        end = len(data)
+        end = length
     if h.source_port >= 0:
         at += {UDP: _UDP_HEADER, SCTP: _SCTP_HEADER}.get(h.protocol) or _tcp_header(data, at)
-    return data[at:end]
+    return at, end
 
 
 def _tcp_header(data: bytes, at: int) -> int:

@@ -58,7 +58,7 @@ SUPPORT = {
     "area": _PORTABLE,
     "model.latency": Support(
         Level.LIMITED,
-        "温度、调频与本机网口收发只在 Linux 读得出；gRPC 要 [grpc]，ONNX 要 [onnx]",
+        "温度、调频与本机网口收发只在 Linux 读得出，上行也只在 Linux 监听得到；gRPC 要 [grpc]，ONNX 要 [onnx]",
         ("grpc", "onnxruntime"),
         "grpc,onnx",
     ),

@@ -18,6 +18,7 @@ from yanshou.harness.basics import Json
 from yanshou.harness.model import Samples, Series, Severity, Validity
 from yanshou.probes.model_latency.ablation import BLANKED, SAME, SWAPPED
 from yanshou.probes.model_latency.crosscheck import Crosscheck, crosschecked, facts_of, read_crosscheck
+from yanshou.probes.model_latency.offload import uplink_findings
 from yanshou.probes.model_latency.pool import order
 from yanshou.probes.model_latency.record import (
     UNKNOWN,
@@ -99,7 +100,10 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
     times = np.where(run.begin == UNKNOWN, 0, run.begin)[run.measured] / 1e9
     if metric == "itl":
         times = _times_of_gaps(run, gaps)
-    findings = list(_findings(evidence, run, session, seed))
+    host = read_host(evidence)
+    findings = list(_findings(evidence, run, session, host, seed))
+    passed, noted = _passed(evidence, run, host)
+    findings += passed
     check = read_crosscheck(evidence, params.loadgen) if params.loadgen else None
     if check is not None:
         findings.append(crosschecked(check, _drawn(run, session, seed)[record.status.size :]))
@@ -115,7 +119,7 @@ def analyse(evidence: RunEvidence, params: Params, seed: int) -> Samples:
             if name != metric and found.size
         ),
         validity=tuple(sorted(findings, key=lambda v: v.code)),
-        facts=_facts(run, session, read_host(evidence), check),
+        facts={**_facts(run, session, host, check), **noted},
     )
 
 
@@ -190,14 +194,16 @@ def _info(code: str, text: str) -> Validity:
     return Validity(code, Severity.INFO, text)
 
 
-def _findings(evidence: RunEvidence, run: _Run, session: dict[str, Json], seed: int) -> Iterator[Validity]:
+def _findings(
+    evidence: RunEvidence, run: _Run, session: dict[str, Json], host: dict[str, tuple[Ints, Ints]], seed: int
+) -> Iterator[Validity]:
     """Every reason for caution; docs/probes/p-070-model.latency.md says what each means."""
     yield from _record_findings(evidence, run, session, seed)
     yield from _answer_findings(run)
-    host = read_host(evidence)
     yield from _course_findings(run, host, _modes(run, session))
     yield from _token_findings(run)
-    yield _uplink(run, host, session)
+    if run.params.uplink is None or session.get("local"):
+        yield _uplink(run, host, session)
     if run.params.ablate:
         yield _ablation(run, read_ablation(evidence))
 
@@ -368,6 +374,18 @@ def _uplink(run: _Run, host: dict[str, tuple[Ints, Ints]], session: dict[str, Js
     if found[name] > TRACKS:
         return _invalid("LAT-V19", f"{text}：应答可能来自云端；若是远程终端的显示所致，脱离终端（nohup）重测")
     return _info("LAT-V19", text)
+
+
+def _passed(
+    evidence: RunEvidence, run: _Run, host: dict[str, tuple[Ints, Ints]]
+) -> tuple[list[Validity], dict[str, Json]]:
+    """What was heard on the uplink, against every request that was asked; nothing where nobody listened."""
+    if run.params.uplink is None:
+        return [], {}
+    starts, ends = run.record["t_start_ns"], run.record["t_done_ns"]
+    whole = (starts != UNKNOWN) & (ends != UNKNOWN)
+    answers = int(run.record["chars"][np.equal(run.record.status, "ok")].clip(0).sum())
+    return uplink_findings(evidence, run.params, starts[whole], ends[whole], host, answers)
 
 
 def _ablation(run: _Run, asked: dict[tuple[int, str], tuple[str, str, str]]) -> Validity:

@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -41,6 +41,7 @@ from yanshou.probes.model_latency.streams import (
     SENSORS,
     SESSION,
 )
+from yanshou.probes.model_latency.uplink import Uplink
 from yanshou.probes.rtt.schedule import send_offsets
 from yanshou.probes.rtt.timing import punctual
 
@@ -55,8 +56,10 @@ LEAD_NS = 50_000_000
 
 def capture(params: Params, run: RunContext) -> None:
     """Record one run. Raises ProbeError LAT-E01 (nothing answers, or no address), E02 (pool), E03 (key or CA), E04 (command
-    or model does not start), E05 (a package missing), E06 (the command for temperatures does not run)."""
+    or model does not start), E05 (a package missing), E06 (the command for temperatures does not run), PKT-E03 (no such interface),
+    PKT-E04 (not permitted to listen on it)."""
     total = params.warmup + params.count
+    uplink = Uplink(params, run, _is_local(params, run.subject)) if params.uplink is not None else None
     if params.loadgen:
         require_loadgen()
     pool = read_pool(run.folder, params.pool, total + params.loadgen)
@@ -72,7 +75,7 @@ def capture(params: Params, run: RunContext) -> None:
         for target in targets:
             _connect(target, params, run)
         run.sink.stream(SESSION).write(_line(_session(params, run, pool)))
-        recorder = Recorder(params, run, pool, indices, targets)
+        recorder = Recorder(params, run, pool, indices, targets, uplink)
         with _on_time(params) as obtained:
             recorder.run()
         if params.ablate:
@@ -242,8 +245,17 @@ def _row(
 class Recorder:
     """Every request of the plan through so many streams, and a row for each."""
 
-    def __init__(self, params: Params, run: RunContext, pool: Pool, indices: list[int], targets: list[Target]) -> None:
+    def __init__(
+        self,
+        params: Params,
+        run: RunContext,
+        pool: Pool,
+        indices: list[int],
+        targets: list[Target],
+        uplink: Uplink | None,
+    ) -> None:
         self._params, self._run, self._pool, self._indices, self._targets = params, run, pool, indices, targets
+        self._uplink = uplink
         self._total = len(indices)
         self._offsets = None
         if params.rate_hz is not None:
@@ -268,7 +280,11 @@ class Recorder:
         """From the first request to the last answer. Raises ProbeError LAT-E01 where no warm-up request is answered."""
         self._origin = now()
         try:
-            with watching(self._note), telling(self._params.sensors, self._run.folder, self._told):
+            with ExitStack() as stack:
+                if self._uplink is not None:
+                    stack.enter_context(self._uplink.recording(self._origin))
+                stack.enter_context(watching(self._note, self._params.uplink))
+                stack.enter_context(telling(self._params.sensors, self._run.folder, self._told))
                 time.sleep(self._params.quiet_s)
                 self._first = now() + LEAD_NS
                 self._ask_all()

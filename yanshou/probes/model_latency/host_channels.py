@@ -18,6 +18,7 @@ from yanshou.probes.model_latency.local_target import end
 
 PACE_S = 1.0
 NETWORK = Path("/proc/net/dev")
+INTERFACES = Path("/sys/class/net")
 _CHANNELS = (
     ("temperature", "/sys/class/thermal", "thermal_zone*/temp"),
     ("temperature", "/sys/class/hwmon", "hwmon*/temp*_input"),
@@ -77,9 +78,17 @@ def _read(path: Path) -> int | None:
         return None
 
 
+def carrier(interface: str) -> int:
+    """1 where an interface is up and has a carrier, else 0."""
+    return _read(INTERFACES / interface / "carrier") or 0
+
+
 @contextmanager
-def watching(write: Callable[[str, int], None]) -> Iterator[None]:
-    """Call `write(channel, value)` for every channel about once a second and once at the end, in a thread of its own."""
+def watching(write: Callable[[str, int], None], uplink: str | None = None) -> Iterator[None]:
+    """Call `write(channel, value)` for every channel about once a second and once at the end, in a thread of its own.
+
+    Of the interface `uplink` also whether it has a carrier ("carrier:NAME").
+    """
     files = channels()
     stop = threading.Event()
 
@@ -90,6 +99,8 @@ def watching(write: Callable[[str, int], None]) -> Iterator[None]:
                 write(channel, value)
         for channel, count in network():
             write(channel, count)
+        if uplink is not None:
+            write(f"carrier:{uplink}", carrier(uplink))
 
     def watch() -> None:
         look()

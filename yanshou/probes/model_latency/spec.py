@@ -5,10 +5,12 @@ It must never open a file or a socket.
 
 from __future__ import annotations
 
+import re
+from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from yanshou.harness.model import Kind
 from yanshou.probes.contract import Estimate, ProbeSpec
@@ -17,6 +19,18 @@ _NEEDED = {
     "openai": ("url",), "json": ("url",), "grpc": ("url", "method"), "command": ("command",), "onnx": ("file",)
 }  # fmt: skip
 _SCHEMES = {"openai": ("http", "https"), "json": ("http", "https"), "grpc": ("grpc", "grpcs")}
+
+
+LEAST_QUIET_S = 2.0
+
+
+def _address(text: str) -> str:
+    if re.fullmatch(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}", text):
+        return text.lower().replace("-", ":")
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        raise ValueError(f"{text} 不是 MAC 或 IP 地址") from None
 
 
 class Params(BaseModel):
@@ -82,6 +96,18 @@ class Params(BaseModel):
         le=600,
         description="测量前后各静默几秒，作为本机网口收发的底数：看得出应答是否来自云端；0 为不看",
     )
+    uplink: str | None = Field(
+        default=None,
+        pattern=r"^[^\s/]{1,15}$",
+        description="测量时在本机哪个接口上监听车端的上行：接镜像口的、作网关时靠车端一侧的，或模型在本机时的上行口；须 root",
+    )
+    uplink_model: tuple[str, ...] = Field(
+        default=(),
+        description="在该接口上哪些 MAC 或 IP 是车端的（含车载网关换过的地址）；不写则取服务地址，模型在本机时取本机",
+    )
+    uplink_cut: bool = Field(
+        default=False, description="测量中车端上行应当断开：开始前请在场的人断开并确认，监听到往来仍会写明"
+    )
     sensors: tuple[str, ...] = Field(
         default=(),
         description="报告温度与功耗的命令（如 tegrastats），测量中运行，输出逐行入证据；认得它的 CPU 温度与 VDD_IN 功率",
@@ -108,6 +134,12 @@ class Params(BaseModel):
         description="同一个答案最多可占几成，超过的按罐头答案算作超限；决策种类很少时可放宽到 1 以下",
     )
 
+    @field_validator("uplink_model")
+    @classmethod
+    def _addresses(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        """As they will be compared: MACs in small letters with colons, IP addresses in their shortest form."""
+        return tuple(_address(one) for one in given)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for needed in _NEEDED[self.kind]:
@@ -122,6 +154,10 @@ class Params(BaseModel):
             raise ValueError("decision_cycle 要写 rate_hz：答完再问下一个会漏掉卡顿时本应到来的帧（协同遗漏）")
         if self.metric in ("ttft", "tpot", "itl") and not (self.kind == "openai" and self.stream):
             raise ValueError(f"{self.metric} 只有 openai 的流式应答才有")
+        if self.uplink is None and (self.uplink_model or self.uplink_cut):
+            raise ValueError("uplink_model、uplink_cut 要与 uplink（在哪个接口上监听）一起写")
+        if self.uplink is not None and self.quiet_s < LEAST_QUIET_S:
+            raise ValueError(f"uplink 要与静默时比较，quiet_s 至少 {LEAST_QUIET_S:g} 秒")
         if self.ablate > self.count:
             raise ValueError("ablate 不能多于 count")
         if self.kind in ("command", "onnx") and self.streams > 1:

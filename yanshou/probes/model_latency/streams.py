@@ -11,6 +11,12 @@ sensors.txt   only with a command that tells temperatures: its lines, each after
 session.json  target, pool, surroundings; written first.     end.json  rows there must be; written last.
 ablation.csv  only where pictures are swapped and blanked after the measurement: what each of the three inputs was answered.
 loadgen/      only where MLPerf LoadGen asks too: requests.csv of its queries, its three logs and its trace.
+uplink.csv    only where the uplink is listened to: what passed in each tenth of a millisecond between the same two ends, the
+              first at t. way: out and in (from and to the model), group (from it to a group address), own (between it and this
+              host on the connection on which it is measured), here (between these two otherwise), other (neither). local: the
+              model's address (of other: the sender's); remote, port: the other end's. bytes: of whole frames; content: of them,
+              what lies above the transport header. No payloads.
+uplink.json   how it was listened to, what the kernel dropped, whether somebody confirmed that the uplink is cut; written last.
 hold.csv      only in a calibration: how long the standard truly took for each request.
 
 status: ok | empty | http-NNN | error (said so in the answer) | cut (no proper end) | closed | refused | timeout | garbled
@@ -21,6 +27,7 @@ from __future__ import annotations
 SESSION, REQUESTS, GAPS, HOST, SENSORS, ABLATION, END, HOLD = (
     "session.json", "requests.csv", "gaps.csv", "host.csv", "sensors.txt", "ablation.csv", "end.json", "hold.csv"
 )  # fmt: skip
+UPLINK, UPLINK_END = "uplink.csv", "uplink.json"
 FORMAT = "yanshou/latency/1"
 COLUMNS = (
     "seq,index,stream,t_free_ns,t_sched_ns,t_start_ns,t_sent_ns,t_byte_ns,t_first_ns,t_last_ns,t_done_ns,"
@@ -28,6 +35,9 @@ COLUMNS = (
 )
 GAP_COLUMNS = "seq,gaps_ns"
 HOST_COLUMNS = "t_ns,channel,value"
+UPLINK_BIN_NS = 100_000
+UPLINK_COLUMNS = "t_ns,way,protocol,local,remote,port,packets,bytes,content"
+WAYS = OUT, IN, GROUP, OWN, HERE, OTHER = "out", "in", "group", "own", "here", "other"
 ABLATION_COLUMNS = "seq,variant,status,input,answer"
 HOLD_COLUMNS = "seq,first_ns,done_ns"
 LOADGEN = "loadgen"
