@@ -391,7 +391,7 @@ def test_the_chinese_edition_is_not_touched() -> None:
     assert record == given
     after = build(fit(record), "ab" * 32)
     assert after == before
-    assert render_html(after, b"{}").decode().count('id="words">{}<') == 1
+    assert 'id="words"' not in render_html(after, b"{}").decode()
 
 
 def test_the_script_is_the_same_in_every_language(translated: dict[str, Path]) -> None:
