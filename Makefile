@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint bench llm lock offline system clean
+.PHONY: demo test lint bench llm catalogue lock offline system clean
 
 demo: $(VENV)/.installed
 	-@sh tests/install_system.sh mosquitto 2>/dev/null
@@ -50,6 +50,10 @@ $(VENV)/.tested: requirements-test.lock $(VENV)/.installed
 system: $(VENV)/bin/python
 	sh tests/install_system.sh
 	sh tests/install_node.sh $(VENV)/node
+
+# The messages of the English edition, from the sources: translate what it lists, then run it again.
+catalogue: $(VENV)/.tested
+	$(BIN)/python -m tests.catalogue update
 
 # Hashed requirements without addresses; needs uv.
 lock:

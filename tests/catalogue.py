@@ -31,7 +31,7 @@ PACKAGE = ROOT / "yanshou"
 PO = PACKAGE / "locale/en/LC_MESSAGES/yanshou.po"
 MO = PO.with_suffix(".mo")
 VERBATIM = "verbatim"
-PLACES = re.compile(r"\{\{|\}\}|\{\d+\}")
+PLACES = re.compile(r"\{\{|\}\}|\{\d*\}")
 ROOMS = ("probes", "reports", "formats", "chains", "importers")
 HARNESS = frozenset((
     "assess", "bag", "basics", "check", "container", "digests", "engine", "envelope", "evidence", "host", "invalid", "judge",

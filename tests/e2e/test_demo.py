@@ -229,3 +229,17 @@ def test_status_and_json_of_a_finished_case(demo: Path) -> None:
 
 def test_its_report_is_complete_in_english(demo: Path) -> None:
     assert untranslated(record_of(demo)) == []
+
+
+def test_a_translation_lies_beside_what_is_signed_and_changes_nothing(demo: Path, tmp_path: Path) -> None:
+    case = shutil.copytree(demo, tmp_path / "case")
+    before = {p: p.read_bytes() for p in case.rglob("*") if p.is_file()}
+    done = yanshou("report", case, "--lang", "en")
+    assert done.returncode == 0, done.stderr
+    written = [case / "documents" / name for name in ("report.en.pdf", "report.en.html")]
+    assert done.stdout.split() == [str(p) for p in written]
+    assert {p: p.read_bytes() for p in case.rglob("*") if p.is_file() and p not in written} == before
+    assert yanshou("verify", case).returncode == 0
+    (case / "record.json").write_bytes(b"{}")
+    done = yanshou("report", case, "--lang", "en")
+    assert (done.returncode, "D-RECORD" in done.stderr) == (2, True)

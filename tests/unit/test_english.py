@@ -81,7 +81,7 @@ def test_messages_are_taken_from_sources() -> None:
         ("内", ()),
     ]
     found = catalogue.messages()
-    assert found["案卷结论"].files == ["reports/blocks.html.j2", "reports/report.typ"]
+    assert {"reports/blocks.html.j2", "reports/report.typ"} <= set(found["案卷结论"].files)
     assert "reports/report.js" in found["{0} 个文件的 SHA-256 与清单一致，不多不少"].files
     assert found["5G 工厂"].files[0].startswith("scenarios/")
 
@@ -104,7 +104,7 @@ MESSAGES = {
     "列数不符，或引号不配对": "columns differ", "列数不符": "other columns", "{0} 至 {1}": "{0} to {1}", " 等": " and others",
     "{0}的{1}{2}": "{1} {2} of {0}", "水平": "horizontal", "误差": "error", "逐历元": "each epoch", "（恢复文字）": " (restored)",
     "键 {{{0}}}": "key {{{0}}}", "“{0}”不认识": '"{0}" is unknown', "序号 {0}": "number {0}", "内": "inside",
-    "含 {x} 的": "with {x}", "{0}：{1} 次": "{1} times: {0}",
+    "含 {x} 的": "with {x}", "拒绝（收到 {}）": "refused ({})", "{0}：{1} 次": "{1} times: {0}",
 }  # fmt: skip
 
 
@@ -136,6 +136,12 @@ MESSAGES = {
         ("含 {x} 的", "With {x}"),
         ("剔除：{0}{{}}%s\\n.*[", "Excluded: {0}{{}}%s\\n.*["),
         ("没有应答：3 次", "3 times: no answer"),
+        ("RTT-E02 没有应答 → 样本不足", "RTT-E02 no answer → too few samples"),
+        ("拒绝（收到 reset）", "Refused (reset)"),
+        (
+            "S01-I02　余量：不在时间窗口 a 至 b 内；没有应答",
+            "S01-I02\u2002Margin: outside the window a to b; no answer",
+        ),
     ],
 )
 def test_texts_are_said_as_far_as_they_are_known(text: str, said: str) -> None:
@@ -391,7 +397,7 @@ def test_the_chinese_edition_is_not_touched() -> None:
     assert record == given
     after = build(fit(record), "ab" * 32)
     assert after == before
-    assert render_html(after, b"{}").decode().count('id="words">{}<') == 1
+    assert 'id="words"' not in render_html(after, b"{}").decode()
 
 
 def test_the_script_is_the_same_in_every_language(translated: dict[str, Path]) -> None:

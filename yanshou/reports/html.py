@@ -45,7 +45,7 @@ def render_html(document: Document, results: bytes, say: Say = str) -> bytes:
         verdicts={v.value: {"mark": MARKS[v], "word": say(v.word)} for v in Verdict},
         say=say,
         results=Markup(_inert(results)),
-        words=Markup(_inert(canonical(words_of(script, say) if say is not str else {}))),
+        words=Markup(_inert(canonical(words_of(script, say)))),
         style=Markup(STYLE.read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=f"sha256-{digest}",

@@ -26,11 +26,11 @@ WIDE: Final = str.maketrans({
 UNSAID: Final = re.compile(r"[\u3007\u3400-\u9fff　]")
 """What is left where a text is not known: words, and the wide blank that only the program puts between two texts."""
 FOREIGN: Final = re.compile(f"[\u3007\u3400-\u9fff{''.join(map(chr, WIDE))}]")
-PLACE: Final = re.compile(r"(?<!\{)(?:\{\{)*\{\d+\}")
+PLACE: Final = re.compile(r"(?<!\{)(?:\{\{)*\{\d*\}")
 DATE: Final = re.compile(r"(\d{4})年(\d{1,2})月(\d{1,2})日")
 OPEN, CLOSE = "（“《【(", "）”》】)"
 STRONG: Final = {"\n": "\n", "。": f".{APART}", "；": "; "}
-WEAK: Final = {"：": ": ", "，": ", ", "、": ", ", "　": APART, "／": "/", "\u00a0": "\u00a0", " ": " "}
+WEAK: Final = {"→": "→", "：": ": ", "，": ", ", "、": ", ", "　": APART, "／": "/", "\u00a0": "\u00a0", " ": " "}
 """Where the program joins texts, in the order in which they are parted, and what joins them then."""
 BRACKETS: Final = {"（": ("(", ")"), "(": ("(", ")"), "“": ('"', '"')}
 JOINTS = "：，、；"
@@ -75,7 +75,7 @@ class Pattern:
             current += literal
             if name is not None:
                 literals.append(current)
-                places.append(int(name))
+                places.append(int(name or len(places)))
                 current = ""
         return Pattern((*literals, current), tuple(places), said)
 
@@ -140,7 +140,8 @@ class Phrases:
 
     def __post_init__(self) -> None:
         self._patterns = self._patterns or _index(self.messages)
-        self._bare = {k.strip(): v.strip() for k, v in self.messages.items() if k != k.strip() and not is_pattern(k)}
+        bare = {k.strip(f" {JOINTS}"): v.strip(" :,;") for k, v in self.messages.items() if not is_pattern(k)}
+        self._bare = {k: v for k, v in bare.items() if k and k not in self.messages}
         long = [k for k in self.kept if len(k) >= KEPT_FROM and HAN.search(k) and k not in self.messages]
         self._names = tuple(sorted(long, key=lambda k: (-len(k), k))[:MOST_KEPT])
         self._inside = re.compile("|".join(map(re.escape, self._names))) if self._names else None
@@ -198,6 +199,10 @@ class Phrases:
         for match in matches:
             if match not in loose:
                 yield from self._filled(*match, depth)
+        label, _, rest = text.partition("：")
+        if label and rest and _balanced(label):
+            (first, a), (second, b) = self._say(label, depth), self._say(rest, depth)
+            yield f"{first}: {second}", a + b
         for mark, joint in STRONG.items():
             yield from self._parted(text, mark, joint, depth)
         for match in loose:
@@ -206,9 +211,17 @@ class Phrases:
         if head and not FOREIGN.search(number):
             said, unsaid = self._say(head, depth)
             yield f"{said} {number}", unsaid
+        code, _, rest = text.partition(" ")
+        if rest and not FOREIGN.search(code):
+            said, unsaid = self._say(rest, depth)
+            yield f"{code} {said}", unsaid
         for mark, joint in WEAK.items():
             yield from self._parted(text, mark, joint, depth)
         yield from self._unwrapped(text, depth)
+        if len(text) < SIDE_BY_SIDE:
+            for at in range(2, len(text) - 1):
+                if text[:at] in self.messages and text[at:] in self.messages:
+                    yield f"{self.messages[text[:at]]} {self.messages[text[at:]]}", 0
 
     def _filled(self, pattern: Pattern, parts: tuple[str, ...], depth: int) -> Iterator[tuple[str, int]]:
         told = [self._say(part, depth) for part in parts]

@@ -4,7 +4,7 @@
 "use strict";
 
 const results = JSON.parse(document.getElementById("results").textContent);
-const words = JSON.parse(document.getElementById("words").textContent);
+const words = JSON.parse(document.getElementById("words")?.textContent ?? "{}"); // of a translation
 /** What the page says, in its own language: `words` holds what is not Chinese. {0}, {1} … are the values. */
 const say = (text, ...values) => (words[text] ?? text).replace(/\{(\d)\}/g, (_, i) => values[i]);
 const utf8 = new TextDecoder();
