@@ -449,13 +449,13 @@ def _warn_unsigned(place: Path, *, ask: bool) -> None:
 
     Raises Abort where a person at the terminal would rather have it signed first.
     """
-    from yanshou.harness.assess import load_state, plan_signers
+    from yanshou.harness.assess import load_state, timely_seals
     from yanshou.harness.model import Mode
     from yanshou.harness.runs import MEASUREMENT
     from yanshou.harness.sealing import PLAN_ROLES
 
     state = load_state(place)
-    missing = sorted(role.word for role in PLAN_ROLES if role.value not in plan_signers(state))
+    missing = sorted(role.word for role in PLAN_ROLES if role.value not in timely_seals(state).signers)
     begun = any(r.purpose == MEASUREMENT for r in state.runs) or any(r["kind"] == "kit" for r in state.records)
     if state.plan.mode is not Mode.ACCEPTANCE or begun or not missing:
         return

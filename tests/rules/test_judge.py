@@ -178,8 +178,8 @@ def test_an_open_direction_says_what_each_reading_would_give() -> None:
 
 @pytest.mark.parametrize(("high", "outside", "verdict"), [(4.5, 40, F), (4.5, 15, I), (4.5, 22, I), (3.9, 40, I)])
 def test_beyond_twice_the_limit_one_direction_must_break_it(high, outside, verdict) -> None:
-    """P99: 2 % of the round trips beyond 2 L are needed, surely. 1.5 % are not enough, nor 2.2 % of 1000, which break the P99 of the
-    round trip itself; and at 3.9 ms none is beyond 2 L."""
+    """P99: 2 % of the round trips beyond 2 L are needed, surely. 1.5 % are not enough, nor 2.2 % of 1000, which break the P99 of
+    the round trip itself; and at 3.9 ms none is beyond 2 L."""
     judged = judge(samples(1000, outside=outside, high=high), direction="one_way")
     assert judged.verdict is verdict
     assert ("exceeds_twice" in codes(judged)) == (verdict is F)

@@ -70,7 +70,9 @@ class Pattern:
     @staticmethod
     def of(message: str, said: str) -> Pattern:
         """The pattern of a message."""
-        literals, places, current = [], [], ""
+        literals: list[str] = []
+        places: list[int] = []
+        current = ""
         for literal, name, _, _ in Formatter().parse(message):
             current += literal
             if name is not None:
