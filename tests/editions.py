@@ -9,11 +9,9 @@ from yanshou.reports.blocks import Document
 from yanshou.reports.display import Data, fit
 from yanshou.reports.document import build
 from yanshou.reports.drawing import words_by
-from yanshou.reports.english import edition, own_words, speaker
+from yanshou.reports.english import answers, edition, own_words, speaker
 from yanshou.reports.phrases import HAN, Phrases
 
-ANSWERS = frozenset(("observed", "inspector", "witness"))
-"""What people answered on site, beside `english.OWN`: said as far as it is known, and Chinese beyond that."""
 DIGEST = "ab" * 32
 
 
@@ -34,7 +32,7 @@ def english(record: Data, say: Phrases | None = None) -> tuple[Document, list[st
 
 def untranslated(record: Data, say: Phrases | None = None) -> list[str]:
     """Texts of the English edition with Chinese that neither the case nor anybody who answered said."""
-    own = [text for text in {*own_words(record), *_answers(record["findings"])} if HAN.search(text)]
+    own = [text for text in own_words(record) | answers(record) if HAN.search(text)]
     texts = {text for text in english(record, say)[1] if HAN.search(text) and "<svg" not in text}
     return sorted(text for text in texts if not all(any(run in said for said in own) for run in _runs(text)))
 
@@ -42,15 +40,6 @@ def untranslated(record: Data, say: Phrases | None = None) -> list[str]:
 def _runs(text: str) -> list[str]:
     """Stretches of Chinese characters."""
     return "".join(c if HAN.match(c) else " " for c in text).split()
-
-
-def _answers(value: Json) -> Iterator[str]:
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _strings(inner) if name in ANSWERS else _answers(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _answers(inner)
 
 
 def _strings(value: Json) -> Iterator[str]:

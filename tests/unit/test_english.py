@@ -182,6 +182,13 @@ def test_a_name_that_is_part_of_a_message_by_chance_does_not_keep_it_from_being_
     assert say("抽中 9 个点，只有 3 个有核验结果") == "Of 9 points drawn only 3 have a result"
 
 
+def test_what_people_may_have_written_is_said_whole_or_not_at_all() -> None:
+    say = Phrases(MESSAGES).keeping((), ["现场看过，没有应答", "样本不足；没有应答"])
+    assert say("现场看过，没有应答") == "现场看过，没有应答"
+    assert say("样本不足；没有应答") == "Too few samples; no answer"
+    assert say("现场看，没有应答") == "现场看, no answer"
+
+
 def test_the_most_specific_message_wins() -> None:
     say = Phrases(
         {"{0} 没有 {1}": "{0} has no {1}", "报文 {0} 没有 {1}": "message {0} has no {1}", "{0} {1}": "{1} {0}"}

@@ -107,9 +107,9 @@ def draw_axes(paint: Callable[[Axes], None], height: float = HEIGHT) -> str:
 
 
 def short(text: str, most: int = 16) -> str:
-    """One line of at most `most` characters; of Latin letters, which are half as wide, two more for every three."""
+    """One line of at most `most` characters; of Latin letters, which are half as wide, twice as many."""
     known = text.replace("\n", " ")
     text = said(known)
     if text != known:
-        most += 2 * most // 3
+        most *= 2
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"

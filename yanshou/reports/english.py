@@ -57,6 +57,12 @@ def own_words(record: Data) -> frozenset[str]:
     return frozenset(found.union(_under(record["findings"])))
 
 
+def answers(record: Data) -> frozenset[str]:
+    """What stands in checklists: questions and answers of people, and of instruments that fill in their own."""
+    items = [(f.get("figure") or {}).get("items", ()) for f in record["findings"]]
+    return frozenset(_strings(items))
+
+
 def _under(value: Json) -> Iterator[str]:
     """Every text below a name of `OWN`."""
     if isinstance(value, dict):
@@ -80,7 +86,7 @@ def _strings(value: Json) -> Iterator[str]:
 
 def speaker(record: Data) -> Phrases:
     """How texts of this record are said in English."""
-    return catalogue().keeping(own_words(record))
+    return catalogue().keeping(own_words(record), answers(record))
 
 
 def edition(document: Document, say: Say, record_sha256: str) -> Document:

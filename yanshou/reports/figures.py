@@ -216,7 +216,7 @@ def _waterfall(axes: Axes, figure: Data) -> None:
     bars = [("提交", 0, figure["gross"], GREY, "")]
     for exclusion in _left_out(figure):
         left -= exclusion["count"]
-        bars.append((f"剔除：{short(exclusion['text'])}", left, exclusion["count"], "white", "////"))
+        bars.append((short(f"剔除：{exclusion['text']}", 19), left, exclusion["count"], "white", "////"))
     bars.append(("计入", 0, figure["net"], BLUE, ""))
     for row, (words, start, length, colour, hatch) in enumerate(bars):
         axes.barh(

@@ -129,10 +129,14 @@ def _cut(text: str, literals: list[str]) -> tuple[str, ...] | None:
 
 @dataclass
 class Phrases:
-    """Says texts by a catalogue; `kept` are texts that are nobody's message, such as names, and stay word for word."""
+    """Says texts by a catalogue; `kept` are texts that are nobody's message, such as names, and stay word for word.
+
+    `whole` are texts that people may have written: they are said whole or not at all.
+    """
 
     messages: Mapping[str, str]
     kept: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
     _patterns: dict[str, list[Pattern]] = field(default_factory=dict)
     _said: dict[str, tuple[str, int]] = field(default_factory=dict, init=False)
     _bare: dict[str, str] = field(default_factory=dict, init=False)
@@ -148,9 +152,9 @@ class Phrases:
         self._names = tuple(sorted(long, key=lambda k: (-len(k), k))[:MOST_KEPT])
         self._inside = re.compile("|".join(map(re.escape, self._names))) if self._names else None
 
-    def keeping(self, kept: Iterable[str]) -> Phrases:
-        """The same catalogue, keeping these texts word for word."""
-        return replace(self, kept=frozenset(kept))
+    def keeping(self, kept: Iterable[str], whole: Iterable[str] = ()) -> Phrases:
+        """The same catalogue for other texts."""
+        return replace(self, kept=frozenset(kept), whole=frozenset(whole))
 
     def __call__(self, text: str) -> str:
         """`text` in the other language, as far as it is known; what begins a text begins with a capital."""
@@ -163,7 +167,9 @@ class Phrases:
         said, unsaid = self._say(hidden, DEEPEST)
         if unsaid and hidden != text:  # what is kept may be a word of the message by chance
             whole, rest = self._say(text, DEEPEST)
-            said = said if rest else whole
+            said, unsaid = (said, unsaid) if rest else (whole, 0)
+        if unsaid and text in self.whole:
+            return text
         if said != hidden:
             said = _finished(said, hidden)
         return PRIVATE.sub(lambda m: self._names[ord(m[0]) - FIRST_KEPT], said)
