@@ -85,3 +85,28 @@ def segment(label: str) -> Iterator[tuple[Host, Host, Host]]:
     finally:
         for namespace in namespaces:
             subprocess.run(["ip", "netns", "del", namespace], check=False, capture_output=True)
+
+
+@contextmanager
+def gateway(label: str) -> Iterator[tuple[Host, Host, Host]]:
+    """An evaluator who hands on what passes between a vehicle (at its veth0) and a cloud (at its out0)."""
+    names = [f"ys-{label}-{who}-{os.getpid()}" for who in ("near", "car", "cloud")]
+    near, car, cloud = (Host(n, a) for n, a in zip(names, ("10.213.9.1", "10.213.9.2", "10.213.10.3"), strict=True))
+    try:
+        for name in names:
+            _ip("netns", "add", name)
+        for name, far, ours, theirs in (
+            ("veth0", car, "10.213.9.1", car.address),
+            ("out0", cloud, "10.213.10.1", cloud.address),
+        ):
+            _ip("link", "add", name, "netns", near.namespace, "type", "veth", "peer", "veth0", "netns", far.namespace)
+            _ip("-n", near.namespace, "addr", "add", f"{ours}/24", "dev", name)
+            _ip("-n", far.namespace, "addr", "add", f"{theirs}/24", "dev", "veth0")
+            for namespace, link in ((near.namespace, name), (far.namespace, "veth0"), (far.namespace, "lo")):
+                _ip("-n", namespace, "link", "set", link, "up")
+            _ip("-n", far.namespace, "route", "add", "default", "via", ours)
+        _ip("netns", "exec", near.namespace, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        yield near, car, cloud
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from latency_support import params
 
-from tests.namespaces import AVAILABLE, Host, segment, two_hosts
+from tests.namespaces import AVAILABLE, Host, gateway, segment, two_hosts
 from tests.probes import vehicle_support
 from tests.probes.sources_support import wait_for
 from yanshou.harness.evidence import RunEvidence
@@ -72,7 +72,8 @@ def measured(folder: Path, label: str, behaviour: dict[str, Any], **changes: Any
     """A whole run against a real vehicle, listened to on a real port."""
     folder.mkdir()
     write_pool(folder / "pool.jsonl", COUNT + 5)
-    with segment(label) as (near, car, cloud), started(cloud, "cloud"):
+    topology = gateway if label.startswith("gateway") else segment
+    with topology(label) as (near, car, cloud), started(cloud, "cloud"):
         behaviour = {"cloud": cloud.address} | behaviour
         given = params(
             kind="json", url=f"http://{car.address}:{vehicle_support.SERVICE}/", pool="pool.jsonl", metric="e2e", count=COUNT,
@@ -116,6 +117,16 @@ VEHICLES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str], str]] 
     ),
     "fetched": ({"telemetry_hz": 1, "fetch": 300_000}, {}, {"LAT-V22": "invalid", "LAT-V23": "info"}, "装得下全部答案"),
     "deaf": ({"clouds": ["10.213.8.3"]}, {"uplink": "deaf0"}, {"LAT-V23": "invalid"}, "没有见到车端 10.213.8.2 与外界的一个包"),
+    "gateway": ({"telemetry_hz": 1}, {"uplink": "veth0"}, {"LAT-V22": "info", "LAT-V23": "info"}, "不随请求而动"),
+    "gateway-cloud": (
+        {"clouds": ["10.213.10.3"]},
+        {"uplink": "veth0"},
+        {"LAT-V22": "invalid", "LAT-V23": "info"},
+        "10.213.10.3（udp/9，63 个请求）",
+    ),
+    "gateway-mute": (
+        {"telemetry_hz": 0}, {"uplink": "veth0"}, {"LAT-V23": "invalid"}, "没有见到车端 10.213.9.2 与外界的一个包"
+    ),
     "cut": ({}, {"uplink_cut": True}, {"LAT-V22": "info", "LAT-V23": "info"}, "确认上行已切断，mirror0 上没有见到"),
 }  # fmt: skip
 
