@@ -253,6 +253,7 @@ OFFLOADED = {
     "cover while it is quiet, on a schedule": (quiet_only(40), OPEN, CLOUD),
     "on a schedule": (answered(), OPEN, CLOUD),
     "every third answer": (answered(3), {}, CLOUD),
+    "in growing packets, after a burst in the quiet": (both(padded(5, 64), fetched(50_000)), {}, CLOUD),
     "answers fetched ahead": (both(steady(1000), fetched(200_000)), {}, "一阵传入 200"),
     "answers fetched in the middle": (both(steady(1000), fetched(200_000, -9000)), {}, "一阵传入 200"),
     "eight requests to an exchange": (bundled, TENTHS | {"took": latencies(median_ms=450)}, CLOUD),

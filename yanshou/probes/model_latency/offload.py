@@ -56,40 +56,48 @@ def beyond(traffic: Traffic) -> Floats:
     return np.asarray(more / phases.starts.size, dtype=np.float64)
 
 
+def _slices(traffic: Traffic) -> tuple[NDArray[np.int64], list[NDArray[np.int64]]]:
+    """(slices while requests were under way, those of each side of the quiet that has two of them): (n, way, 3)."""
+    phases, slices = traffic.phases, traffic.slices
+    edges = np.arange(len(slices) + 1) * round(SLICE_S * 1e9) + phases.begin
+    during = (edges[:-1] >= phases.first) & (edges[1:] <= phases.last)
+    before, after = edges[1:] <= phases.first, (edges[:-1] >= phases.last) & (edges[1:] <= phases.end)
+    return slices[during], [slices[side] for side in (before, after) if side.sum() >= 2]
+
+
 def sustained(traffic: Traffic) -> float:
     """Octets out as well as in with each request, of all remote ends: as many of them as neither noise nor a burst makes.
 
-    Of the quiet the side with less; medians where each slice has a request. 0 where it is too short to tell.
+    Of the quiet the calmer side; medians where each slice has a request. 0 where it is too short to tell.
     """
-    phases = traffic.phases
-    number = phases.starts.size
-    edges = np.arange(len(traffic.slices) + 1) * round(SLICE_S * 1e9) + phases.begin
-    during = (edges[:-1] >= phases.first) & (edges[1:] <= phases.last)
-    quiet = [edges[1:] <= phases.first, (edges[:-1] >= phases.last) & (edges[1:] <= phases.end)]
-    slices = traffic.slices[:, BOTH, 1]
-    sides = [slices[side] for side in quiet if side.sum() >= 2]
-    if not sides or not during.any():
+    during, sides = _slices(traffic)
+    if not sides or not during.size:
         return 0.0
-    each = (phases.last - phases.first) / number / (SLICE_S * 1e9)  # slices to a request
-    base = np.min([side.mean(axis=0) for side in sides], axis=0)
-    noise = SIGMAS * np.max([side.std(axis=0) / np.sqrt(len(side)) for side in sides], axis=0)
-    usual = np.median(slices[during], axis=0) if each <= 1 else slices[during].mean(axis=0)
-    return float(np.min(usual - base - noise)) * each
+    octets = [side[:, BOTH, 1] for side in (during, *sides)]
+    phases = traffic.phases
+    each = (phases.last - phases.first) / phases.starts.size / (SLICE_S * 1e9)  # slices to a request
+    base = np.min([side.mean(axis=0) for side in octets[1:]], axis=0)
+    errors = [side.std(axis=0) / np.sqrt(len(side)) for side in octets[1:]]
+    if each <= 1:
+        usual, noise = np.median(octets[0], axis=0), np.min(errors, axis=0)
+    else:
+        usual, noise = octets[0].mean(axis=0), np.max(errors, axis=0)  # a mean knows bursts, so that its noise must too
+    return float(np.min(usual - base - SIGMAS * noise)) * each
 
 
 def burst(traffic: Traffic) -> tuple[int, int]:
-    """(content that came in at once at most, all that came in beyond what usually does), octets."""
+    """(content that came in at once at most, all that came in beyond the pace of the calmer side of the quiet), octets."""
     coming = traffic.slices[:, NUMBER[IN], 2].astype(np.float64)
     usual = float(np.median(coming))
     spread = MAD * float(np.median(np.abs(coming - usual)))
-    more = np.where(coming > usual + SIGMAS * spread, coming - usual, 0.0)
     most = running = 0.0
     pause = 0
-    for amount in more:
+    for amount in np.where(coming > usual + SIGMAS * spread, coming - usual, 0.0):
         pause = 0 if amount else pause + 1
         running = running + float(amount) if pause <= PAUSE else 0.0
         most = max(most, running)
-    return round(most), round(float(more.sum()))
+    base = min((float(side[:, NUMBER[IN], 2].mean()) for side in _slices(traffic)[1]), default=0.0)
+    return round(most), max(0, round(float(coming.sum()) - base * coming.size))
 
 
 def judge(traffic: Traffic, answers: int) -> Validity:
