@@ -456,7 +456,8 @@ def test_a_reorganisation_during_the_count(tmp_path: Path, honest: SimulatedChai
     assert at_least(found, 100) is Verdict.INVALID
 
 
-def test_a_fork(tmp_path: Path, honest: SimulatedChain) -> None:
+def test_a_fork(tmp_path: Path, honest: SimulatedChain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yanshou.probes.chain_records.capture.WITNESS_S", 0.1)
     other = copy.deepcopy(honest)
     other.rows.pop()
     other.seal([])
@@ -501,6 +502,33 @@ def test_a_draw_that_could_be_known_beforehand_would_pass_a_chain_of_fakes(tmp_p
     assert found.audit.drawn == 20
     assert found.audit.good < 10
     assert codes(found.validity)["CHR-V10"] == "warning"
+
+
+class Following(SimulatedNode):
+    """Has the newest block only when it has been asked for it `late` times."""
+
+    late = 3
+
+    def on_getBlockByNumber(self, group: str, node: str, number: int, only_header: bool, only_hash: bool) -> Any:
+        if number == self.chain.height:
+            self.late -= 1
+        if self.late >= 0 and number == self.chain.height:
+            raise LookupError("no such block")
+        return super().on_getBlockByNumber(group, node, number, only_header, only_hash)
+
+
+def test_a_witness_may_be_a_moment_behind(
+    tmp_path: Path, honest: SimulatedChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving(Following(honest)) as other:
+        found = seen(tmp_path / "late", SimulatedNode(honest), witnesses=[{"url": other}])
+    assert found.validity == ()
+    monkeypatch.setattr("yanshou.probes.chain_records.capture.WITNESS_S", 0.1)
+    never = Following(honest)
+    never.late = 1000
+    with serving(never) as other:
+        found = seen(tmp_path / "never", SimulatedNode(honest), witnesses=[{"url": other}])
+    assert codes(found.validity) == {"CHR-V06": "invalid"}
 
 
 def test_a_proof_for_another_block(tmp_path: Path, honest: SimulatedChain) -> None:

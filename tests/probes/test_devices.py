@@ -38,7 +38,7 @@ from tests.probes.devices_support import (
 from tests.probes.records_support import MemoryEvidence, codes, excluded, record
 from yanshou.harness.basics import ProbeError, RunStatus
 from yanshou.harness.calibrate import calibrate_here
-from yanshou.harness.evidence import Ledger, RunWriter
+from yanshou.harness.evidence import Ledger, RunWriter, sha256_bytes
 from yanshou.harness.model import Audit, Count, Kind
 from yanshou.harness.runs import runs_of
 from yanshou.probes.capturing import Progress, RunContext
@@ -465,9 +465,14 @@ def visits(*lines: tuple[str, str, str, str]) -> dict[str, bytes]:
     return {"audit.csv": table(["sn", "result", "serial", "unplug", "note"], [[*line, ""] for line in lines])}
 
 
-def audited(audit: dict[str, bytes], live_ones: int = 20, seed: int = 7) -> Count:
+LISTED = rows(*range(1, 21))
+HANDED = REGISTER | {"sha256": sha256_bytes(table(HEADER, LISTED))}
+"""The register, with the digest that was handed in before there was a seed."""
+
+
+def audited(audit: dict[str, bytes], live_ones: int = 20, **changes: Any) -> Count:
     said = mqtt(*(live(n) for n in range(1, live_ones + 1)))
-    return count(rows(*range(1, 21)), said, audit, seed=seed, audit=AUDIT)
+    return count(LISTED, said, audit, seed=7, **{"audit": AUDIT, "register": HANDED, **changes})
 
 
 def drawn(seed: int = 7, **changes: Any) -> list[str]:
@@ -479,6 +484,30 @@ def test_an_audit_that_confirms_everything() -> None:
     assert len(set(chosen)) == 5
     found = audited(visits(*((i, "好", i.lower(), "是") for i in chosen)))
     assert (found.audit, found.validity) == (Audit(20, 5, 5), ())
+
+
+def test_a_register_that_could_have_been_arranged_for_the_draw_is_named() -> None:
+    """Of twenty rows of which five are drawn; nobody arranges rows of which all are, and a baseline counts like the register."""
+    chosen = visits(*((i, "好", i, "是") for i in drawn()))
+    assert codes(audited(chosen, register=REGISTER).validity) == {"DEV-V23": "warning"}
+    new = {"new_only": True, "baseline": BASELINE}
+    known = {**new, "baseline": BASELINE | {"sha256": sha256_bytes(baseline("S0")["baseline.csv"])}}
+    assert codes(audited(baseline("S0"), **new).validity)["DEV-V23"] == "warning"
+    assert "DEV-V23" not in codes(audited(baseline("S0"), **known).validity)
+    every = count(LISTED, mqtt(live(1)), audit=AUDIT | {"size": 21})
+    assert "DEV-V23" not in codes(every.validity)
+
+
+def test_a_register_of_another_digest_than_was_handed_in_is_refused(case: Path) -> None:
+    other = REGISTER | {"sha256": "0" * 64}
+    assert codes(count(LISTED, mqtt(live(1)), register=other).validity)["DEV-V24"] == "invalid"
+    (case / "a.csv").write_bytes(visits()["audit.csv"])
+    given = table_params(register=other, audit=AUDIT)
+    assert refused(case, given).problem.code == "DEV-E08"
+    with pytest.raises(ValueError, match="不是计划里的那一份"):
+        sheets(case, given, 7)
+    agreed = table_params(register=REGISTER | {"sha256": sha256_bytes((case / "r.csv").read_bytes())})
+    assert "DEV-V24" not in codes(analyse(record(case, capture, agreed), agreed, 1).validity)
 
 
 def test_what_an_audit_finds_on_site() -> None:

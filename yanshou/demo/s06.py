@@ -199,7 +199,7 @@ def measures(folder: Path, static_port: str, dynamic_port: str) -> dict[str, Any
     }
     return {
         **{indicator: {"probe": "gnss", "params": params} for indicator, params in gnss.items()},
-        "S06-I05": {"probe": "devices", "params": nodes_params()},
+        "S06-I05": {"probe": "devices", "params": nodes_params(folder)},
         "S06-I06": {"probe": "coverage", "params": streets_params(folder)},
         "S06-I07": {"probe": "area", "params": area_params(folder)},
     }

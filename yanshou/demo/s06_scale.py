@@ -81,7 +81,7 @@ def _noise(rng: np.random.Generator) -> NDArray[np.float64]:
     return np.asarray(np.cumsum(rng.normal(0, 0.001, steps), axis=0) + rng.normal(0, 0.002, steps))
 
 
-def nodes_params() -> dict[str, Any]:
+def nodes_params(folder: Path) -> dict[str, Any]:
     """For `devices`."""
     terminal, time, longitude, latitude, quality = NODE_COLUMNS
     table = {
@@ -93,7 +93,7 @@ def nodes_params() -> dict[str, Any]:
         "quality": quality,
     }
     return {
-        "register": {"file": REGISTER, "id": terminal},
+        "register": {"file": REGISTER, "id": terminal, "sha256": digest_file(folder / REGISTER)},
         "sources": [{"kind": "positions", "fixes": [{"file": NODES, **table}], "window_s": NODES_S}],
         "audit": {"file": AUDIT, "size": NODES_SAMPLE},
         "unit": "个",

@@ -54,6 +54,7 @@ MEMBER_BYTES = 2 << 20
 FIRST_BLOCKS = 8
 """Blocks in the first requests, while nobody knows how much one weighs."""
 SALT_BYTES = 16
+WITNESS_S, TICK_S = 5.0, 0.2
 RESUME_S = 24 * 3600
 """An interrupted count older than this is not gone on with, unless it has drawn: its height has become history."""
 
@@ -94,15 +95,23 @@ def _record(params: Params, asks: Asks, witnesses: Sequence[Asks], run: RunConte
         _copy(earlier.evidence, pin.adopted.bytes, blocks)
     for packed in _fetched(params, asks, range(pin.adopted.blocks if pin.adopted else 0, pin.height + 1), run, _member):
         blocks.write(packed)
+    seen = tuple(_witnessed(witness, pin.height) for witness in witnesses)
     if witnesses and not params.chain.outcomes_hashed:
         _take_outcomes(params, witnesses, pin, run)
-    seen = tuple(witness.hash_at(pin.height) for witness in witnesses)
     if earlier and earlier.pin.hash == pin.hash and earlier.end:
         end = replace(earlier.end, hash=asks.hash_at(pin.height), witnesses=seen)  # the draw stays
     else:
         later = asks.head()
         end = End(asks.hash_at(pin.height), seen, later, asks.hash_at(later) or "", secrets.token_hex(SALT_BYTES))
     run.sink.stream(END).write(line(end))
+
+
+def _witnessed(witness: Asks, height: int) -> str | None:
+    """A witness's hash at a height, to which it may come a moment later; None where it has none after WITNESS_S."""
+    end = time.monotonic() + WITNESS_S
+    while (digest := witness.hash_at(height)) is None and time.monotonic() < end:
+        time.sleep(TICK_S)
+    return digest
 
 
 def _pinned(params: Params, asks: Asks) -> Pin:

@@ -36,6 +36,7 @@ from yanshou.probes.devices.register import (
     Row,
     Visit,
     baseline_ids,
+    other_files,
     read_audit,
     register_rows,
     sample_ids,
@@ -471,6 +472,7 @@ def _audited(
 ) -> tuple[Audit | None, list[Validity]]:
     """The audit among the counted devices: those drawn that count are a random sample of them, given how many they are."""
     asked = sample_ids(evidence, params, seed)
+    findings = list(_arranged(params, len(asked)))
     drawn = [i for i in asked if i in counted]
     visits = read_audit(evidence.open(AUDIT), params)[1] if AUDIT in evidence.streams() else []
     found: dict[str, Visit] = {}
@@ -485,7 +487,6 @@ def _audited(
     still = [v.id for v in answered if UNPLUGGED.get(v.unplug) is False]
     unasked = sum(v.unplug not in UNPLUGGED for v in answered)
     good = sum(RESULTS[v.result] and v.serial == v.id and UNPLUGGED.get(v.unplug) is not False for v in answered)
-    findings = []
     if foreign:
         findings.append(
             Validity("DEV-V14", Severity.INVALID, f"核验结果里有 {foreign} 行不属于抽中的 {len(asked)} 台，或重复")
@@ -501,10 +502,20 @@ def _audited(
     return (Audit(len(counted), len(drawn), good) if drawn else None), findings
 
 
+def _arranged(params: Params, drawn: int) -> Iterator[Validity]:
+    """Whether who knows the seed could have arranged the rows for the draw. All are drawn where that is fewer than asked for."""
+    tables = [params.register_, *([params.baseline] if params.baseline else [])]
+    if params.audit and drawn == params.audit.size and any(table.sha256 is None for table in tables):
+        text = "计划里没有清册（及基线）的摘要：知道抽样种子的人可以排列行序，直到抽中的都经得起核验"
+        yield _warning("DEV-V23", text)
+
+
 def sheets(folder: Path, params: Params, seed: int) -> dict[str, str]:
     """The audit file with the devices to visit. Raises OSError, ValueError."""
     if params.audit is None:
         return {}
+    if other := other_files(folder, params):
+        raise ValueError(f"{other[0]} 不是计划里的那一份（SHA-256 不符）")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([params.register_.id, RESULT, SERIAL, UNPLUG, "note"])
@@ -532,6 +543,9 @@ def _read(evidence: RunEvidence, params: Params) -> _Run:
     ties, start_ns = list[Tie](), 0
     try:
         rows, before = register_rows(evidence, params), baseline_ids(evidence, params)
+        if other := other_files(evidence, params):
+            text = f"{'、'.join(other)} 不是计划里的那一份（SHA-256 不符）"
+            validity.append(Validity("DEV-V24", Severity.INVALID, text))
     except UNREADABLE:
         validity.append(Validity("DEV-V01", Severity.INVALID, "清册或基线没有完整收入证据：计数不能作数"))
     try:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from yanshou.harness.basics import Json, ProbeError
+from yanshou.harness.evidence import digest_file
 from yanshou.probes.capturing import Progress, RunContext
 from yanshou.probes.devices.register import (
     AUDIT,
@@ -27,7 +28,7 @@ from yanshou.probes.devices.register import (
     read_audit,
     register_stream,
 )
-from yanshou.probes.devices.spec import Params, Source
+from yanshou.probes.devices.spec import Handed, Params, Source
 from yanshou.probes.devices.tables import TableFile, UnreadableTable, open_table
 from yanshou.probes.importing import check_columns, checked_file, one_line, stamp
 from yanshou.probes.load.capture import generating
@@ -42,8 +43,8 @@ END_S = 15.0
 
 def capture(params: Params, run: RunContext) -> None:
     """Files first, then the window. Raises ProbeError DEV-E01 (file missing or empty), E02 (not the table it should be), E03
-    (column), E04 (audit word), E05 (changed while copied), E06 (access word), E07 (source silent), or what a
-    source or the load raises.
+    (column), E04 (audit word), E05 (changed while copied), E06 (access word), E07 (source silent), E08 (another file than the one
+    whose digest is in the plan), or what a source or the load raises.
     """
     files = _check_files(params, run.folder)
     digests: dict[str, Json] = {}
@@ -64,7 +65,7 @@ def capture(params: Params, run: RunContext) -> None:
 def _check_files(params: Params, folder: Path) -> dict[str, Path]:
     """Stream name -> file to copy, once each has been read to its end."""
     register = params.register_
-    path = _file(folder, register.file, "设备清册")
+    path = _handed(folder, register, "设备清册")
     files = {register_stream(params): path}
     words = _read_through(path, register, register.columns(), register.access.column if register.access else None)
     if register.access and (unknown := sorted(w for w in words if access_of(w, register.access) is None)):
@@ -73,7 +74,7 @@ def _check_files(params: Params, folder: Path) -> dict[str, Path]:
             "DEV-E06", one_line(text), "在 register.access 的 direct、gateway 或 wired 里写上它，或改正清册"
         )
     if params.baseline:
-        path = files[baseline_stream(params.baseline)] = _file(folder, params.baseline.file, "基线清单")
+        path = files[baseline_stream(params.baseline)] = _handed(folder, params.baseline, "基线清单")
         _read_through(path, params.baseline, (params.baseline.id,), None)
     if params.audit:
         path = files[AUDIT] = _file(folder, params.audit.file, "现场核验结果")
@@ -85,6 +86,14 @@ def _file(folder: Path, name: str, what: str) -> Path:
     return checked_file(
         folder, name, what, missing="DEV-E01", directory="DEV-E01", empty="DEV-E01", unreadable="DEV-E01"
     )
+
+
+def _handed(folder: Path, table: Handed, what: str) -> Path:
+    path = _file(folder, table.file, what)
+    if table.sha256 and digest_file(path) != table.sha256:
+        text = f"{path.name} 不是计划里的那一份（SHA-256 不符）"
+        raise ProbeError("DEV-E08", text, "要回冻结之前交过摘要的那一份；要换文件须先修订计划")
+    return path
 
 
 def _read_through(path: Path, table: TableFile, wanted: tuple[str, ...], column: str | None) -> set[str]:

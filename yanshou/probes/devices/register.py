@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from yanshou.harness.evidence import RunEvidence, digest_file
 from yanshou.probes.devices.identities import normal
-from yanshou.probes.devices.spec import Access, Baseline, Params, Register
+from yanshou.probes.devices.spec import Access, Baseline, Handed, Params, Register
 from yanshou.probes.devices.tables import TableFile, open_table
 from yanshou.probes.reading import Key, read_table, text_encoding
 from yanshou.probes.sampling import RESULT, draw_sample
@@ -111,14 +111,25 @@ def baseline_ids(source: RunEvidence | Path, params: Params) -> frozenset[str]:
         return frozenset(normal("serial", row[at]) for row in rows if len(row) > at) - {""}
 
 
+def _digests(source: RunEvidence | Path, params: Params) -> list[tuple[Handed, str]]:
+    """The register, and the baseline where there is one, each with its digest."""
+    files: list[tuple[Handed, str]] = [(params.register_, register_stream(params))]
+    files += [(params.baseline, baseline_stream(params.baseline))] if params.baseline else []
+    return [
+        (table, digest_file(source / table.file) if isinstance(source, Path) else source.sha256(name))
+        for table, name in files
+    ]
+
+
 def _digest(source: RunEvidence | Path, params: Params) -> str:
     """What the draw depends on besides the seed: the register, and the baseline where there is one."""
-    files: list[tuple[TableFile, str]] = [(params.register_, register_stream(params))]
-    files += [(params.baseline, baseline_stream(params.baseline))] if params.baseline else []
-    digests = [
-        digest_file(source / table.file) if isinstance(source, Path) else source.sha256(name) for table, name in files
-    ]
+    digests = [digest for _, digest in _digests(source, params)]
     return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def other_files(source: RunEvidence | Path, params: Params) -> list[str]:
+    """Those of register and baseline that are not the ones whose digests are in the plan. Raises like `register_rows`."""
+    return [table.file for table, found in _digests(source, params) if table.sha256 not in (None, found)]
 
 
 def sample_ids(source: RunEvidence | Path, params: Params, seed: int) -> list[str]:

@@ -49,7 +49,17 @@ class Access(Frozen):
         return self
 
 
-class Register(TableFile):
+class Handed(TableFile):
+    """A table from which, or with which, a sample is drawn: fixed before there is a seed."""
+
+    sha256: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="文件的 SHA-256，项目在计划冻结之前先交这一串数：抽样种子在其后才有，排列行序挑不了样本",
+    )
+
+
+class Register(Handed):
     """The register that the project committed itself to: one row per device."""
 
     id: str = Field(min_length=1, description="设备编号（铭牌序列号）的列")
@@ -67,7 +77,7 @@ class Register(TableFile):
         return tuple(dict.fromkeys((self.id, *self.identities.values(), *filter(None, optional))))
 
 
-class Baseline(TableFile):
+class Baseline(Handed):
     """The devices that were there before: frozen, dated."""
 
     id: str = Field(min_length=1, description="设备编号（铭牌序列号）的列")
@@ -144,7 +154,7 @@ VISIT = "到这台设备跟前：抄铭牌序列号；拔掉它的网线或电�
 
 SPEC = ProbeSpec(
     name="devices",
-    version="1",
+    version="2",
     title="设备连接计数",
     kind=Kind.COUNTED,
     unit="台(套)",
