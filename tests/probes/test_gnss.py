@@ -309,6 +309,21 @@ def test_marks_begin_a_session_and_leave_out_what_was_switched_off() -> None:
     assert "GNS-V43" in severe(samples)
 
 
+def test_sessions_marked_wherever_the_fix_is_lost_are_named() -> None:
+    """Ten sessions of which nobody knows whether the receiver was started anew: what was not fixed is gone from the sample."""
+    vehicle = receiver(3.0, float_share=0.15)
+    assert severe(measured(vehicle)) == {"GNS-V05"}
+    epochs = read_epochs([(0, b"".join(octets for _, octets in lines(vehicle, 1)))]).epochs
+    lost = np.flatnonzero((epochs.quality[1:] != FIXED) & (epochs.quality[:-1] == FIXED)) + 1
+    marks = "utc,mark\n" + "".join(f"{utc_text(int(epochs.t_ns[i]))},session\n" for i in lost)
+    found = measured(vehicle, params(initialise_s=3600), marks=marks.encode())
+    assert severe(found) == set()
+    assert found.facts["left_out"]["initialise"] > 0.1 * 3600
+    assert "GNS-V19" in codes(found)
+    honest = measured(receiver(3.0), marks=f"utc,mark\n{utc_text(ZERO_NS + 600 * 10**9)},session\n".encode())
+    assert "GNS-V19" not in codes(honest)
+
+
 def test_an_ablation_that_really_took_bei_dou_away() -> None:
     with_it = list(lines(receiver(3.0), 1))
     without = list(lines(receiver(9.0, cheat="no_beidou"), 2))

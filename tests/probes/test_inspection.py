@@ -188,6 +188,19 @@ more: 1
     ]
 
 
+def test_a_file_from_elsewhere_on_the_computer_does_not_enter_the_evidence(tmp_path: Path) -> None:
+    """A path or a link out of the case could carry off what only this computer knows."""
+    (tmp_path / "secret.txt").write_text("secret", encoding="utf-8")
+    (tmp_path / "case").mkdir()
+    folder = site(tmp_path / "case", "items:\n" + yes("A", file="../../secret.txt") + yes("B", file="link.jpg"))
+    (folder / "查验/link.jpg").symlink_to(tmp_path / "secret.txt")
+    assert problems(folder, checklist("A", "B")) == [("INS-E02", 10), ("INS-E02", 19)]
+    (folder / "查验/link.jpg").unlink()
+    (folder / "查验/link.jpg").symlink_to("link.jpg")
+    assert problems(folder, checklist("A", "B")) == [("INS-E02", 10), ("INS-E02", 19)]
+    assert not any(b"secret" in path.read_bytes() for path in folder.glob("runs/*/**/*") if path.is_file())
+
+
 def test_a_key_that_is_no_word_is_named_as_such(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         record(site(tmp_path, "items: {? [a, b] : {answer: 未查}}\n"), capture, checklist("M01"))

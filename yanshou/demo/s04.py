@@ -15,7 +15,7 @@ from pathlib import Path
 from yanshou.demo.checkpoint import language, parameters, vision, written
 from yanshou.demo.play import Demo, Standing
 from yanshou.demo.visits import Visit, checklist, look_up, write_sheet
-from yanshou.harness.evidence import write_atomic
+from yanshou.harness.evidence import digest_file, write_atomic
 from yanshou.harness.plan import Plan
 from yanshou.probes.model_latency.ablation import png
 from yanshou.probes.model_latency.reference import serving
@@ -45,7 +45,7 @@ def stand(folder: Path) -> Iterator[Standing]:
     service = Behaviour(first=FIRST_MS, token=TOKEN_MS, tokens=TOKENS, weights=str(folder / MODEL))
     with written(folder / MODEL, language() | vision()), serving(service, []) as port:
         write_inputs(folder)
-        write_atomic(folder / "case.yaml", case_text(port).encode())
+        write_atomic(folder / "case.yaml", case_text(port, digest_file(folder / EXPORT)).encode())
         yield Standing(
             f"推理服务映射着模型文件：语言部分 {TRUE_PARAMETERS} 参数，视觉部分 {parameters(vision())}；"
             f"就诊记录 {TRUE_VISITS} 条如实，另有 {sum((TESTS, RETRIES, SILENT, EARLY, TWICE))} 条不应计入"
@@ -115,8 +115,8 @@ def visit(folder: Path, plan: Plan) -> None:
     look_up(folder, plan, "S04-I03", "演示:在医院信息系统里查到该次就诊与平台产出")
 
 
-def case_text(port: int) -> str:
-    """The demonstration's case.yaml."""
+def case_text(port: int, sha256: str) -> str:
+    """The demonstration's case.yaml; `sha256`: of the export, before there is a seed."""
     weighing = {"path": MODEL, "vision": "excluded", "moe": "total", "port": port, "watch_s": 1}
     counting = {
         "file": EXPORT, "key": [COLUMNS[0]], "time": COLUMNS[1], "unit": "人次",
@@ -126,7 +126,7 @@ def case_text(port: int) -> str:
             {"code": "RETRY", "text": "失败后重试", "column": "状态", "equals": "重试"},
             {"code": "NO-OUTPUT", "text": "该次就诊没有平台产出", "column": "平台产出编号", "empty": True},
         ],
-        "audit": {"file": "inputs/audit.csv", "size": SAMPLE},
+        "audit": {"file": "inputs/audit.csv", "size": SAMPLE}, "sha256": sha256,
     }  # fmt: skip
     timing = {
         "kind": "openai", "url": f"http://{LOOPBACK}:{port}/v1/chat/completions", "pool": POOL, "metric": "e2e",

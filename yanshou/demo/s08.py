@@ -15,7 +15,7 @@ from pathlib import Path
 from yanshou.demo.heading import heading
 from yanshou.demo.play import Demo, Standing
 from yanshou.demo.visits import look_up
-from yanshou.harness.evidence import write_atomic
+from yanshou.harness.evidence import digest_file, write_atomic
 from yanshou.harness.plan import Plan
 from yanshou.probes.sme_level.reference import credit_code, write_workbook
 
@@ -37,7 +37,7 @@ FIRST_OTHER = 500
 def stand(folder: Path) -> Iterator[Standing]:
     """The case and its inputs in `folder`; nothing has to run."""
     write_inputs(folder)
-    write_atomic(folder / "case.yaml", case_text().encode())
+    write_atomic(folder / "case.yaml", case_text(digest_file(folder / CONTRACTS)).encode())
     planted = LARGE + AFFILIATED + MISCODED + EARLY + UNUSED + TWICE
     yield Standing(
         f"采用企业 {TRUE_ADOPTERS} 家如实，另有 {planted} 份不应计入的合同；"
@@ -99,8 +99,8 @@ def visit(folder: Path, plan: Plan) -> None:
     look_up(folder, plan, "S08-I01", "演示:企业确认在用,合同原件与台账一致")
 
 
-def case_text() -> str:
-    """The demonstration's case.yaml."""
+def case_text(sha256: str) -> str:
+    """The demonstration's case.yaml; `sha256`: of the export, before there is a seed."""
     code, _, industry, staff, revenue, assets, signed, bond = COLUMNS
     size = {"staff": staff, "revenue": revenue, "assets": assets}
     counting = {
@@ -115,7 +115,7 @@ def case_text() -> str:
             "file": LOG, "query": "SELECT DISTINCT uscc FROM calls", "on": {code: "uscc"},
             "text": "平台上没有使用记录",
         },
-        "audit": {"file": "inputs/audit.csv", "size": SAMPLE},
+        "audit": {"file": "inputs/audit.csv", "size": SAMPLE}, "sha256": sha256,
     }  # fmt: skip
     levels = {"files": [f"{SHEETS}/sheets.xlsx"], "shared_by": COMMITTED_ADOPTERS}
     head = heading(

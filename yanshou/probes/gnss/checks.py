@@ -34,6 +34,8 @@ FOLLOWS = 0.2
 """Correlation of neighbouring increments above which a series is smooth: it is never positive for noise and Gauss-Markov errors."""
 QUIET_M = 0.0002
 """Noise from one second to the next. A real static baseline shows 2 mm in east, and 0.09 mm after a moving mean of 30 epochs."""
+INITIALISING = 0.05
+"""Share of the due epochs, left out while a solution was being found, from which on it must be looked into who said when."""
 DRIFT_S = 2.0
 AGE_S = 10.0
 WRONG_FIX_M = 0.05
@@ -80,6 +82,11 @@ def solution_checks(epochs: Epochs, due: Due, least_fixed: float) -> Iterator[Va
         )
         text = f"应有 {due.expected} 个历元，固定解 {shares['fixed']} 个（{share:.1%}），少于约定的 {least_fixed:.0%}{only}"
         yield Validity("GNS-V05", Severity.INVALID, text)
+    left = due.left_out.get("initialise", 0)
+    if left > INITIALISING * (due.expected + left):
+        share_left = left / (due.expected + left)
+        text = f"停顿或标记之后找固定解的 {left} 个历元（{share_left:.0%}）没有参加判定：核对每次是否真的重新初始化"
+        yield Validity("GNS-V19", Severity.WARNING, text)
     aged = np.nan_to_num(epochs.age, nan=0.0)
     if (old := int((aged > AGE_S).sum())) and old > 0.01 * len(epochs):
         yield Validity("GNS-V12", Severity.WARNING, f"{old} 个历元的差分龄期超过 {AGE_S:g} s")

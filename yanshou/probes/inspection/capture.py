@@ -85,8 +85,8 @@ def _attach(item: Item, proof: Proof, run: RunContext) -> RecordedFile:
 
 def read_sheet(folder: Path, params: Params) -> tuple[bytes, dict[str, Response], list[Problem], bytes]:
     """The sheet's bytes, its responses by item id, everything wrong with it in the order of its lines, its journal's bytes."""
-    reader = _Reader(Path(params.sheet))
     path = folder / params.sheet
+    reader = _Reader(Path(params.sheet), (folder.resolve(), path.parent.resolve()))
     data, root = reader.load(path)
     responses: dict[str, Response] = {}
     top = reader.mapping(root, ("journal", "items"), "答卷") if root is not None else {}
@@ -101,9 +101,13 @@ def read_sheet(folder: Path, params: Params) -> tuple[bytes, dict[str, Response]
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads one sheet strictly, every scalar as the text that stands there, and collects what is wrong."""
+    """Reads one sheet strictly, every scalar as the text that stands there, and collects what is wrong.
+
+    `within`: the folders of which one must hold an evidence file, links followed.
+    """
 
     shown: Path
+    within: tuple[Path, Path]
     problems: list[Problem] = field(default_factory=list)
 
     def note(self, node: Node | int | None, code: str, text: str, remedy: str) -> None:
@@ -227,7 +231,7 @@ class _Reader:
             said = self.texts(self.mapping(node, FILE_KEYS, what), FILE_KEYS, what)
             path = folder / said["file"]
             taken = {_stream(item, proof.path).casefold() for proof in proofs}
-            problem = _unusable(path, _stream(item, path), taken, said["sha256"])
+            problem = _unusable(path, _stream(item, path), taken, said["sha256"], self.within)
             if problem:
                 code, text, remedy = problem
                 self.note(node, code, f"{item.id} 的证据文件 {said['file'] or '（没写 file）'} {text}", remedy)
@@ -236,17 +240,23 @@ class _Reader:
         return tuple(proofs)
 
 
-def _unusable(path: Path, stream: str, taken: set[str], sha256: str) -> tuple[str, str, str] | None:
+def _unusable(
+    path: Path, stream: str, taken: set[str], sha256: str, within: tuple[Path, ...]
+) -> tuple[str, str, str] | None:
     """(code, text, remedy) when an evidence file cannot be taken in as `stream` beside those that are `taken`.
 
     `sha256`: the digest that it had when it was taken down, "" where nobody did.
     """
     try:
+        if not any(path.resolve().is_relative_to(place) for place in within):
+            return "INS-E02", "不在案卷文件夹里", "放进案卷文件夹，或改正 file"
         with path.open("rb") as f:
             if not f.read(1):
                 return "INS-E05", "是空的", "换成有内容的文件"
         if sha256 and digest_file(path) != sha256:
             return "INS-E12", "收进来之后被改过", "从原始介质恢复，或在 yanshou inspect 里撤回它"
+    except RuntimeError:  # of Path.resolve
+        return "INS-E02", "是绕成圈的链接", "换成文件本身"
     except (OSError, ValueError) as error:
         return "INS-E02", _why(error), "放好文件，或改正 file"
     remedy = "改名后重列，同一条目下各不相同"
