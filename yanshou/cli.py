@@ -1096,6 +1096,8 @@ def demo(
     for what, path in (("报告", played.report), ("网页", played.page), ("数据包", played.package)):
         out.print(f"{what}：{path}", markup=False, soft_wrap=True)
     out.print(f"复核：yanshou verify {played.package}", markup=False, soft_wrap=True)
+    if not played.as_planned:
+        out.print("演示没有如期得出“符合”，多半是这台机器正忙 → 关掉其他程序再演示一次", style="yellow", soft_wrap=True)
     _leave(ExitCode.OK if played.as_planned else ExitCode.INTERNAL)
 
 
