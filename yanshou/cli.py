@@ -499,7 +499,8 @@ def reidentify(
         raise UserError(Problem("T-PLACE", f"{output.name} 在案卷文件夹里", "写到案卷文件夹之外，留在现场"))
     _require_absent(output)
     text, found, rows = reidentified(place, table)
-    with output.open("x", encoding="utf-8", newline="") as f:
+    output.touch(0o600, exist_ok=False)  # what it holds is for whoever goes and looks, and nobody else
+    with output.open("w", encoding="utf-8", newline="") as f:
         f.write(text)
     typer.echo(f"{output}：{rows} 行里的 {found} 个代号已还原；只留在现场")
 
