@@ -33,7 +33,8 @@ TrustFile = Annotated[Path | None, typer.Option("--trust", help="trust.yaml；�
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON")]
 
 
-def _role(name: str) -> Role:
+def role_named(name: str) -> Role:
+    """The role of that code. Raises UserError."""
     from yanshou.harness.envelope import Role
 
     if name not in list(Role):
@@ -64,13 +65,14 @@ def _secret(variable: str, word: str) -> str:
     return asked
 
 
-def _print_json(value: Json) -> None:
+def print_json(value: Json) -> None:
+    """What `--json` prints."""
     typer.echo(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 def _tell(signed: Signed, as_json: bool) -> None:
     if as_json:
-        _print_json({"pdf": str(signed.path), **signed.report.content, "missing": [r.value for r in signed.missing]})
+        print_json({"pdf": str(signed.path), **signed.report.content, "missing": [r.value for r in signed.missing]})
         return
     typer.echo(f"已签：{signed.path}")
     for signature in signed.report.signatures:
@@ -103,7 +105,7 @@ def sign(
     if (p12 is None) == (pkcs11 is None) or (pkcs11 is not None and not (token and label)):
         remedy = "--p12 文件，或 --pkcs11 驱动 --token 令牌名 --label 标签；都没有时用 yanshou pdf export"
         raise UserError(Problem("S-D16", "没有说用什么签，或说了两样", remedy))
-    who, place, times, above = _role(role), sealed_package(package), stamping(tsa, _trust(trust)), _chain(chain)
+    who, place, times, above = role_named(role), sealed_package(package), stamping(tsa, _trust(trust)), _chain(chain)
     if p12 is not None:
         signed = sign_pdf(place, who, from_p12(p12, _secret("YANSHOU_PASSPHRASE", "口令"), above), times)
     else:
@@ -127,9 +129,9 @@ def export(
     from yanshou.harness.sealing import sealed_package
 
     own, *rest = read_certificates(certificate)
-    made = export_bytes(sealed_package(package), _role(role), own, [*rest, *_chain(chain)], output)
+    made = export_bytes(sealed_package(package), role_named(role), own, [*rest, *_chain(chain)], output)
     if as_json:
-        _print_json({"file": str(made.file), "sha256": made.sha256, "mechanism": "RSA-PKCS1v1.5-SHA256"})
+        print_json({"file": str(made.file), "sha256": made.sha256, "mechanism": "RSA-PKCS1v1.5-SHA256"})
         return
     typer.echo(f"待签字节：{made.file}，SHA-256 {made.sha256}")
     typer.echo("→ 用证书的私钥签这个文件（RSA PKCS#1 v1.5，SHA-256），再 yanshou pdf import --signature 签名文件")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import stat
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,9 @@ def test_a_protected_export_from_the_site_key_to_the_trace(case: Path, tmp_path:
     assert (inside.returncode, "T-PLACE" in inside.stderr) == (2, True)
     named = tmp_path / "names.csv"
     assert yanshou("reidentify", listed, named, case).returncode == 0
+    assert stat.S_IMODE(named.stat().st_mode) == 0o600, "names are for whoever goes and looks"
+    missing = yanshou("reidentify", tmp_path / "none.csv", tmp_path / "other.csv", case)
+    assert (missing.returncode, "读不出来：没有这个文件" in missing.stderr) == (2, True), missing.stderr
     _, *names = csv.reader(named.read_text(encoding="utf-8").splitlines())
     assert all(key.startswith("WH5G") for _, reason, key in names if reason == "REC-X-DUP")
     assert not any(key.startswith("h:") for *_, key in names)

@@ -170,6 +170,9 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3 行，出自 1 个原件" in done.output
     assert "差 2：自报只作对照" in done.output
     assert "E-EXISTS" in str(run("fhir", str(source), "-o", str(table)).exception)
+    nowhere = str(run("fhir", str(source), "-o", str(case / "none" / "b.csv")).exception)
+    assert "E-DISK" in nowhere
+    assert ".tmp" not in nowhere
     assert "E-KIND" in str(run("x12", str(source), "-o", str(case / "b.csv")).exception)
     assert "E-ENCODING" in str(run("hl7v2", str(source), "-o", str(case / "b.csv"), "--encoding", "x").exception)
     assert "I-FILE" in str(run("fhir", str(site / "none"), "-o", str(case / "b.csv")).exception)

@@ -252,6 +252,9 @@ def test_the_page_prints_on_paper(case: Path, tmp_path: Path) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.goto((case / "名单.html").as_uri())
         page.pdf(path=tmp_path / "list.pdf", prefer_css_page_size=True)
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        assert page.locator("td code").first.bounding_box()["height"] < 40, "a number on one line"
     assert len(asked) == 1
     text = subprocess.run(
         ["pdftotext", "-layout", tmp_path / "list.pdf", "-"], capture_output=True, text=True, check=True

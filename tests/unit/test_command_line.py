@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
 from yanshou.cli import main
+from yanshou.demo import play
 from yanshou.harness.basics import UserError, refusal
 from yanshou.local_site import serving
 
@@ -44,6 +46,17 @@ def test_wrong_use_is_one_line_that_says_what_to_do(
     assert told in error
     assert "用法见" in error
     assert error.rstrip().endswith("-h")
+
+
+def test_a_demonstration_that_did_not_pass_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    record = json.loads((Path(__file__).parents[1] / "golden" / "record.json").read_bytes())
+    for as_planned in (True, False):
+        monkeypatch.setattr(play, "play", lambda *_, a=as_planned: play.Played(record, tmp_path, tmp_path, tmp_path, a))
+        with pytest.raises(SystemExit) as end:
+            main(["demo", str(tmp_path / "demo")])
+        assert (end.value.code, "没有如期" in capsys.readouterr().out) == ((0, False) if as_planned else (5, True))
 
 
 def test_a_path_that_is_not_there_is_no_full_disk(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

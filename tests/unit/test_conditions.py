@@ -152,6 +152,29 @@ def test_another_kind_instrument_or_time_of_day_is_weakening_and_one_more_condit
     assert weakens(bare, only(bare, instrument=replace(day.instrument, probe="devices")))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "less"),
+    [
+        ({"audit": {"file": "a.csv", "size": 60}}, {"audit": None}, True),
+        ({"audit": None}, {"audit": {"file": "a.csv", "size": 60}}, False),
+        ({"exclude": [{"code": "TEST"}, {"code": "DUP"}]}, {"exclude": [{"code": "TEST"}]}, True),
+        ({"exclude": []}, {"exclude": [{"code": "TEST"}]}, False),
+        ({"load": {"users": 50, "rate": 5}}, {}, True),
+        ({"key": ["id", "day"]}, {"key": ["id"]}, True),
+        ({"new_only": True}, {"new_only": False}, True),
+        ({"host": "192.0.2.1", "count": 3000}, {"host": "192.0.2.9", "count": 1000}, False),
+        ({"sources": [{"kind": "mqtt", "host": "a"}]}, {"sources": [{"kind": "mqtt", "host": "b"}]}, False),
+    ],
+)
+def test_an_instrument_that_is_asked_for_less_is_weakening(tmp_path: Path, old: dict, new: dict, less: bool) -> None:
+    plan = draft(case(tmp_path, 1, 1, with_night=False)).plan
+    (day,) = plan.indicators[0].conditions
+    before, after = (
+        only(plan, conditions=other(day, instrument=replace(day.instrument, params=params))) for params in (old, new)
+    )
+    assert weakens(before, after) is less
+
+
 def test_one_more_way_to_meet_a_group_is_weakening(tmp_path: Path) -> None:
     plan = draft(case(tmp_path, 1, 1)).plan
     (indicator,) = plan.indicators

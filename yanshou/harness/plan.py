@@ -522,7 +522,8 @@ def _walk(a: Json, b: Json, path: str) -> Iterator[tuple[str, Json, Json]]:
 def weakens(old: Plan, new: Plan) -> bool:
     """True when an amendment makes passing easier: an indicator, subject or condition gone, one more way to meet a group, a limit
     looser or on another change or level, confidence lower, attempts more, fewer subjects required, of more, or no longer one by
-    one; or the kind, instrument, time of day, statistic, direction or definition of an indicator changed at all."""
+    one; a parameter that was asked for gone, or an entry of one (a load, an exclusion, an audit, a checklist's item); or the
+    kind, instrument, time of day, statistic, direction or definition of an indicator changed at all."""
     now = {i.id: i for i in new.indicators}
     if set(old.subjects) - set(new.subjects) or _group_members(new) - _group_members(old):
         return True
@@ -549,6 +550,8 @@ def weakens(old: Plan, new: Plan) -> bool:
                 return True
             if same and (same.window, same.instrument.probe) != (setup.window, setup.instrument.probe):
                 return True
+            if same and _asks_less(setup.instrument.params, same.instrument.params):
+                return True
         if (after.statistic, after.direction, after.definition) != (
             before.statistic,
             before.direction,
@@ -556,6 +559,22 @@ def weakens(old: Plan, new: Plan) -> bool:
         ):
             return True
     return False
+
+
+def _asks_less(old: Json, new: Json) -> bool:
+    """True where `new` has lost something that `old` has: a key with a value, an entry of a list, what a switch was set to.
+
+    Other values may change without asking for less: addresses, files and lengths of time are those of a site.
+    """
+    if isinstance(old, Mapping):
+        kept = new if isinstance(new, Mapping) else {}
+        return any(_asks_less(value, kept.get(key)) for key, value in old.items())
+    if isinstance(old, list | tuple):
+        left = new if isinstance(new, list | tuple) else ()
+        if any(isinstance(entry, Mapping) for entry in old):
+            return len(left) < len(old) or any(map(_asks_less, old, left))
+        return any(entry not in left for entry in old)
+    return old is not None and (new is None or (isinstance(old, bool) and new is not old))
 
 
 def _group_members(plan: Plan) -> set[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from yanshou.harness.assess import load_state
-from yanshou.harness.basics import Problem, RunStatus, UserError
+from yanshou.harness.basics import Problem, RunStatus, UserError, refusal
 from yanshou.probes.contract import Probe
 
 
@@ -44,8 +44,12 @@ def reidentified(folder: Path, table: Path) -> tuple[str, int, int]:
     """
     try:
         rows = list(csv.reader(io.StringIO(table.read_text(encoding="utf-8-sig"))))
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise UserError(Problem("T-FILE", f"{table.name} 读不出来：{error}", "须是 UTF-8 的 CSV", table)) from None
+    except OSError as error:
+        raise UserError(Problem("T-FILE", f"读不出来：{refusal(error)}", "检查路径与读权限", table)) from None
+    except (UnicodeError, csv.Error):
+        raise UserError(
+            Problem("T-FILE", "不是 UTF-8 的 CSV", "用 yanshou sample 或 trace 写出的文件", table)
+        ) from None
     cells = {cell for row in rows for cell in row}
     found: dict[str, str] = {}
     for indicator in load_state(folder).plan.indicators:

@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias, TypeVar
 from yanshou.formats import dicom, fhir, hl7v2
 from yanshou.formats.visits import COLUMNS, IDENTIFIERS, BadRecord, Row
 from yanshou.harness.basics import Json, Problem, UserError, refusal
-from yanshou.harness.evidence import canonical, digest_file, sync_folder, write_atomic
+from yanshou.harness.evidence import canonical, digest_file, require_writable, sync_folder, write_atomic
 from yanshou.probes.records.pseudonyms import SiteKey
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ def convert(
     for path in (table, listing):
         if path.exists():
             raise UserError(Problem("E-EXISTS", "文件已存在，不覆盖", "换一个文件名", path))
+    require_writable(table.absolute().parent)
     _require_reader(kind)
     files = list(_files(kind, sources))
     done = Converted(server_count=None if server_count is None else _stated(server_count))

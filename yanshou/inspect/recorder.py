@@ -231,7 +231,7 @@ class Recorder:
         page: str = "",
     ) -> File:  # fmt: skip
         """Take a file in for an item. One that is there already is not taken twice. Raises UserError, OSError."""
-        said = [cleaned(text) for text in (label, source, page)]
+        said = [cleaned(text) for text in (label, source, page, incoming.original[:LONGEST])]
         if not incoming.size:
             incoming.discard()
             raise _refused("INS-E05", f"{incoming.original} 是空的", "换成有内容的文件")
@@ -245,7 +245,7 @@ class Recorder:
             self._write(
                 "file", by=actor.name, device=actor.device, sheet=questions.sheet, item=item.id,
                 file=path.relative_to(beside).as_posix(), sha256=incoming.sha256, bytes=incoming.size,
-                label=said[0], obtained_from=said[1], page=said[2], original=cleaned(incoming.original)[:200],
+                label=said[0], obtained_from=said[1], page=said[2], original=said[3][:200],
                 carries=list(carried(path)),
             )  # fmt: skip
             return self.entry(questions, item).put_forward[-1]

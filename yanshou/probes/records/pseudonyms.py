@@ -63,7 +63,7 @@ def site_key(folder: Path) -> SiteKey:
         f"在被测现场用 yanshou key site 文件 生成一次，环境变量 {VARIABLE} 写它的路径；放在案卷文件夹之外，留在现场"
     )
     if not named:
-        raise ProbeError("REC-E14", "写了 protect，却没有现场密钥", remedy)
+        raise ProbeError("REC-E14", "没有现场密钥，含个人信息的列不能进证据", remedy)
     path = Path(named)
     if path.resolve().is_relative_to(folder.resolve()):
         raise ProbeError("REC-E14", "现场密钥在案卷文件夹里，会随案卷流出现场", remedy)
