@@ -9,7 +9,7 @@ from typing import Any
 
 from yanshou.harness.bag import make_bag, open_package, write_package
 from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
-from yanshou.harness.evidence import canonical, link, utc_now
+from yanshou.harness.evidence import canonical, link, sha256_bytes, utc_now
 from yanshou.harness.keys import Algorithm, fresh_key
 from yanshou.harness.sealing import DEMO_KEY_NAME
 
@@ -18,14 +18,20 @@ FIRST_FORM = Path(__file__).parent / "golden/sealed_first_form.zip"
 
 
 def resealed(package: Path, folder: Path, change: Callable[[Path], object]) -> Path:
-    """`package` with what `change` did to its files (it gets the folder `data`), intact and signed again, below `folder`."""
+    """`package` with what `change` did to its files (it gets the folder `data`), intact and signed again, below `folder`.
+
+    The ledger tells of the new seal, as one that was really made would be told of.
+    """
     contents = open_package(package, folder / "unpacked")
     data = contents.root / "data"
     change(data)
-    files = [(p.relative_to(data).as_posix(), p) for p in sorted(data.rglob("*")) if p.is_file()]
-    bag = make_bag(contents.root.name, files, contents.info)
     key = fresh_key(Algorithm.ED25519, DEMO_KEY_NAME)
     signer = Signer(Role.TESTER, key.public)
+    roster = [{"role": signer.role.value, "name": key.public.name, "key_id": key.public.id}]
+    sha256 = sha256_bytes((data / "record.json").read_bytes())
+    edit_ledger(data, lambda records: records[-1].update(roster=roster, record_sha256=sha256))
+    files = [(p.relative_to(data).as_posix(), p) for p in sorted(data.rglob("*")) if p.is_file()]
+    bag = make_bag(contents.root.name, files, contents.info)
     envelope = sign(statement(bag.subjects, DEMO, {}, [signer], utc_now()), key, Role.TESTER)
     path = folder / package.name
     write_package(path, bag, envelope.to_bytes())
