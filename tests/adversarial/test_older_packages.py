@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import in_process as yanshou
-from tests.resealing import FIRST_FORM, edit_json, edit_ledger, resealed
+from tests.kits import rechain
+from tests.resealing import FIRST_FORM, edit_json, resealed
 from tests.reviewing import reviewed
 from yanshou.harness import replay
 from yanshou.harness.bag import make_bag, open_package, write_package
@@ -108,7 +109,7 @@ def drawn_as_passed(name: str) -> Change:
 
 
 def claims_this_tool(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1].update(tool=dict(sealing_tool())))
+    rechain(data, lambda records: records[-1].update(tool=dict(sealing_tool())))
 
 
 def plan_that_waives(data: Path) -> None:
@@ -119,7 +120,7 @@ def plan_that_waives(data: Path) -> None:
                 r["sha256"] = sha256_bytes(plan_bytes(r["plan"]))
                 (data / "plan.lock.json").write_bytes(plan_bytes(r["plan"]))
 
-    edit_ledger(data, waive)
+    rechain(data, waive)
 
 
 def test_a_package_of_the_first_form_verifies_and_says_what_was_not_compared() -> None:
@@ -237,11 +238,11 @@ def test_evidence_of_another_instrument_is_not_called_a_lie(tmp_path: Path, monk
 
 
 def other_tool(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1]["tool"].update(sha256="0" * 64, commit=None))
+    rechain(data, lambda records: records[-1]["tool"].update(sha256="0" * 64, commit=None))
 
 
 def other_libraries(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1]["tool"]["drawn_with"].update(typst="0.1"))
+    rechain(data, lambda records: records[-1]["tool"]["drawn_with"].update(typst="0.1"))
 
 
 def page(data: Path) -> None:
