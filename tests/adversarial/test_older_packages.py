@@ -12,16 +12,19 @@ from typing import Any
 import pytest
 
 from tests.e2e.support import in_process as yanshou
-from tests.resealing import FIRST_FORM, edit_json, edit_ledger, resealed
+from tests.kits import rechain
+from tests.resealing import FIRST_FORM, edit_json, resealed
 from tests.reviewing import reviewed
 from yanshou.harness import replay
+from yanshou.harness.bag import make_bag, open_package, write_package
 from yanshou.harness.basics import UserError
 from yanshou.harness.engine import write_record
-from yanshou.harness.envelope import Role
-from yanshou.harness.evidence import Ledger, sha256_bytes
+from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
+from yanshou.harness.evidence import Ledger, sha256_bytes, utc_now
+from yanshou.harness.keys import Algorithm, fresh_key
 from yanshou.harness.plan import plan_bytes
 from yanshou.harness.replay import sealing_tool
-from yanshou.harness.sealing import sign_package
+from yanshou.harness.sealing import DEMO_KEY_NAME, sign_package
 from yanshou.harness.verify import Verification, verify
 from yanshou.probes.inspection import spec as inspection
 from yanshou.reports.display import fit
@@ -106,7 +109,7 @@ def drawn_as_passed(name: str) -> Change:
 
 
 def claims_this_tool(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1].update(tool=dict(sealing_tool())))
+    rechain(data, lambda records: records[-1].update(tool=dict(sealing_tool())))
 
 
 def plan_that_waives(data: Path) -> None:
@@ -117,7 +120,7 @@ def plan_that_waives(data: Path) -> None:
                 r["sha256"] = sha256_bytes(plan_bytes(r["plan"]))
                 (data / "plan.lock.json").write_bytes(plan_bytes(r["plan"]))
 
-    edit_ledger(data, waive)
+    rechain(data, waive)
 
 
 def test_a_package_of_the_first_form_verifies_and_says_what_was_not_compared() -> None:
@@ -235,11 +238,11 @@ def test_evidence_of_another_instrument_is_not_called_a_lie(tmp_path: Path, monk
 
 
 def other_tool(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1]["tool"].update(sha256="0" * 64, commit=None))
+    rechain(data, lambda records: records[-1]["tool"].update(sha256="0" * 64, commit=None))
 
 
 def other_libraries(data: Path) -> None:
-    edit_ledger(data, lambda records: records[-1]["tool"]["drawn_with"].update(typst="0.1"))
+    rechain(data, lambda records: records[-1]["tool"]["drawn_with"].update(typst="0.1"))
 
 
 def page(data: Path) -> None:
@@ -287,3 +290,22 @@ def test_two_reports_of_one_number_are_told_apart(tmp_path: Path) -> None:
     found = verify(sign_package(folder, reviewed().demo, Role.TESTER).path, None)
     assert codes(found) == ([], ["V-S14"])
     assert f"还封存过 {reviewed().after.stem}，编号相同" in found.limits[0].text
+
+
+def test_the_ledger_ends_with_this_very_seal(tmp_path: Path) -> None:
+    contents = open_package(FIRST_FORM, tmp_path / "unpacked")
+    ledger = contents.root / "data/ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+
+    def sealed_with(data: bytes) -> list[str]:
+        ledger.write_bytes(data)
+        files = [(n.removeprefix("data/"), contents.root / n) for n in contents.payload]
+        key = fresh_key(Algorithm.ED25519, DEMO_KEY_NAME)
+        bag = make_bag(contents.root.name, files, contents.info)
+        envelope = statement(bag.subjects, DEMO, {}, [Signer(Role.TESTER, key.public)], utc_now())
+        package = tmp_path / "package.zip"
+        write_package(package, bag, sign(envelope, key, Role.TESTER).to_bytes())
+        return codes(verify(package, None))[0]
+
+    assert sealed_with(b"".join(lines)) == ["V-S15"]  # another roster
+    assert sealed_with(b"".join(lines[:-1])) == ["V-S15"]  # no seal

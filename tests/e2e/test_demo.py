@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.support import package_of, record_of, yanshou
 from tests.editions import untranslated
+from tests.kits import rechain
+from tests.resealing import edit_json, resealed
 from yanshou.demo.s10 import COMMITTED_DEVICES, TRUE_DEVICES
-from yanshou.harness.bag import make_bag, write_package
-from yanshou.harness.envelope import DEMO, Role, Signer, sign, statement
-from yanshou.harness.evidence import canonical, link, utc_now
-from yanshou.harness.keys import load_private, new_key
+from yanshou.harness.keys import new_key
 from yanshou.harness.verify import verify
 
 pytestmark = pytest.mark.alone
@@ -97,24 +95,6 @@ def test_one_flipped_byte_makes_the_command_exit_4(demo: Path, tmp_path: Path) -
         assert (done.returncode, "✘" in done.stdout, "Traceback" in done.stderr) == (4, True, False)
 
 
-def resealed(bag: Path, tmp_path: Path, change: Callable[[Path], None]) -> Path:
-    """What a forger with the tool and a key of their own can make: changed contents in a flawless package."""
-    change(bag / "data")
-    new_key(tmp_path / "forger", algorithm="ed25519", name="伪造者")
-    key = load_private(tmp_path / "forger")
-    files = [(p.relative_to(bag / "data").as_posix(), p) for p in (bag / "data").rglob("*") if p.is_file()]
-    made = make_bag("forged", sorted(files), {"Bagging-Date": "2026-01-01", "External-Identifier": "x"})
-    unsigned = statement(made.subjects, DEMO, {"result": "PASSED"}, [Signer(Role.TESTER, key.public)], utc_now())
-    write_package(tmp_path / "forged.zip", made, sign(unsigned, key, Role.TESTER).to_bytes())
-    return tmp_path / "forged.zip"
-
-
-def edit_json(path: Path, edit: Callable[[dict], None]) -> None:
-    value = json.loads(path.read_bytes())
-    edit(value)
-    path.write_bytes(canonical(value) + b"\n")
-
-
 def better_value(case: Path) -> None:
     def edit(record: dict) -> None:
         record["findings"][2]["upper"] = 0.5
@@ -136,33 +116,23 @@ def faster_packets(case: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"9", b"8"))
 
 
-def rechained(case: Path, edit: Callable[[dict], None]) -> None:
-    """Edit every record and chain the ledger anew."""
-    previous, lines = "0" * 64, []
-    for line in (case / "ledger.jsonl").read_text().splitlines():
-        record = json.loads(line)["r"]
-        edit(record)
-        previous = link(previous, record)
-        lines.append(canonical({"h": previous, "r": record}) + b"\n")
-    (case / "ledger.jsonl").write_bytes(b"".join(lines))
-
-
 def loosened_limit(case: Path) -> None:
     """Loosen the frozen limit: only the plan's own digest still knows."""
 
-    def edit(record: dict) -> None:
-        if record["kind"] == "plan":
-            record["plan"]["indicators"][2]["limit"]["value"] = "3"
+    def edit(records: list[dict]) -> None:
+        for record in records:
+            if record["kind"] == "plan":
+                record["plan"]["indicators"][2]["limit"]["value"] = "3"
 
-    rechained(case, edit)
+    rechain(case, edit)
 
 
 def unknown_plan(case: Path) -> None:
-    rechained(case, lambda record: record.pop("plan", None) if record["kind"] == "plan" else None)
+    rechain(case, lambda records: [r.pop("plan") for r in records if r["kind"] == "plan"])
 
 
 def senseless_runs(case: Path) -> None:
-    rechained(case, lambda record: record.pop("meta", None))
+    rechain(case, lambda records: [r.pop("meta", None) for r in records])
 
 
 def results_only(case: Path) -> None:
@@ -192,16 +162,16 @@ def invented_run(case: Path) -> None:
         (invented_run, "V-E04", "0099-S10-I03"),
     ],
 )
-def test_forged_package_is_named(unpacked: Path, tmp_path: Path, change, code: str, says: str) -> None:
-    done = yanshou("verify", resealed(unpacked, tmp_path, change))
+def test_forged_package_is_named(demo: Path, tmp_path: Path, change, code: str, says: str) -> None:
+    done = yanshou("verify", resealed(package_of(demo), tmp_path, change, "伪造者"))
     assert done.returncode == 4
     assert f"{code} " in done.stdout, done.stdout
     assert says in done.stdout
 
 
-def test_a_flawless_forgery_needs_a_trust_file(unpacked: Path, tmp_path: Path) -> None:
+def test_a_flawless_forgery_needs_a_trust_file(demo: Path, tmp_path: Path) -> None:
     """Nothing changed but the signer: integrity holds, identity does not."""
-    forged = resealed(unpacked, tmp_path, lambda _case: None)
+    forged = resealed(package_of(demo), tmp_path, lambda _case: None, "伪造者")
     assert yanshou("verify", forged).returncode == 0
     new_key(tmp_path / "tester", algorithm="ed25519", name="检测员")
     public = json.loads((tmp_path / "tester.pub").read_text())

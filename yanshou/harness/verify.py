@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from yanshou.harness.assess import FILE as RECORD_FILE
 from yanshou.harness.assess import CaseState, load_state
 from yanshou.harness.bag import PackageContents, open_package
 from yanshou.harness.basics import Json, Problem, UserError
@@ -226,6 +227,8 @@ def _verify_case(folder: Path, trust: Trust | None, found: Verification, *, seal
     if brought and not forged:
         found.checked.append(f"{len(brought)} 份采集包的台账链完整，计划、工具与采集包的摘要相符")
     _verify_plan_seal(state, trust, found, sealed=sealed)
+    if found.seal is not None:
+        found.problems += _registered(state, found.seal)
     if state.plan.mode is Mode.ACCEPTANCE and sealed and trust is None:
         found.problems.append(IDENTITIES_UNCHECKED)
     damaged = [p for run in state.runs for p in damaged_streams(run, folder)]
@@ -296,6 +299,17 @@ def _verify_plan_seal(state: CaseState, trust: Trust | None, found: Verification
     found.problems += problems
     if not problems:
         take_seal(report, "计划", found)
+
+
+def _registered(state: CaseState, seal: SealReport) -> Iterator[Problem]:
+    """Where the ledger does not end with the sealing of this very record by this very roster."""
+    last, record = state.records[-1], state.folder / RECORD_FILE
+    stored = record.read_bytes() if record.is_file() else b""
+    roster = [{"role": s.role.value, "name": s.key.name, "key_id": s.key.id} for s in seal.statement.signers]
+    said = (last.get("of"), last.get("record_sha256"), last.get("roster"))
+    if said != ("package", sha256_bytes(stored), roster):
+        text = "台账的末条不是由这份名册封存这份记录的登记"
+        yield Problem("V-S15", text, "向交付方要原件", state.folder / "ledger.jsonl")
 
 
 def _unknown_runs(state: CaseState) -> Iterator[Problem]:
