@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 BLUE, SKY, ORANGE, PURPLE, GREEN, VERMILLION = "#0072B2", "#3A9AD3", "#C48600", "#AF5A89", "#009E73", "#C44E00"
 INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
-WIDTH, HEIGHT = 3.1, 2.25
+WIDTH, HEIGHT = 3.1, 2.0
 """Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
-TALL = 3.2
+TALL = 2.7
 """Inches: high enough for a square plot with words above and below."""
 STYLE: dict[Any, Any] = {
     "font.family": FAMILY,
