@@ -10,10 +10,12 @@ import io
 import math
 import re
 from collections.abc import Iterator, Sequence
+from decimal import ROUND_CEILING
 from functools import partial
 
 from yanshou.harness.basics import Json, RunStatus
 from yanshou.harness.model import Kind, Mode, Severity, Verdict
+from yanshou.harness.risk import ByPeople, Nominal, Sampled, Whole, risk_of
 from yanshou.reports.blocks import (
     Block,
     Cell,
@@ -588,6 +590,45 @@ def _rules(record: Data) -> Iterator[Block]:
         for f in record["findings"]
     ]
     yield table("各指标的规则", columns, rows)
+    yield from _risks(record["findings"])
+
+
+def _risks(findings: Sequence[Data]) -> Iterator[Block]:
+    """What each rule risks: it follows from the rule and the number of samples, whatever was measured."""
+    columns = {
+        "指标": 2.3,
+        "依据": 2.9,
+        "误判符合 PFA": 1.2,
+        "误判不符合 PFR": 1.3,
+        "DR-0 误判符合": 1.2,
+        "有余时判符合": 1.2,
+    }
+    yield table("各指标的误判风险", columns, [(_named(f), *_risk_row(f)) for f in findings], (2, 3, 4, 5))
+    yield Text(
+        "PFA、PFR 是每次测量的最不利概率：受检对象刚好超出限值而判“符合”，刚好守住限值而判“不符合”。多次测量合计不超过各次之和。"
+        "“有余”指超限的比例（抽样复核时为不属实的数量）只有允许的一半。概率按独立样本计，向不利一侧修约；只知上限的写“≤”。"
+        "判定还让出仪器的示值误差，实际概率更小；贯穿整次测量不变的偏差不在其内。"
+    )
+
+
+def _risk_row(f: Data) -> Sequence[object]:
+    match risk_of(f):
+        case Sampled(risk, n, planned):
+            taken = f"{'计划 ' if planned else ''}n = {display(n)}"
+            most = "不能判符合" if risk.allowed is None else f"至多 {display(risk.allowed)} 个{_amiss(f)}可判符合"
+            chances = (percent(x, ROUND_CEILING) for x in (risk.accept, risk.reject, risk.simple))
+            return Cell(taken, (most,)), *chances, percent(risk.well)
+        case Nominal(alpha):
+            most = f"≤\u00a0{percent(alpha, ROUND_CEILING)}"
+            return Cell("置信界的名义水平", (f"每次 α = {level(alpha)}",)), most, most, NOTHING, NOTHING
+        case Whole():
+            return "全数计数，无抽样误差", "0%", "0%", "0%", "100%"
+        case ByPeople():
+            return "逐项查验，判断由人作出，不能给出概率", NOTHING, NOTHING, NOTHING, NOTHING
+
+
+def _amiss(f: Data) -> str:
+    return "不属实" if (f.get("figure") or {}).get("audit") else "超限"
 
 
 # ---- 9 results
