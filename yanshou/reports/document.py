@@ -419,14 +419,7 @@ def _parameters(findings: Sequence[Data], helps: Data) -> Table:
     """What one instrument was told for each indicator, in its own words, with the names of case.yaml."""
     told = [dict(_told(f["method"]["params"], helps)) for f in findings]
     names = dict.fromkeys(name for one in told for name in one)
-    unset = [n for n in names if all(one.get(n, NOWHERE).text == NOTHING for one in told)]
-    rows = [
-        (helps.get(_unnumbered(n), n), *(one.get(n) for one in told), Cell(n, mono=True))
-        for n in names
-        if n not in unset
-    ]
-    if unset:
-        rows.append(("没有设置", *(NOTHING for _ in told), Cell(_joined(unset), mono=True)))
+    rows = [(helps.get(_unnumbered(n), n), *(one.get(n) for one in told), Cell(n, mono=True)) for n in names]
     title = findings[0]["method"].get("title") or findings[0]["method"]["probe"]
     share = (1.6 + 0.5 * len(findings)) / len(findings)
     columns = {"参数": 2.0, **{f["indicator"]: share for f in findings}, "案卷中的键": 1.2}
