@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = ("records", "latency", "captures", "chain", "weights", "model_latency", "nmea")
+BENCHMARKS = ("records", "latency", "captures", "chain", "weights", "model_latency", "nmea", "reports")
 
 
 def main(names: list[str]) -> None:

@@ -284,7 +284,7 @@ def test_columns_are_as_wide_as_their_words() -> None:
     assert said.head == head
     assert said.widths[0] / sum(said.widths) >= 0.13
     listed = fitted(table("表", {"甲": 1.0, "乙": 1.0}, [["1", "这一行很长" * 20]]))
-    assert listed.widths == (7.0, 48.0)
+    assert listed.widths == (6.0, 100.0)
 
 
 def document_of(*blocks: Table) -> object:

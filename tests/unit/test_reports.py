@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -29,6 +29,7 @@ from yanshou.harness.basics import UserError
 from yanshou.harness.calibrate import Point
 from yanshou.harness.evidence import canonical
 from yanshou.harness.model import Verdict
+from yanshou.harness.risk import Sampled, risk_of
 from yanshou.probes.contract import Probe, probe_names
 from yanshou.reports import document as document_module
 from yanshou.reports import drawing
@@ -252,7 +253,7 @@ def test_parameters_are_printed_in_the_words_of_their_instrument() -> None:
     record["findings"][0]["method"] |= {"probe": "gnss", "version": version, "params": {"rate_hz": 1, "truth": truth}}
     blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks]
     rows = next(b for b in blocks if isinstance(b, Table) and "测量参数" in b.title).rows
-    said = {row[0].sub[0]: row[0].text for row in rows if row[0].sub}
+    said = {row[-1].text: row[0].text for row in rows}
     assert said["rate_hz"] == Probe("gnss").params_type().model_fields["rate_hz"].description
     assert "纬度" in said["truth.latitude"]
     assert parameter_helps("gnss", f"{version}-other") == parameter_helps("no.such", "1") == {}
@@ -275,8 +276,10 @@ def test_calibration_that_lost_an_event_is_printed_as_infinite() -> None:
         calibration.update(points=[point], within=False)
     jsonschema.validate(results(record), json.loads(SCHEMA.read_bytes()))
     blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks]
-    (row,) = next(b for b in blocks if isinstance(b, Table) and "校准点" in b.title).rows
-    assert [c.text for c in row] == ["1", "∞", "∞", "3"]
+    points = next(b for b in blocks if isinstance(b, Table) and "校准点" in b.title).rows
+    (row,) = [row for row in points if row[0].text == "gnss"]
+    assert [c.text for c in row][3:6] == ["1", "∞", "∞"]
+    assert [c.text for c in row][7:] == ["3", "超差"]
 
 
 def luminance(colour: str) -> float:
@@ -323,6 +326,72 @@ def test_contrast_of_every_line_and_bar_in_plots() -> None:
     colours = ["BLUE", "SKY", "ORANGE", "PURPLE", "GREEN", "VERMILLION", "INK", "GREY"]
     drawn = [getattr(drawing, name) for name in colours]
     assert [c for c in drawn if contrast(c, "#ffffff") < 3] == []
+
+
+def test_the_risks_of_each_rule_are_printed() -> None:
+    record = golden("record")
+    chapter = next(s for s in build(fit(record), DIGEST).sections if s.title == "判定规则")
+    rows = next(b for b in chapter.blocks if isinstance(b, Table) and "误判风险" in b.title).rows
+    assert [row[0].sub[0] for row in rows] == [f["indicator"] for f in record["findings"]]
+    latency = record["findings"][2]
+    told = risk_of(latency)
+    assert isinstance(told, Sampled)
+    assert rows[2][1].text == f"n = {display(told.n)}"
+    for shown, chance in zip(rows[2][2:], (told.risk.accept, told.risk.reject, told.risk.simple), strict=False):
+        assert chance <= float(shown.text.rstrip("%")) / 100 < chance + 1.01e-4
+    assert percent(0.02871, ROUND_CEILING) == "2.88%"
+    assert percent(0.05, ROUND_CEILING) == "5%"
+
+
+def test_subjects_are_told_with_what_decided_about_each() -> None:
+    record = golden("record_acceptance")
+    chapter = next(s for s in build(fit(record), DIGEST).sections if s.title == "分项检测结果")
+    tables = [b for b in chapter.blocks if isinstance(b, Table) and "各受检个体" in b.title]
+    told = [f for f in record["findings"] if f.get("subjects")]
+    assert len(tables) == len(told) > 0
+    for found, f in zip(tables, told, strict=True):
+        for row, subject in zip(found.rows, f["subjects"], strict=True):
+            last = [a for a in f["attempts"] if a["subject"] == subject["subject"] and a["status"] == "completed"][-1]
+            assert (row[0].text, row[6].verdict) == (subject["subject"], subject["verdict"])
+            assert row[1].text == quantity(last["value"], f["unit"], f["limit"])
+            assert row[5].text == display(last["n"])
+
+
+def test_of_a_long_list_what_few_have_comes_first_and_what_all_share_is_said_once() -> None:
+    record = golden("record_acceptance")
+    rows = [{"device_id": f"D{n}", "status": "counted", "reason": "", "messages": n} for n in range(60)]
+    rows[7] |= {"status": "ghost", "reason": "没有来源见到"}
+    f = record["findings"][4]
+    f["attempts"][0]["facts"] = {"devices": rows}
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks if isinstance(b, Table)]
+    few, others = [b for b in blocks if "逐台设备" in b.title]
+    assert [[c.text for c in row] for row in few.rows] == [["D7", "未见", "没有来源见到", "7"]]
+    assert "状态均为 计入" in others.title
+    assert others.head == ("设备", "消息")
+    assert [row[0].text for row in others.rows] == [f"D{n}" for n in range(60) if n != 7]
+    assert (others.right, others.dense, others.fold > 1) == ((1,), True, True)
+
+
+def test_names_that_a_project_gave_are_not_translated() -> None:
+    record = golden("record_acceptance")
+    f = record["findings"][4]
+    f["method"]["probe"] = "records"
+    f["attempts"][0]["facts"] = {"columns": ["id", "status"], "key": ["id"], "normalise": ["upper"], "gateway": None}
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks if isinstance(b, Table)]
+    rows = next(b for b in blocks if "仪器记录" in b.title and "各列" in [row[0].text for row in b.rows]).rows
+    said = {row[0].text: row[1].text for row in rows}
+    assert said == {"各列": "id、status", "关键列": "id", "关键列的规范化": "转大写", "没有记录": "网关"}
+
+
+def test_parts_of_a_list_of_parts_are_told_in_words_and_numbered() -> None:
+    record = golden("record_acceptance")
+    version, sources = Probe("devices").spec.version, [{"kind": "mqtt", "host": "a"}, {"kind": "mqtt", "host": "b"}]
+    record["findings"][4]["method"] |= {"probe": "devices", "version": version, "params": {"sources": sources}}
+    blocks = [b for s in build(fit(record), DIGEST).sections for b in s.blocks if isinstance(b, Table)]
+    rows = next(b for b in blocks if "测量参数" in b.title and b.rows[0][-1].text.startswith("sources.1")).rows
+    said = {row[-1].text: (row[0].text, row[1].text) for row in rows}
+    assert said["sources.2.host"][1] == "b"
+    assert said["sources.2.host"][0] == said["sources.1.host"][0] == parameter_helps("devices", version)["sources.host"]
 
 
 def test_fourteen_sections_and_annex() -> None:
@@ -515,7 +584,7 @@ def test_further_pictures_follow_in_pairs_with_captions_of_their_own(plots: dict
     assert [b.caption.endswith("（续）") for b in deviations] == [False, True, True]
     titles = [p["title"].split("：")[0] for b in deviations[1:] for p in b.plots]
     assert titles == ["水平偏差", "误差过程", "天空", "BDS 卫星的载噪比"]
-    assert [len(b.plots) for b in plots["S06-I05"]] == [1, 1]
+    assert [len(b.plots) for b in plots["S06-I05"]] == [2]
 
 
 def test_notes_of_pictures_are_printed_in_both(plots: dict[str, list[Plots]], formal: dict[str, Path]) -> None:

@@ -495,6 +495,76 @@ def pass_probability(true_exceedance: float, n: int, p: Level, alpha: float) -> 
     return 0.0 if allowed is None else float(betaincc(allowed + 1, n - allowed, true_exceedance))
 
 
+@dataclass(frozen=True)
+class Risk:
+    """What one look risks by the bounds at `alpha`, for what lies exactly at the limit; each is the worst case on its side.
+
+    `accept`, `reject`: chance to pass although the limit is just missed, to fail although it is just kept; `simple`: to pass by the
+    point alone. `well`: chance to pass with half of what may be amiss. `allowed`: exceedances, or bad ones of those drawn, with
+    which it passes; None where nothing can.
+    """
+
+    accept: float
+    reject: float
+    simple: float
+    well: float
+    allowed: int | None
+
+
+def quantile_risk(n: int, p: Level, alpha: float, *, above: bool = True) -> Risk:
+    """Of a limit `above` the p-quantile, or below it, from n >= 1 independent values of any continuous distribution.
+
+    Of values of which a share e is amiss, that is beyond the limit, Bin(n, e) are. With the limit above: pass with at most n - r_U,
+    by the point n - ceil(p n), fail from n - r_L + 1 on; at the limit e = 1 - p. Below: r_L - 1, ceil(p n) - 1, r_U; e = p.
+    """
+    low, high, point = lower_rank(n, p, alpha), upper_rank(n, p, alpha), math.ceil(_exact(p) * n)
+    if above:
+        share, allowed, pointed = 1 - _exact(p), None if high is None else n - high, n - point
+        enough = None if low is None else n - low
+    else:
+        share, allowed, pointed = _exact(p), None if low is None else low - 1, point - 1
+        enough = None if high is None else high - 1
+    return Risk(
+        accept=_few(allowed, n, share),
+        reject=0.0 if enough is None else 1 - _few(enough, n, share),
+        simple=_few(pointed, n, share),
+        well=_few(allowed, n, share / 2),
+        allowed=allowed,
+    )
+
+
+def _few(k: int | None, n: int, rate: Level) -> float:
+    """P(Bin(n, rate) <= k); 0.0 for None."""
+    from scipy.special import betaincc
+
+    return 0.0 if k is None else 1.0 if k >= n else float(betaincc(k + 1, n - k, float(rate)))
+
+
+def audit_risk(population: int, drawn: int, target: int, alpha: float) -> Risk:
+    """Of a count that must reach 1 <= `target` <= `population`, when `drawn` of it are looked at and some turn out bad.
+
+    The bad ones found are hypergeometric. Just missed: target - 1 good ones; just kept: target. Half of what may be amiss: half of
+    population - target, rounded down. Raises ValueError outside these numbers.
+    """
+    if not 1 <= target <= population or not 0 < drawn <= population:
+        raise ValueError(f"no audit of {drawn} of {population} shows {target}")
+    spare = population - target
+    passing = bisect_left(
+        range(drawn + 1), True, key=lambda b: audit_lower(population, drawn, drawn - b, alpha) < target
+    )
+    failing = bisect_left(
+        range(drawn + 1), True, key=lambda b: audit_upper(population, drawn, drawn - b, alpha) < target
+    )
+    pointed = drawn - math.ceil(Fraction(target * drawn, population))
+    return Risk(
+        accept=_few_bad(population, spare + 1, drawn, passing - 1),
+        reject=1 - _few_bad(population, spare, drawn, failing - 1),
+        simple=_few_bad(population, spare + 1, drawn, pointed),
+        well=_few_bad(population, spare // 2, drawn, passing - 1),
+        allowed=passing - 1 if passing else None,
+    )
+
+
 def samples_for_power(true_exceedance: float, p: Level, alpha: float, power: float = 0.8) -> int:
     """The smallest n with pass_probability >= `power`. Raises ValueError for a rate that the p-quantile does not allow.
 

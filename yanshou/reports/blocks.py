@@ -63,7 +63,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a head. `widths` are shares of the line; `right` the columns that hold numbers only."""
+    """A table with a head. `widths` are shares of the line; `right` the columns that hold numbers only.
+
+    `dense`: set small, as long lists are; `fold`: how many rows of a narrow list find room side by side on paper.
+    """
 
     title: str
     head: tuple[str, ...]
@@ -72,6 +75,8 @@ class Table:
     right: tuple[int, ...] = ()
     fitted: bool = False
     """Whether the widths follow the lengths of its texts, in whatever language these are."""
+    dense: bool = False
+    fold: int = 1
 
 
 @dataclass(frozen=True)
@@ -163,8 +168,8 @@ class Document:
         return found
 
 
-SHORTEST, LONGEST, DIGEST = 7, 24, 64
-"""Half-width characters that a fitted column is as wide as, at least and at most; of a line as long as a digest, twice as wide."""
+SHORTEST, LINE, LONG = 6, 106, 40
+"""Of a fitted table: half-width characters of its narrowest column and of a line; rows from which on it is folded."""
 Say: TypeAlias = Callable[[str], str]
 """A text in the language of an edition; `str` for Chinese, in which everything is written."""
 ASKED = re.compile(r'\bsay\("([^"]*)"')
@@ -239,20 +244,37 @@ def table(
     columns: dict[str, float],
     rows: Sequence[Sequence[object]],
     right: tuple[int, ...] = (),
+    *,
+    dense: bool = False,
 ) -> Table:
     """A table of any values; `columns` are heads with their shares of the line."""
     cells = tuple(tuple(cell(value) for value in row) for row in rows)
-    return Table(title, tuple(columns), tuple(columns.values()), cells, right)
+    return Table(title, tuple(columns), tuple(columns.values()), cells, right, dense)
 
 
 def fitted(listed: Table) -> Table:
-    """The same table, each column as wide as its longest line, in half-width characters and within bounds; a head may take two."""
+    """The same table, each column as wide as its longest line, as far as the line goes; a head may take two.
+
+    A long list that is narrow is folded.
+    """
     lengths = [
         max(-(-cell_len(head) // 2), *(cell_len(line) for row in listed.rows for line in row[column].text.split("\n")))
         for column, head in enumerate(listed.head)
     ]
-    widths = tuple(float(min(max(n + 2, SHORTEST), LONGEST if n < DIGEST else 2 * LONGEST)) for n in lengths)
-    return replace(listed, widths=widths, fitted=True)
+    wanted = [max(n + 2, SHORTEST) for n in lengths]
+    fold = max(1, LINE // sum(wanted)) if len(listed.rows) > LONG else 1
+    return replace(listed, widths=tuple(map(float, _shares(wanted, LINE))), fitted=True, fold=fold)
+
+
+def _shares(wanted: Sequence[int], line: int) -> list[int]:
+    """What each column gets of a line: the shorter ones what they want, the longest ones alike what is left."""
+    left, most = line, line
+    for place, width in enumerate(sorted(wanted)):
+        most = left // (len(wanted) - place)
+        if width > most:
+            break
+        left -= width
+    return [min(width, max(most, SHORTEST)) for width in wanted] if sum(wanted) > line else list(wanted)
 
 
 def numbered(sections: Sequence[Section]) -> Iterator[Section]:

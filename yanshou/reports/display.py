@@ -91,10 +91,13 @@ def exactly(value: float | int) -> str:
     return _minus(f"{Decimal(repr(value)):,f}")
 
 
-def percent(share: float) -> str:
-    """0.95 -> 95%, 0.98333… -> 98.33%: two decimals, cut, so that no confidence is overstated; no trailing zeros."""
+def percent(share: float, rounding: str = ROUND_FLOOR) -> str:
+    """0.95 -> 95%, 0.98333… -> 98.33%: two decimals, cut, so that no confidence is overstated; no trailing zeros.
+
+    A risk is rounded up (`rounding`), so that none is understated.
+    """
     exact = (Decimal(repr(share)) * 100).quantize(Decimal("1e-9"), ROUND_HALF_EVEN)  # 0.95 is not 0.9499999999999999
-    return f"{exact.quantize(Decimal('0.01'), ROUND_FLOOR).normalize():f}%"
+    return f"{exact.quantize(Decimal('0.01'), rounding).normalize():f}%"
 
 
 def level(alpha: float) -> str:

@@ -7,10 +7,15 @@ stands in the record. Outline: content of ISO/IEC 17025:2017 7.8 in fourteen sec
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Iterator, Sequence
+from decimal import ROUND_CEILING
+from functools import partial
 
 from yanshou.harness.basics import Json, RunStatus
 from yanshou.harness.model import Kind, Mode, Severity, Verdict
+from yanshou.harness.risk import ByPeople, Nominal, Sampled, Whole, risk_of
 from yanshou.reports.blocks import (
     Block,
     Cell,
@@ -22,6 +27,7 @@ from yanshou.reports.blocks import (
     Items,
     Notice,
     Plots,
+    Say,
     Section,
     Signatures,
     Table,
@@ -54,7 +60,7 @@ from yanshou.reports.display import (
 )
 from yanshou.reports.figures import more_panels, panels, strip
 from yanshou.reports.parameters import parameter_helps
-from yanshou.reports.words import FIELD_WORDS, word
+from yanshou.reports.words import FIELD_WORDS, VERBATIM, word
 
 TITLES = {
     Mode.ACCEPTANCE: "重点指标检测报告",
@@ -78,6 +84,10 @@ LISTED = 400
 """Rows of an instrument's own list that are printed."""
 TOGETHER, RUN = 40, "运行"
 """Rows of such lists of several runs that are one table, and the name of the column that tells the runs apart."""
+EMPTY: tuple[Json, ...] = (None, "", [])
+NOWHERE = Cell(NOTHING)
+RARE = 0.25
+"""Share of a long list's rows up to which those that have something are listed by themselves."""
 SIDE_BY_SIDE = 4
 NOT_CONFIRMING = "本结论不构成“符合”。"
 MEANING = {
@@ -409,19 +419,29 @@ def _parameters(findings: Sequence[Data], helps: Data) -> Table:
     """What one instrument was told for each indicator, in its own words, with the names of case.yaml."""
     told = [dict(_told(f["method"]["params"], helps)) for f in findings]
     names = dict.fromkeys(name for one in told for name in one)
-    rows = [(Cell(helps.get(n, n), (n,) if n in helps else ()), *(one.get(n) for one in told)) for n in names]
+    rows = [(helps.get(_unnumbered(n), n), *(one.get(n) for one in told), Cell(n, mono=True)) for n in names]
     title = findings[0]["method"].get("title") or findings[0]["method"]["probe"]
-    return table(f"测量参数：{title}", {"参数": 2.0, **{f["indicator"]: 2.6 / len(findings) for f in findings}}, rows)
+    share = (1.6 + 0.5 * len(findings)) / len(findings)
+    columns = {"参数": 2.0, **{f["indicator"]: share for f in findings}, "案卷中的键": 1.2}
+    return table(f"测量参数：{title}", columns, rows, dense=True)
 
 
 def _told(params: Data, helps: Data, parent: str = "") -> Iterator[tuple[str, Cell]]:
-    """Dotted name and value of every parameter that is set."""
+    """Dotted name and value of every parameter that is set; the parts of a list of parts are numbered from 1."""
     for key, value in params.items():
         name = f"{parent}{key}"
-        if isinstance(value, dict) and any(known.startswith(f"{name}.") for known in helps):
+        known = any(helped.startswith(f"{_unnumbered(name)}.") for helped in helps)
+        if known and isinstance(value, dict):
             yield from _told(value, helps, f"{name}.")
+        elif known and value and isinstance(value, list) and all(isinstance(part, dict) for part in value):
+            for number, part in enumerate(value, 1):
+                yield from _told(part, helps, f"{name}.{number}.")
         elif value is not None:
             yield name, field(value, number=exactly)
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\.[0-9]+(?=\.)", "", name)
 
 
 def _surroundings(record: Data) -> Iterator[Block]:
@@ -444,21 +464,18 @@ def _surroundings(record: Data) -> Iterator[Block]:
 
 def _instruments(record: Data) -> Iterator[Block]:
     calibrations = {c["probe"]: c for f in record["findings"] if (c := f.get("calibration"))}
-    for probe, c in calibrations.items():
-        unit, tolerance = unit_text(c["unit"]), c["tolerance"]
-        within = "全部在允差以内" if c["within"] else "超出允差"
-        yield Heading(f"仪器 {probe} 的校准（运行 {c['run']}）")
-        yield Text(f"测量已知真值的标准器，示值误差的允差为 ±{exactly(tolerance)} {unit}，结果{within}。")
-        columns = {f"真值（{unit}）": 1.0, f"示值（{unit}）": 1.0, f"示值误差（{unit}）": 1.0, "n": 1.0}
-        rows = [
-            (_true(p["true"]), *(_finite(p[key], {"value": tolerance}) for key in ("indicated", "error")), p["n"])
-            for p in c["points"]
+    if calibrations:
+        yield Text("每台仪器在测量之前测量已知真值的标准器，示值误差不超过允差才可用于判定。")
+        yield _calibrated(list(calibrations.values()))
+        bases = [
+            f"{probe}：{basis}"
+            for probe, c in calibrations.items()
+            for basis in dict.fromkeys(p["basis"] for p in c["points"] if p.get("basis"))
         ]
-        yield table("校准点", columns, rows, (0, 1, 2, 3))
-        yield from _paired(c)
-        bases = list(dict.fromkeys(p["basis"] for p in c["points"] if p.get("basis")))
         if bases:
             yield Items(tuple(bases))
+    for c in calibrations.values():
+        yield from _paired(c)
     for f in record["findings"]:
         if f["kind"] != Kind.INSPECTED and f["attempts"] and not f.get("calibration"):
             yield Notice(f"{_label(f)}：测量之前没有可用的校准。")
@@ -467,6 +484,32 @@ def _instruments(record: Data) -> Iterator[Block]:
         f"{_label(f)}：{v['text']}" for f in record["findings"] for v in f.get("validity") or () if "clock" in v["code"]
     ]
     yield Items(tuple(noted)) if noted else Text("案卷没有记录外部时钟的同步信息。")
+
+
+def _calibrated(calibrations: Sequence[Data]) -> Table:
+    """Every point of every instrument, and whether the instrument kept its tolerance."""
+    rows = []
+    for c in calibrations:
+        unit, near = unit_text(c["unit"]), {"value": c["tolerance"]}
+        for p in c["points"]:
+            numbers = (_finite(p[key], near) for key in ("indicated", "error"))
+            within = "允差内" if c["within"] else "超差"
+            rows.append(
+                (
+                    c["probe"],
+                    str(c["run"]),
+                    unit,
+                    _true(p["true"]),
+                    *numbers,
+                    f"±{exactly(c['tolerance'])}",
+                    p["n"],
+                    within,
+                )
+            )
+    columns = {
+        "仪器": 1.8, "运行": 0.7, "单位": 0.9, "真值": 1.5, "示值": 1.5, "示值误差": 1.3, "允差": 1.0, "n": 1.5, "结果": 1.3,
+    }  # fmt: skip
+    return table("校准点", columns, rows, (3, 4, 5, 6, 7))
 
 
 def _finite(value: float | None, limit: Data) -> str:
@@ -491,8 +534,8 @@ def _paired(calibration: Data) -> Iterator[Block]:
         for p in points
     ]
     unit = unit_text(calibration["unit"])
-    yield table(f"逐个事件与标准器记录配对的误差（{unit}）", {f"真值（{unit}）": 1.0, **dict.fromkeys(names.values(), 1.0)}, rows,
-                (1, 2, 3, 4))  # fmt: skip
+    title = f"{calibration['probe']} 逐个事件与标准器记录配对的误差（{unit}）"
+    yield table(title, {f"真值（{unit}）": 1.0, **dict.fromkeys(names.values(), 1.0)}, rows, (1, 2, 3, 4))
     if any(p["true"] == 0 for p in points):
         yield Text("本底是真值为零时仪器的读数，如实列出，不从结果中扣除。")
 
@@ -540,6 +583,45 @@ def _rules(record: Data) -> Iterator[Block]:
         for f in record["findings"]
     ]
     yield table("各指标的规则", columns, rows)
+    yield from _risks(record["findings"])
+
+
+def _risks(findings: Sequence[Data]) -> Iterator[Block]:
+    """What each rule risks: it follows from the rule and the number of samples, whatever was measured."""
+    columns = {
+        "指标": 2.3,
+        "依据": 2.9,
+        "误判符合 PFA": 1.2,
+        "误判不符合 PFR": 1.3,
+        "DR-0 误判符合": 1.2,
+        "有余时判符合": 1.2,
+    }
+    yield table("各指标的误判风险", columns, [(_named(f), *_risk_row(f)) for f in findings], (2, 3, 4, 5))
+    yield Text(
+        "PFA、PFR 是每次测量的最不利概率：受检对象刚好超出限值而判“符合”，刚好守住限值而判“不符合”。多次测量合计不超过各次之和。"
+        "“有余”指超限的比例（抽样复核时为不属实的数量）只有允许的一半。概率按独立样本计，向不利一侧修约；只知上限的写“≤”。"
+        "判定还让出仪器的示值误差，实际概率更小；贯穿整次测量不变的偏差不在其内。"
+    )
+
+
+def _risk_row(f: Data) -> Sequence[object]:
+    match risk_of(f):
+        case Sampled(risk, n, planned):
+            taken = f"{'计划 ' if planned else ''}n = {display(n)}"
+            most = "不能判符合" if risk.allowed is None else f"至多 {display(risk.allowed)} 个{_amiss(f)}可判符合"
+            chances = (percent(x, ROUND_CEILING) for x in (risk.accept, risk.reject, risk.simple))
+            return Cell(taken, (most,)), *chances, percent(risk.well)
+        case Nominal(alpha):
+            most = f"≤\u00a0{percent(alpha, ROUND_CEILING)}"
+            return Cell("置信界的名义水平", (f"每次 α = {level(alpha)}",)), most, most, NOTHING, NOTHING
+        case Whole():
+            return "全数计数，无抽样误差", "0%", "0%", "0%", "100%"
+        case ByPeople():
+            return "逐项查验，判断由人作出，不能给出概率", NOTHING, NOTHING, NOTHING, NOTHING
+
+
+def _amiss(f: Data) -> str:
+    return "不属实" if (f.get("figure") or {}).get("audit") else "超限"
 
 
 # ---- 9 results
@@ -550,26 +632,29 @@ def _results(record: Data) -> Iterator[Block]:
         yield Heading(_label(f), f["verdict"])
         if f["reasons"]:
             yield Items(tuple(r["text"] for r in f["reasons"]))
-        if f.get("value") is not None or f.get("infinite"):
-            yield facts(*_numbers(f))
+        numbers = [*_numbers(f)] if f.get("value") is not None or f.get("infinite") else []
+        if f.get("readings"):
+            numbers.append(("并列读数", _readings(f)))
+        if numbers:
+            yield facts(*numbers)
         yield from _compared(f)
-        readings = f.get("readings") or {}
-        if readings:
-            known = [k for k in READINGS if k in readings]
-            texts = ["∞" if readings[k] is None else quantity(readings[k], f["unit"], f["limit"]) for k in known]
-            yield table("并列读数", {READINGS[k]: 1.0 for k in known}, [texts])
         yield from _plausible(f)
         yield from _quantities(f)
         yield from _shown(f)
         if f.get("conditions"):
             yield _conditions(f)
         if f.get("subjects"):
-            rows = [(s["subject"], verdict_cell(s["verdict"])) for s in f["subjects"]]
-            yield table("各受检个体", {"受检个体": 5, "判定": 2}, rows)
+            yield _subjects(f)
         if f.get("validity"):
             checks = [(SEVERITIES[v["severity"]], v["text"], v["code"]) for v in f["validity"]]
             yield table("有效性检查", {"程度": 0.9, "发现": 5, "代码": 2}, checks)
         yield from _attempts(f)
+
+
+def _readings(f: Data) -> str:
+    """What other statistics of the same values say."""
+    told = {name: f["readings"][code] for code, name in READINGS.items() if code in f["readings"]}
+    return "　".join(f"{name} {'∞' if v is None else quantity(v, f['unit'], f['limit'])}" for name, v in told.items())
 
 
 def _compared(f: Data) -> Iterator[Block]:
@@ -626,6 +711,26 @@ def _quantities(f: Data) -> Iterator[Block]:
     yield table("同一批事件的其他量（不参加判定）", {"量": 3.2, **{READINGS[k]: 1.0 for k in known}}, rows)
 
 
+def _subjects(f: Data) -> Table:
+    """Every subject with what decides about it: its last completed run, or that of its conditions which is nearest to the limit."""
+    rows = []
+    for s in f["subjects"]:
+        found = [c for c in f.get("conditions") or () if c["subject"] == s["subject"]]
+        found = sorted(found, key=lambda c: -math.inf if c["margin"] is None else c["margin"])[:1] or [
+            a for a in f["attempts"] if a.get("subject") == s["subject"] and a["status"] == RunStatus.COMPLETED
+        ]
+        shown = found[-1] if found else {}
+        numbers = {**f, **dict.fromkeys(("value", "lower", "upper", "margin", "n", "n_effective", "infinite")), **shown}
+        name = Cell(s["subject"], tuple(x for x in (shown.get("condition"),) if x))
+        bounds = [_number(numbers, key) for key in ("lower", "upper")]
+        dependent = numbers["n_effective"] not in (None, numbers["n"])
+        n = Cell(display(numbers["n"]), (f"有效 {display(numbers['n_effective'])}",) if dependent else ())
+        margin = signed(numbers["margin"], f["unit"])
+        rows.append((name, _number(numbers, "value"), *bounds, margin, n, verdict_cell(s["verdict"])))
+    columns = {"受检个体": 2.0, "实测值": 1.6, "下界": 1.6, "上界": 1.6, "余量": 1.6, "n": 1.7, "判定": 1.5}
+    return table("各受检个体", columns, rows, (1, 2, 3, 4, 5))
+
+
 def _conditions(f: Data) -> Table:
     """Every condition on a line of its own: all must hold."""
     rows = []
@@ -656,12 +761,9 @@ def _numbers(f: Data) -> Iterator[tuple[str, object]]:
 def _shown(f: Data) -> Iterator[Block]:
     """The figure of a finding as plots or as the table behind it."""
     figure = f.get("figure")
-    drawn = panels(figure)
-    if drawn:
-        yield Plots(_label(f), tuple(p.__dict__ for p in drawn))
-    more = more_panels(figure)
-    for i in range(0, len(more), 2):
-        yield Plots(f"{_label(f)}（续）" if i or drawn else _label(f), tuple(p.__dict__ for p in more[i : i + 2]))
+    drawn = [*panels(figure), *more_panels(figure)]
+    for i in range(0, len(drawn), 2):
+        yield Plots(f"{_label(f)}{'（续）' if i else ''}", tuple(p.__dict__ for p in drawn[i : i + 2]))
     if not figure or figure["kind"] == "samples":
         return
     if figure["kind"] == "checklist":
@@ -736,15 +838,15 @@ def _anomalies(record: Data) -> Iterator[Block]:
         yield table("未完成的运行", {"运行": 0.8, "对象": 1.6, "状态": 0.9, "原因": 4, "开始": 2.5}, rows)
     else:
         yield Text("全部运行正常完成。")
-    warned = [
-        (str(a["run"]), f["indicator"], SEVERITIES[v["severity"]], v["text"])
-        for f in record["findings"]
-        for a in f["attempts"]
-        for v in a.get("validity") or ()
-        if v["severity"] != Severity.INFO
-    ]
+    warned: dict[tuple[str, str, str], list[str]] = {}
+    for f in record["findings"]:
+        for a in f["attempts"]:
+            for v in a.get("validity") or ():
+                if v["severity"] != Severity.INFO:
+                    warned.setdefault((f["indicator"], SEVERITIES[v["severity"]], v["text"]), []).append(str(a["run"]))
     if warned:
-        yield table("有效性警告", {"运行": 0.8, "指标": 1.4, "程度": 0.9, "发现": 6.5}, warned)
+        lines = [(_joined(runs), *said) for said, runs in warned.items()]
+        yield table("有效性警告", {"运行": 0.8, "指标": 1.4, "程度": 0.9, "发现": 6.5}, lines, dense=True)
     else:
         yield Text("有效性检查没有警告。")
 
@@ -786,11 +888,11 @@ def _evidence(record: Data) -> Iterator[Block]:
         for e in a.get("evidence") or ()
     ]
     if rows:
-        yield table("原始证据", {"运行": 0.8, "文件与 SHA-256": 8, "字节": 1.3}, rows, (2,))
+        yield table("原始证据", {"运行": 0.8, "文件与 SHA-256": 8, "字节": 1.3}, rows, (2,), dense=True)
     items = [i for f in findings for i in (f.get("figure") or {}).get("items", ())]
     attached = [(i["id"], digest(sha256)) for i in items for sha256 in i["evidence"]]
     if attached:
-        yield table("查验证据", {"查验项": 2, "SHA-256": 8}, attached)
+        yield table("查验证据", {"查验项": 2, "SHA-256": 8}, attached, dense=True)
     yield Heading("校验方法")
     yield Text(
         "在任何一台装有 yanshou 的计算机上，不联网，对签名包执行下面的命令。它核对全部摘要、签名与台账，并从原始证据重算全部判定。"
@@ -867,12 +969,20 @@ def _anchor(record: Data, record_sha256: str) -> Code:
 
 def _fields(title: str, findings: Sequence[Data]) -> Iterator[Block]:
     """What an instrument noted in each of its runs, side by side; what is a table in itself follows as one."""
+    say = partial(word, probe=(findings[0].get("method") or {}).get("probe") or "")
     told = [(f, a["run"], *_parted(a["facts"])) for f in findings for a in f["attempts"] if a.get("facts")]
     for some in (told[i : i + SIDE_BY_SIDE] for i in range(0, len(told), SIDE_BY_SIDE)):
         names = sorted({name for _, _, plain, _ in some for name in plain})
-        rows = [(word(name), *(field(plain.get(name), word) for _, _, plain, _ in some)) for name in names]
+        values = {
+            say(name): [field(plain.get(name), str if name in VERBATIM else say) for _, _, plain, _ in some]
+            for name in names
+        }
+        empty = [name for name, told_of in values.items() if all(value == NOWHERE for value in told_of)]
+        rows = [(name, *told_of) for name, told_of in values.items() if name not in empty]
+        if empty:
+            rows.append(("没有记录", Cell(_joined(empty)), *(NOWHERE for _ in some[1:])))
         heads = {f"{f['indicator']}　运行 {run}": 2.4 / len(some) for f, run, *_ in some}
-        yield table(f"仪器记录：{title}", {"字段": 1.0, **heads}, rows)
+        yield table(f"仪器记录：{title}", {"字段": 0.8, **heads}, rows, dense=True)
     lists: dict[str, list[tuple[Data, int, Sequence[Data]]]] = {}
     for f, run, _, tables in told:
         for name, listed in tables.items():
@@ -880,10 +990,10 @@ def _fields(title: str, findings: Sequence[Data]) -> Iterator[Block]:
     for name, found in lists.items():
         if len(found) > 1 and sum(len(listed) for *_, listed in found) <= TOGETHER:
             rows_of_all = [{RUN: f"{f['indicator']}　{run}", **row} for f, run, listed in found for row in listed]
-            yield _listed(f"{word(name)}：{title}", rows_of_all)
+            yield from _listed(f"{say(name)}：{title}", rows_of_all, say)
             continue
         for f, run, listed in found:
-            yield _listed(f"{word(name)}：{_label(f)}，运行 {run}", listed)
+            yield from _listed(f"{say(name)}：{_label(f)}，运行 {run}", listed, say)
 
 
 def _parted(noted: Data) -> tuple[dict[str, Json], dict[str, Sequence[Data]]]:
@@ -915,23 +1025,46 @@ def _is_table(value: Json) -> bool:
     return len(value) > FEW or min(map(len, value)) > NARROW
 
 
-def _listed(title: str, rows: Sequence[Data]) -> Table:
-    """Rows that an instrument noted one by one, as a table; a long one is cut, and says so."""
-    present = dict.fromkeys(
-        name for row in rows[:LISTED] for name in row
-    )  # in the record they are in alphabetical order
+def _listed(title: str, rows: Sequence[Data], say: Say) -> Iterator[Table]:
+    """Rows that an instrument noted one by one, as a table; a long one is cut, and says so.
+
+    Of a long one, what few rows have comes first, in these rows alone, and what all rows share is said once, above.
+    """
+    shown = rows[:LISTED]
+    present = dict.fromkeys(name for row in shown for name in row)  # in the record they are in alphabetical order
     order = (RUN, *FIELD_WORDS)
     names = [*(name for name in order if name in present), *(name for name in present if name not in order)]
-    cells = [[_entry(row.get(name)) for name in names] for row in rows[:LISTED]]
-    heads = [word(name) for name in names]
-    shown: list[Sequence[object]] = list(cells)
-    if len(rows) > LISTED:
-        shown.append([f"……共 {len(rows)} 行，全部见 results.json", *("" for _ in names[1:])])
-    return fitted(table(title, dict.fromkeys(heads, 1.0), shown))
+    cut = f"共 {len(rows)} 行，此处列前 {LISTED} 行，全部见 results.json" if len(rows) > LISTED else ""
+    if len(shown) <= TOGETHER:
+        yield _listing(title, names, shown, say)
+        return
+    rare = {n for n in names if 0 < sum(row.get(n) not in EMPTY for row in shown) <= RARE * len(shown)}
+    special = [row for row in shown if any(row.get(n) not in EMPTY for n in rare)]
+    if special:
+        among = "、".join(say(n) for n in names if n in rare)
+        yield _listing(f"{title}（有{among}的 {len(special)} 行）", names, special, say)
+    others = [row for row in shown if not any(row.get(n) not in EMPTY for n in rare)]
+    values = {n: {_entry(row.get(n), say) for row in others} for n in names}
+    same = [n for n in names if len(values[n]) == 1 and n not in rare]
+    said = [f"{say(n)}均为 {next(iter(values[n]))}" for n in same if others[0].get(n) not in EMPTY]
+    remarks = "；".join([f"{'其余 ' if special else ''}{len(others)} 行", *said, *([cut] if cut else [])])
+    yield _listing(f"{title}（{remarks}）", [n for n in names if n not in rare and n not in same], others, say)
 
 
-def _entry(value: Json) -> str:
+def _listing(title: str, names: Sequence[str], rows: Sequence[Data], say: Say) -> Table:
+    """One table of such rows; each column as wide as what is in it, as far as the line goes."""
+    cells = [[_entry(row.get(name), say) for name in names] for row in rows]
+    heads = [say(name) for name in names]
+    right = tuple(i for i, n in enumerate(names) if all(type(row.get(n)) in (int, float, type(None)) for row in rows))
+    texts = tuple(tuple(map(Cell, row)) for row in cells)
+    return fitted(Table(title, tuple(heads), (1.0,) * len(heads), texts, right, dense=True))
+
+
+def _entry(value: Json, say: Say) -> str:
     """A cell of a long list: of identities inside it only what they are and which."""
     if isinstance(value, list) and value and all(isinstance(v, dict) and {"kind", "value"} <= v.keys() for v in value):
-        return "\n".join(dict.fromkeys(f"{word(v['kind'])} {v['value']}" for v in value))
-    return field(value, word).text
+        kinds: dict[str, dict[str, None]] = {}
+        for v in value:
+            kinds.setdefault(v["kind"], {})[str(v["value"])] = None
+        return "；".join(f"{say(kind)} {'、'.join(values)}" for kind, values in kinds.items())
+    return field(value, say).text

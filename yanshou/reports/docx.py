@@ -354,20 +354,22 @@ class _Writer:
             for column, value in enumerate(row):
                 if not (isinstance(block, Spanned) and number > 1 and column < block.spans
                         and value == block.rows[number - 2][column]):  # fmt: skip
-                    self._fill(cells[number][column], value, right=column in block.right)
+                    self._fill(cells[number][column], value, right=column in block.right, tiny=block.dense)
         if isinstance(block, Spanned):
             for column in range(block.spans):
                 _span([line[column] for line in cells[1:]], [row[column] for row in block.rows])
         self._gap()
 
-    def _fill(self, cell: WordCell, value: Cell, *, right: bool = False, bold: bool = False) -> None:
+    def _fill(
+        self, cell: WordCell, value: Cell, *, right: bool = False, bold: bool = False, tiny: bool = False
+    ) -> None:
         from docx.enum.text import WD_ALIGN_PARAGRAPH
 
         paragraph = self._small(cell.paragraphs[0])
         if right:
             paragraph.alignment = WD_ALIGN_PARAGRAPH.RIGHT
         text = _verdict(value.verdict) if value.verdict else value.text
-        _text(paragraph, text, TINY if value.mono else None, bold=bold or bool(value.verdict), mono=value.mono)
+        _text(paragraph, text, TINY if value.mono or tiny else None, bold=bold or bool(value.verdict), mono=value.mono)
         if value.strip:
             strip = self._small(cell.add_paragraph())
             strip.add_run().add_picture(

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
 
 BLUE, SKY, ORANGE, PURPLE, GREEN, VERMILLION = "#0072B2", "#3A9AD3", "#C48600", "#AF5A89", "#009E73", "#C44E00"
 INK, GREY, PALE = "#1A1A1A", "#6B6B6B", "#E4E4E4"
-WIDTH, HEIGHT = 3.1, 2.25
+WIDTH, HEIGHT = 3.1, 2.0
 """Inches: half a page wide, so that two stand side by side on paper and one fills a telephone."""
-TALL = 3.2
+TALL = 2.7
 """Inches: high enough for a square plot with words above and below."""
+POINTS = 72
+"""Dots in an inch of an SVG."""
 STYLE: dict[Any, Any] = {
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
     "font.family": FAMILY,
     "font.size": 7.5,
     "text.parse_math": False,
@@ -63,6 +67,11 @@ def words_by(say: Callable[[str], str]) -> Iterator[None]:
         _SAY.reset(token)
 
 
+def untranslated() -> bool:
+    """Whether words are drawn as they are written, in Chinese."""
+    return _SAY.get() is str
+
+
 def said(text: str) -> str:
     """A word of a plot in the language of the edition that is drawn; for what is measured or cut before it is drawn."""
     return _SAY.get()(text)
@@ -91,13 +100,18 @@ def draw(paint: Callable[[Figure], None], height: float = HEIGHT) -> str:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
-        canvas = FigureCanvasSVG(Figure(figsize=(WIDTH, height), layout="constrained"))
-        paint(canvas.figure)
-        if _SAY.get() is not str:
-            for text in canvas.figure.findobj(Text):
+        figure = Figure(figsize=(WIDTH, height), dpi=POINTS, layout="constrained")
+        canvas = FigureCanvasSVG(figure)
+        paint(figure)
+        if not untranslated():
+            for text in figure.findobj(Text):
                 text.set_text(said(text.get_text()))
         out = io.StringIO()
-        canvas.figure.savefig(out, format="svg", transparent=True, metadata=NO_METADATA)
+        # `savefig` draws everything twice, the first time only to lay it out.
+        if layout := figure.get_layout_engine():
+            layout.execute(figure)
+        figure.set_layout_engine("none")
+        canvas.print_svg(out, metadata=NO_METADATA)  # type: ignore[no-untyped-call]
     return out.getvalue()
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from importlib.resources import files
 
 from yanshou.harness.basics import Json
-from yanshou.reports.blocks import DIGEST, LONGEST, Cell, Code, Document, Facts, Plots, Say, Signatures, Table, fitted
+from yanshou.reports.blocks import Cell, Code, Document, Facts, Plots, Say, Signatures, Table, fitted
 from yanshou.reports.display import NOTHING, Data
 from yanshou.reports.phrases import Phrases
 
@@ -28,6 +28,8 @@ LINE = 100.0
 """Half-width characters of a table's text in a line of the PDF."""
 PADDING = 2.5
 """Characters that a column loses to its margins."""
+LONGEST, DIGEST = 24, 64
+"""Characters that a fitted column is as wide as at most, unless a word is as long as a digest."""
 LONGEST_WORD = 18
 """Characters from which on a word may be broken."""
 VERDICT = 14

@@ -5,14 +5,28 @@ It draws what the record holds and must never compute a statistic.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from yanshou.reports.display import Data, display, left_out, limit_text, quantity, statistic_word, unit_text
-from yanshou.reports.drawing import BLUE, GREY, INK, LIMIT_LINE, PALE, SKY, VERMILLION, Panel, draw_axes, short
+from yanshou.reports.drawing import (
+    BLUE,
+    GREY,
+    INK,
+    LIMIT_LINE,
+    PALE,
+    SKY,
+    VERMILLION,
+    Panel,
+    draw_axes,
+    short,
+    untranslated,
+)
 from yanshou.reports.pictures import picture_panels
 
 if TYPE_CHECKING:
@@ -32,7 +46,15 @@ def panels(figure: Data | None) -> tuple[Panel, ...]:
 def more_panels(figure: Data | None) -> tuple[Panel, ...]:
     """The plots of the further pictures that came with a figure."""
     pictures = (figure or {}).get("pictures") or ()
-    return tuple(panel for picture in pictures for panel in picture_panels(picture))
+    if not untranslated():
+        return tuple(panel for picture in pictures for panel in picture_panels(picture))
+    return tuple(panel for picture in pictures for panel in _drawn_once(json.dumps(picture, sort_keys=True)))
+
+
+@lru_cache(maxsize=32)
+def _drawn_once(picture: str) -> tuple[Panel, ...]:
+    """What two indicators have in common, such as the sky above one receiver, is drawn once."""
+    return tuple(picture_panels(json.loads(picture)))
 
 
 def strip(value: float | None, lower: float | None, upper: float | None, limit: Data) -> str:

@@ -31,8 +31,8 @@ def _described(schema: Data, definitions: Data, parent: str) -> Iterator[tuple[s
 
 
 def _models(field: Data) -> Iterator[str]:
-    """References to what a field may hold, whichever way its choices are nested."""
+    """References to what a field or a list of it may hold, whichever way its choices are nested."""
     if "$ref" in field:
         yield field["$ref"]
-    for choice in (*field.get("anyOf", ()), *field.get("oneOf", ())):
+    for choice in (*field.get("anyOf", ()), *field.get("oneOf", ()), *([field["items"]] if "items" in field else ())):
         yield from _models(choice)

@@ -27,8 +27,8 @@ WHOLE = "案卷结论"
 """What stands before the verdict on the case as a whole."""
 CERTAIN = 3
 """So many significant digits are no coincidence: a number that is printed with fewer than another one may be its rounding."""
-_LAYOUT = re.compile(r"第\s*\d+\s*页\s*共\s*\d+\s*页|(?<!\S)[表图]\s\d+(?=\s)|(?:\. ?){5,}\d+")
-"""Numbers of pages, in the contents too, and of tables and plots: they follow the layout and say nothing of the record."""
+_LAYOUT = re.compile(r"\u7b2c\s*\d+\s*\u9875\s*\u5171\s*\d+\s*\u9875|(?<!\S)[\u8868\u56fe]\s\d+(?=\s)|(?:\. ?){5,}\d+")
+"""Numbers of pages (第 1 页 共 2 页), in the contents too, and of tables and plots (表 1, 图 1): they follow the layout."""
 _NUMBER = r"(?<![A-Za-z0-9_.])(?P<number>\d+(?:,\d{3})*(?:\.\d+)?)(?!\d|_|\.\d)"
 _PART_OF_DIGEST = re.compile(r"(?<![A-Za-z0-9])(?=[0-9]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{8,}(?![A-Za-z0-9])")
 _VERDICT = rf"(?P<mark>[{''.join(MARKS.values())}])\s*(?=[^\W\d])"

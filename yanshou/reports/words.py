@@ -1,6 +1,6 @@
 """How the names that instruments give their own fields, and the words in these, are printed. Others are printed as they are.
 
-A name has one meaning in all instruments; the order is that of the columns of a list.
+A name has one meaning in all instruments, but for OF_ONE_INSTRUMENT; the order is that of the columns of a list.
 """
 
 from __future__ import annotations
@@ -81,9 +81,52 @@ FIELD_WORDS = {
     "event_timing_p50_ms": "浏览器自报的中位/ms", "motion_to_photon": "动显时延", "camera_fps": "相机帧率/fps",
     "least_ms": "最小/ms", "median_ms": "中位/ms", "greatest_ms": "最大/ms", "resolution_ms": "相机一帧/ms",
     "no_more_than_ms": "至多/ms",
+    # rtt and its kin, load
+    "planned": "计划", "sent": "发出", "received": "收到", "lost": "丢失", "late": "迟到", "duplicates": "重复应答",
+    "reordered": "乱序", "warmup": "预热", "size": "大小/字节", "schedule": "发送节奏", "schedule_text": "节奏说明",
+    "poisson": "泊松随机", "periodic": "等间隔", "stamps": "内核时间戳", "t1_kernel": "发出", "t4_kernel": "收到",
+    "sender_late_ns": "发送端晚于计划/ns", "longest_gap_ns": "最长发送空隙/ns", "clock_step_ns": "时钟跳变/ns",
+    "clock_readings": "时钟对读次数", "judged": "判定所取", "net": "净往返", "gross": "总往返", "from_schedule": "自计划时刻起",
+    "application": "应用层", "judged_why": "为何如此取", "one_way": "单向时延", "residence_ns": "远端滞留/ns",
+    "follow_up": "远端发出时刻有内核戳", "p99": "P99", "p99.9": "P99.9", "includes": "时间包含", "socket": "套接字",
+    "statuses": "应答状态", "connections": "连接数", "kept": "计划保持", "used": "实际用过", "waited": "等待连接的请求",
+    "tls": "TLS", "http": "HTTP 版本", "client": "客户端", "qos": "QoS", "granted": "代理给的", "users": "虚拟用户",
+    "done": "完成", "succeeded": "成功", "planned_per_s": "计划速率/s⁻¹", "succeeded_per_s": "成功速率/s⁻¹", "ramp": "爬升段",
+    "own_late_ns": "负载端自身延迟/ns", "workers": "负载进程", "worker": "进程", "offset_ns": "时钟偏差/ns",
+    "bound_ns": "偏差的界/ns", "locust": "locust 版本",
+    # model.latency, model.actuation
+    "open": "开环(按计划时刻)", "closed": "闭环(答完再问)", "ok": "正常", "triggers": "触发次数", "unmatched": "没有执行的触发",
+    "orphans": "没有触发的执行", "dbc_sha256": "DBC 文件 SHA-256",
+    # records
+    "columns": "各列", "export_sha256": "导出文件 SHA-256", "first_time": "最早时间", "last_time": "最晚时间",
+    "last_seven_days_share": "最后七天占比", "normalise": "关键列的规范化", "nfkc": "全角转半角(NFKC)", "strip": "去首尾空白",
+    "top_multiplicity": "同一关键列最多出现次数",
+    # chain
+    "claims_sm": "节点自称国密", "suites": "密码套件", "sm3-sm2": "SM3 与 SM2", "keccak256-secp256k1": "Keccak-256 与 secp256k1",
+    "sha256-p256": "SHA-256 与 P-256", "none": "无", "wrong_at": "签名不符的区块", "address": "地址", "adopted": "采用的区块链",
+    "counter": "节点自报的计数", "blockNumber": "区块高度", "failedTransactionCount": "失败的交易",
+    "transactionCount": "交易", "most_by_one_sender_in_one_day": "一个账户一天最多", "original_files": "原件",
+    "records": "记录", "top_senders": "发送最多的账户", "controllers_of_several": "名下有几家的控制人",
+    "most_of_one_controller": "一个控制人名下最多", "records_of_unregistered_accounts": "未登记账户的记录",
+    # inspection, bim.ids
+    "kind": "种类", "sha256": "SHA-256", "value": "值", "first": "首见", "last": "末见", "models": "模型",
+    "instances": "实例数", "most": "最多的实体", "written": "写出时间", "system": "写出软件", "schema": "模式版本",
+    "specifications": "逐条规格", "specification": "规格", "model": "模型", "applicable": "适用", "passed": "通过",
+    "failing": "不通过的实体", "ids_sha256": "IDS 文件 SHA-256",
 }  # fmt: skip
 
+OF_ONE_INSTRUMENT = {
+    "bim.ids": {"failed": "不通过"},
+    "inspection": {"records": "逐条回答", "stream": "存为"},
+    "records": {"key": "关键列", "upper": "转大写"},
+    "rtt": {"key": "密钥编号"},
+}
+"""Names that mean something else to one instrument."""
 
-def word(name: str) -> str:
-    """How a name, or a word that an instrument uses, is printed."""
-    return FIELD_WORDS.get(name, name)
+VERBATIM = frozenset({"columns", "key"})
+"""Fields whose values are names that a project gave: never put into other words."""
+
+
+def word(name: str, probe: str = "") -> str:
+    """How a name, or a word that the instrument `probe` uses, is printed."""
+    return OF_ONE_INSTRUMENT.get(probe, {}).get(name) or FIELD_WORDS.get(name, name)
