@@ -145,7 +145,7 @@ commitments:
       output_length: 一个动作
       batch: "1"
       precision: 约 1.6 位量化
-      statistic: P99
+      statistic: P95
       power_thermal: 演示主机当时的状态,不作要求
   S01-I03:
     baseline: 0 款
