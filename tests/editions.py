@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from yanshou.harness.basics import Json
 from yanshou.reports.blocks import Document
 from yanshou.reports.display import Data, fit
 from yanshou.reports.document import build
 from yanshou.reports.drawing import words_by
-from yanshou.reports.english import answers, edition, own_words, speaker
+from yanshou.reports.english import answers, edition, own_words, speaker, strings
 from yanshou.reports.phrases import HAN, Phrases
 
 DIGEST = "ab" * 32
@@ -27,7 +24,7 @@ def english(record: Data, say: Phrases | None = None) -> tuple[Document, list[st
     with words_by(noted):
         document = build(printable, DIGEST)
     translated = edition(document, say, DIGEST)
-    return translated, [*_strings(translated.to_json()), *words]
+    return translated, [*strings(translated.to_json()), *words]
 
 
 def untranslated(record: Data, say: Phrases | None = None) -> list[str]:
@@ -40,14 +37,3 @@ def untranslated(record: Data, say: Phrases | None = None) -> list[str]:
 def _runs(text: str) -> list[str]:
     """Stretches of Chinese characters."""
     return "".join(c if HAN.match(c) else " " for c in text).split()
-
-
-def _strings(value: Json) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from _strings(inner)

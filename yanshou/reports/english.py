@@ -55,35 +55,36 @@ def read_mo(data: bytes) -> dict[str, str]:
 
 def own_words(record: Data) -> frozenset[str]:
     """What a case, its people and its plan say in their own words: names, commitments, parameters. A translation keeps it."""
-    found = {*_strings(record["case"]), *_strings(record.get("amendments"))}
+    found = {*strings(record["case"]), *strings(record.get("amendments"))}
     return frozenset(found.union(_under(record["findings"])))
 
 
 def answers(record: Data) -> frozenset[str]:
     """What stands in checklists: questions and answers of people, and of instruments that fill in their own."""
     items = [(f.get("figure") or {}).get("items", ()) for f in record["findings"]]
-    return frozenset(_strings(items))
+    return frozenset(strings(items))
 
 
 def _under(value: Json) -> Iterator[str]:
     """Every text below a name of `OWN`."""
     if isinstance(value, dict):
         for name, inner in value.items():
-            yield from _strings(inner) if name in OWN else _under(inner)
+            yield from strings(inner) if name in OWN else _under(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
             yield from _under(inner)
 
 
-def _strings(value: Json) -> Iterator[str]:
+def strings(value: Json) -> Iterator[str]:
+    """Every text inside a value, those of keys left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for inner in value.values():
-            yield from _strings(inner)
+            yield from strings(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _strings(inner)
+            yield from strings(inner)
 
 
 def speaker(record: Data) -> Phrases:
